@@ -1,0 +1,69 @@
+//! Seam 1: one request in, one answer out.
+//!
+//! Flow: a guest's import, or the host itself, makes a [`Request`]; a [`Vfs`] answers it. What
+//! watches or disturbs the road wraps a `Vfs`.
+//!
+//! The answer has two levels, and they never mix: [`Reply`] says whether the run goes on,
+//! [`Answer`] what the guest is told.
+
+mod errno;
+mod request;
+mod witness;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use errno::Errno;
+pub use request::Answer;
+pub use request::At;
+pub use request::CallId;
+pub use request::DirectoryEntry;
+pub use request::FileKind;
+pub use request::HandleId;
+pub use request::Ino;
+pub use request::OpenOptions;
+pub use request::Path;
+pub use request::ProcessId;
+pub use request::Request;
+pub use request::Stat;
+pub use request::StatusFlags;
+pub use request::TimeChange;
+pub use request::Value;
+pub use request::Whence;
+pub use witness::Testimony;
+pub use witness::Witness;
+
+/// What came of a request. `Err` is not for the guest: the run itself is over.
+pub type Reply = Result<Answer, Halt>;
+
+/// Why a run is over before its guests are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halt {
+    /// The machine lost power, its kernel died, or the process was killed, as planned.
+    Crashed,
+    /// The guest asked for something this host does not model. Never an errno: the guest would
+    /// carry on, and the trace would be judged against a call that nobody made.
+    Unsupported(&'static str),
+}
+
+/// Who asks, and as which call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// The process.
+    pub process: ProcessId,
+    /// The call, for testimony about it.
+    pub call: CallId,
+}
+
+/// The future of a reply.
+pub type ReplyFuture<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
+
+/// A file system as its callers see it.
+pub trait Vfs: Send + Sync {
+    /// Answers one request. Several may be under way at once; each takes effect at one moment
+    /// between its start and its answer.
+    fn call(&self, caller: Caller, request: Request) -> ReplyFuture<'_>;
+
+    /// Closes every handle of a process that ended, however it ended.
+    fn end_process(&self, process: ProcessId) -> ReplyFuture<'_>;
+}

@@ -1,0 +1,343 @@
+//! What can be asked of a file system, and what it can answer: values only.
+//!
+//! A path is resolved beneath the directory of its handle: `..` and symbolic links never lead
+//! above it, an absolute path is refused ([`Errno::NotCapable`]).
+
+use bytes::Bytes;
+
+use crate::call::Errno;
+
+/// A process of the world. Process 0 is the host itself: it prepares and surveys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId(pub u32);
+
+/// An open file description. Numbers are never reused in a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HandleId(pub u64);
+
+impl HandleId {
+    /// The root directory; open from the start, closed by nobody.
+    pub const ROOT: Self = Self(0);
+}
+
+/// Number of a call; dense, in the order in which calls began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// The identity of a file within a file system (`st_ino`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ino(pub u64);
+
+/// A path as the caller spelt it: bytes, relative to a handle.
+pub type Path = Bytes;
+
+/// How a file is opened (POSIX `open`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are POSIX's flags, and independent")]
+pub struct OpenOptions {
+    /// May the handle read?
+    pub read: bool,
+    /// May the handle write?
+    pub write: bool,
+    /// Is the file made if it is not there (`O_CREAT`)?
+    pub create: bool,
+    /// Must the file not be there (`O_EXCL`)?
+    pub exclusive: bool,
+    /// Is a regular file cut to nothing (`O_TRUNC`)?
+    pub truncate: bool,
+    /// Must it be a directory (`O_DIRECTORY`)?
+    pub directory: bool,
+    /// Is a symbolic link at the end of the path followed (not `O_NOFOLLOW`)?
+    pub follow: bool,
+    /// The status flags of the new description.
+    pub status: StatusFlags,
+}
+
+/// Flags of an open file description that can change while it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are POSIX's flags, and independent")]
+pub struct StatusFlags {
+    /// Does each write go to the end of the file (`O_APPEND`)?
+    pub append: bool,
+    /// Is each write followed by what `fdatasync` does (`O_DSYNC`)?
+    pub data_sync: bool,
+    /// Is each write followed by what `fsync` does (`O_SYNC`)?
+    pub sync: bool,
+    /// Is each read preceded by what the sync flags say (`O_RSYNC`)?
+    pub read_sync: bool,
+    /// `O_NONBLOCK`; kept and reported, without effect on files.
+    pub nonblocking: bool,
+}
+
+/// The origin of a seek.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whence {
+    /// From the start of the file.
+    Set,
+    /// From the current offset.
+    Current,
+    /// From the end of the file.
+    End,
+}
+
+/// What happens to a timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeChange {
+    /// It stays (`UTIME_OMIT`).
+    Keep,
+    /// It becomes the present (`UTIME_NOW`).
+    Now,
+    /// It becomes this, in nanoseconds since the Unix epoch.
+    At(u64),
+}
+
+/// What kind of thing a name leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+}
+
+/// What `stat` tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Which file it is.
+    pub ino: Ino,
+    /// What kind of file it is.
+    pub kind: FileKind,
+    /// Number of names.
+    pub link_count: u64,
+    /// Bytes of content; of a symbolic link, of its target.
+    pub size_bytes: u64,
+    /// Last access, in nanoseconds since the Unix epoch.
+    pub access_nanos: u64,
+    /// Last change of content, in nanoseconds since the Unix epoch.
+    pub modify_nanos: u64,
+    /// Last change of anything, in nanoseconds since the Unix epoch.
+    pub change_nanos: u64,
+}
+
+/// One name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// Where a scan goes on after this entry; stable while the entry exists.
+    pub next_cookie: u64,
+    /// Which file it is.
+    pub ino: Ino,
+    /// What kind of file it is.
+    pub kind: FileKind,
+    /// The name: one component.
+    pub name: Bytes,
+}
+
+/// Whose path: a directory's handle, and a path beneath it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At {
+    /// The directory the path starts from.
+    pub directory: HandleId,
+    /// The path, relative.
+    pub path: Path,
+}
+
+/// One request of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// `openat`; answers [`Value::Handle`].
+    Open {
+        /// What to open.
+        at: At,
+        /// How.
+        options: OpenOptions,
+    },
+    /// `close`.
+    Close {
+        /// The handle, gone afterwards whatever the answer.
+        handle: HandleId,
+    },
+    /// `read`, or `pread` if `offset` is given; answers [`Value::Data`].
+    Read {
+        /// The file.
+        handle: HandleId,
+        /// Where; the description's own offset if absent.
+        offset: Option<u64>,
+        /// At most so many bytes.
+        len: u32,
+    },
+    /// `write`, or `pwrite` if `offset` is given; answers [`Value::Count`].
+    Write {
+        /// The file.
+        handle: HandleId,
+        /// Where; the description's own offset if absent. Ignored under `append` (POSIX leaves
+        /// it open, Linux appends).
+        offset: Option<u64>,
+        /// The bytes, gathered.
+        data: Bytes,
+    },
+    /// `lseek`; answers [`Value::Offset`].
+    Seek {
+        /// The file.
+        handle: HandleId,
+        /// Relative to `whence`.
+        offset: i64,
+        /// The origin.
+        whence: Whence,
+    },
+    /// `fstatat`; answers [`Value::Stat`].
+    Stat {
+        /// Of what.
+        at: At,
+        /// Is a symbolic link at the end followed?
+        follow: bool,
+    },
+    /// `fstat`; answers [`Value::Stat`].
+    StatHandle {
+        /// Of what.
+        handle: HandleId,
+    },
+    /// `utimensat`.
+    SetTimes {
+        /// Of what.
+        at: At,
+        /// Is a symbolic link at the end followed?
+        follow: bool,
+        /// New time of last access.
+        access: TimeChange,
+        /// New time of last modification.
+        modify: TimeChange,
+    },
+    /// `futimens`.
+    SetTimesHandle {
+        /// Of what.
+        handle: HandleId,
+        /// New time of last access.
+        access: TimeChange,
+        /// New time of last modification.
+        modify: TimeChange,
+    },
+    /// `ftruncate`.
+    Truncate {
+        /// The file.
+        handle: HandleId,
+        /// Its new size.
+        size_bytes: u64,
+    },
+    /// `posix_fallocate`.
+    Allocate {
+        /// The file.
+        handle: HandleId,
+        /// Start of the range.
+        offset: u64,
+        /// Length of the range, above 0.
+        len: u64,
+    },
+    /// `posix_fadvise`: checked, without effect.
+    Advise {
+        /// The file.
+        handle: HandleId,
+    },
+    /// `fsync`, of a file or a directory.
+    Fsync {
+        /// Of what.
+        handle: HandleId,
+    },
+    /// `fdatasync`, of a file or a directory.
+    Fdatasync {
+        /// Of what.
+        handle: HandleId,
+    },
+    /// `fcntl(F_SETFL)`.
+    SetStatusFlags {
+        /// Of what.
+        handle: HandleId,
+        /// The new flags.
+        status: StatusFlags,
+    },
+    /// `readdir` from a cookie on; answers [`Value::Entries`]. `.` and `..` are entries. Cookie 0
+    /// is the start.
+    ReadDirectory {
+        /// The directory.
+        handle: HandleId,
+        /// Where to go on.
+        cookie: u64,
+        /// At most so many entries.
+        count_max: u32,
+    },
+    /// `mkdirat`.
+    MakeDirectory {
+        /// The new directory.
+        at: At,
+    },
+    /// `unlinkat(AT_REMOVEDIR)`.
+    RemoveDirectory {
+        /// The directory, empty.
+        at: At,
+    },
+    /// `unlinkat`.
+    Unlink {
+        /// The name.
+        at: At,
+    },
+    /// `renameat`.
+    Rename {
+        /// The old name.
+        from: At,
+        /// The new name; replaced if it is there.
+        to: At,
+    },
+    /// `linkat`.
+    Link {
+        /// The existing name.
+        from: At,
+        /// Is a symbolic link at its end followed?
+        follow: bool,
+        /// The new name.
+        to: At,
+    },
+    /// `symlinkat`.
+    Symlink {
+        /// What the link says: any bytes.
+        target: Bytes,
+        /// The new name.
+        at: At,
+    },
+    /// `readlinkat`; answers [`Value::Target`].
+    ReadLink {
+        /// The link.
+        at: At,
+    },
+    /// `syncfs`: everything acknowledged so far.
+    SyncAll,
+}
+
+/// What a request that succeeded answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Nothing more to say.
+    Done,
+    /// A new open file description.
+    Handle {
+        /// Its number.
+        handle: HandleId,
+        /// What kind of file it is.
+        kind: FileKind,
+    },
+    /// Bytes that were read; fewer than asked for at the end of the file, or by adversity.
+    Data(Bytes),
+    /// Number of bytes written.
+    Count(u32),
+    /// The new offset.
+    Offset(u64),
+    /// Facts about a file.
+    Stat(Stat),
+    /// Names; fewer than asked for only at the end of the directory.
+    Entries(Vec<DirectoryEntry>),
+    /// What a symbolic link says.
+    Target(Bytes),
+}
+
+/// What the guest is told.
+pub type Answer = Result<Value, Errno>;

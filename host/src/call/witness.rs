@@ -1,0 +1,65 @@
+//! Testimony: what a file system says about itself, in file words, while it works.
+//!
+//! The oracle judges from outside; where outside is not enough, it may ask the subject. A
+//! subject that says nothing is judged by answers and surveys alone.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::call::CallId;
+use crate::call::Errno;
+use crate::call::Ino;
+
+/// One statement of a subject about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Testimony {
+    /// The call took effect now, after every call that said so before.
+    Committed {
+        /// Which call.
+        call: CallId,
+    },
+    /// Bytes that were acknowledged could not be written and are no longer scheduled to be.
+    Lost {
+        /// Of which file.
+        file: Ino,
+        /// Which bytes.
+        range: Range<u64>,
+        /// What the device said.
+        errno: Errno,
+    },
+    /// A lost range is no longer lost: it was rewritten and the new bytes are durable, or it was
+    /// removed.
+    Resolved {
+        /// Of which file.
+        file: Ino,
+        /// Which bytes.
+        range: Range<u64>,
+    },
+    /// Cached bytes were dropped; the next read comes from the medium.
+    Evicted {
+        /// Of which file.
+        file: Ino,
+        /// Which bytes.
+        range: Range<u64>,
+    },
+}
+
+/// Where a subject leaves its testimony; clones are the same place.
+#[derive(Debug, Clone, Default)]
+pub struct Witness(Arc<Mutex<Vec<Testimony>>>);
+
+impl Witness {
+    /// Says something.
+    pub fn say(&self, testimony: Testimony) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(testimony);
+    }
+
+    /// Takes what was said since the last time, in order.
+    #[must_use]
+    pub fn take(&self) -> Vec<Testimony> {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_empty() { Vec::new() } else { std::mem::take(&mut *said) }
+    }
+}

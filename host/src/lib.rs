@@ -1,0 +1,4 @@
+//! A WebAssembly-hosted checker of file-system durability semantics.
+pub mod call;
+pub mod device;
+pub mod sim;

@@ -1,0 +1,123 @@
+//! The places in the program where a run could have gone another way.
+
+/// A place where chance decides.
+///
+/// The name is part of the decision-log format: never rename one, add new ones at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Site {
+    /// Which runnable task goes on after this one stopped or finished?
+    Schedule,
+    /// Does another task run at this scheduling point, and which?
+    Preempt,
+    /// Does the flusher wake before this call?
+    FlusherWakes,
+    /// Does reclaim evict clean pages before this call?
+    ReclaimWakes,
+    /// Does the transaction committer wake before this call?
+    CommitterWakes,
+    /// By how many steps is the completion of this device request late?
+    CompletionDelay,
+    /// Does a read return fewer bytes than it could?
+    ShortRead,
+    /// Does a write accept fewer bytes than it could?
+    ShortWrite,
+    /// Is this call interrupted before it did anything (EINTR)?
+    Interrupted,
+    /// Does power fail at this step?
+    PowerLoss,
+    /// Does this unflushed write reach the medium although power failed?
+    WriteSurvives,
+    /// Which sectors of a surviving write reach the medium?
+    WriteTorn,
+    /// Does this device write fail?
+    WriteFails,
+}
+
+impl Site {
+    /// All sites, in the order of their numbers.
+    pub const ALL: [Self; 13] = [
+        Self::Schedule,
+        Self::Preempt,
+        Self::FlusherWakes,
+        Self::ReclaimWakes,
+        Self::CommitterWakes,
+        Self::CompletionDelay,
+        Self::ShortRead,
+        Self::ShortWrite,
+        Self::Interrupted,
+        Self::PowerLoss,
+        Self::WriteSurvives,
+        Self::WriteTorn,
+        Self::WriteFails,
+    ];
+
+    /// The site's name in a decision log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Preempt => "preempt",
+            Self::FlusherWakes => "flusher-wakes",
+            Self::ReclaimWakes => "reclaim-wakes",
+            Self::CommitterWakes => "committer-wakes",
+            Self::CompletionDelay => "completion-delay",
+            Self::ShortRead => "short-read",
+            Self::ShortWrite => "short-write",
+            Self::Interrupted => "interrupted",
+            Self::PowerLoss => "power-loss",
+            Self::WriteSurvives => "write-survives",
+            Self::WriteTorn => "write-torn",
+            Self::WriteFails => "write-fails",
+        }
+    }
+
+    /// The site of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|site| site.name() == name)
+    }
+}
+
+/// A named scheduling point: the only places where tasks switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Point {
+    /// A call was decoded and has had no effect yet.
+    CallStart,
+    /// A call's effect is complete; its answer is not yet delivered.
+    CallEnd,
+    /// Writeback chose a page.
+    WbSelect,
+    /// Writeback holds the page.
+    WbLock,
+    /// The page's dirty mark is about to be cleared and its mappings write-protected.
+    WbProtect,
+    /// The page's bytes are about to be read for checksum and payload.
+    WbCapture,
+    /// The captured bytes are about to be handed to the device.
+    WbSubmit,
+    /// The device answered; the page leaves writeback.
+    WbEnd,
+    /// Reclaim is about to drop a clean page.
+    Evict,
+    /// A sync begins its writeback.
+    SyncStart,
+    /// A sync waits for writeback.
+    SyncWait,
+    /// A sync collects what the error ledger owes.
+    SyncCollect,
+    /// The transaction's tree is frozen; new operations go to the next one.
+    TxQuiesce,
+    /// A tree block is about to be written.
+    TxWriteTree,
+    /// The device is about to be flushed.
+    TxFlush,
+    /// The root is about to be written.
+    TxWriteRoot,
+    /// A block of the intent log is about to be written.
+    LogWrite,
+    /// A request waits in the device.
+    DeviceWait,
+    /// A task waits for a lock.
+    LockWait,
+}

@@ -1,0 +1,9 @@
+//! Executable specification of file-system durability: a judge of traces.
+//!
+//! The crate reads a trace and says whether a system that keeps its promises could have produced
+//! it. It never runs a system and never sees a block.
+//!
+//! Architecture invariant: pure crates only; no clock, no chance and no I/O.
+
+pub mod trace;
+pub mod words;

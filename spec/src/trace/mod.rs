@@ -1,0 +1,52 @@
+//! A trace: what was called, what came back, where it crashed, what was found.
+//!
+//! O-1: steps are dense; each call has one outcome, or the halt that cut it.
+
+use crate::words::Call;
+use crate::words::Outcome;
+use crate::words::Pid;
+use crate::words::Step;
+use crate::words::Survey;
+use crate::words::Testimony;
+
+/// How a run was cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CrashKind {
+    /// One process died: what it was told is visible to everyone else.
+    Process(Pid),
+    /// The operating system died: what the medium was told is there.
+    Kernel,
+    /// Power was lost: what was promised to be durable is there.
+    Power,
+}
+
+/// One event of a trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A call began.
+    Called {
+        /// Whose.
+        process: Pid,
+        /// What was asked.
+        call: Call,
+    },
+    /// A call ended.
+    Answered {
+        /// The step at which it began.
+        call: Step,
+        /// What was told.
+        outcome: Outcome,
+    },
+    /// A process ended by itself; its handles are closed.
+    Exited {
+        /// Which.
+        process: Pid,
+    },
+    /// The subject said something about itself.
+    Testified(Testimony),
+    /// The run was cut short. Calls without an outcome never get one.
+    Crashed(CrashKind),
+    /// After a crash the file system was opened again and walked; `Err` says that it could not
+    /// be opened, and what whoever opened it said.
+    Surveyed(Result<Survey, String>),
+}

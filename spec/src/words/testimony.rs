@@ -1,0 +1,48 @@
+//! What a subject says about itself, in file words.
+
+use std::ops::Range;
+
+use crate::words::Errno;
+use crate::words::Ino;
+use crate::words::Step;
+
+/// One statement of a subject about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Testimony {
+    /// The call took effect now, after every call that said so before.
+    Committed {
+        /// The step at which the call began.
+        call: Step,
+    },
+    /// Acknowledged bytes could not be made durable and are no longer scheduled to be.
+    Lost {
+        /// Of which file.
+        file: Ino,
+        /// Which bytes.
+        range: Range<u64>,
+        /// Why.
+        errno: Errno,
+    },
+    /// A lost range is no longer lost: it was rewritten and the new bytes are durable, or it was
+    /// removed.
+    Resolved {
+        /// Of which file.
+        file: Ino,
+        /// Which bytes.
+        range: Range<u64>,
+    },
+    /// The next read of these bytes comes from the medium.
+    Evicted {
+        /// Of which file.
+        file: Ino,
+        /// Which bytes.
+        range: Range<u64>,
+    },
+    /// An invariant that only the subject's owner can see is broken.
+    Audit {
+        /// The clause that is decided from this audit.
+        clause: String,
+        /// What was seen.
+        evidence: String,
+    },
+}
