@@ -1,4 +1,6 @@
 //! A WebAssembly-hosted checker of file-system durability semantics.
 pub mod call;
+pub mod check;
 pub mod device;
+pub mod observe;
 pub mod sim;
