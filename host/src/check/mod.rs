@@ -1,2 +1,32 @@
 //! One run, and everything that is derived from it.
+//!
+//! Flow: [`world::World`] (a subject, a recorder, a judge) -> a run of guests or of a program ->
+//! moments -> [`explore::Explorer`] -> findings and an account.
+
+pub mod explore;
+pub mod judge;
 pub mod program;
+pub mod recover;
+#[cfg(feature = "wasm")]
+pub mod run;
+pub mod world;
+
+/// What can happen to a world while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Clean pages are dropped.
+    Evict,
+    /// Background writeback of every dirty page.
+    Flush,
+    /// The device's faults end.
+    Heal,
+}
+
+/// Something that happens when a guest prints a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// The line, whole.
+    pub on_line: String,
+    /// What happens.
+    pub act: Act,
+}

@@ -1,0 +1,390 @@
+//! Crash exploration: from one recorded run to every state that a crash could have left.
+//!
+//! Flow: moments (see [`crate::check::judge`]) and the device's history -> crash states -> equal
+//! content recovers once -> each (content, moment) is judged -> findings and an account.
+//!
+//! The key of a verdict is the content and the moment, never the content alone: between two
+//! moments with equal content a promise may have been made, by an fsync that writes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crashproof_spec::oracle::Oracle;
+use crashproof_spec::trace::CrashKind;
+use crashproof_spec::trace::Event;
+use crashproof_spec::violation::Violation;
+use crashproof_spec::words::Survey;
+use rayon::prelude::*;
+
+use crate::check::judge::Line;
+use crate::check::judge::Moment;
+use crate::check::recover::Recovered;
+use crate::check::recover::recover;
+use crate::device::CrashState;
+use crate::device::History;
+use crate::device::Image;
+use crate::device::StateBounds;
+use crate::device::Survivors;
+use crate::device::Walk;
+use crate::subject::StackPlan;
+
+/// Questions are answered in batches of so many, which bounds memory and paces the progress.
+const BATCH_SIZE: usize = 1024;
+
+/// What is explored, beyond the run itself.
+#[derive(Clone)]
+pub struct ExplorePlan {
+    /// How the run is cut short.
+    pub crash: CrashKind,
+    /// Which subsets of the unflushed writes are tried.
+    pub bounds: StateBounds,
+    /// How the recovered file system is opened.
+    pub stack: StackPlan,
+}
+
+/// Says whether acknowledged lines are true on a recovered file system.
+pub trait Verify: Sync {
+    /// The lines that were printed before the crash, against what is there after it.
+    fn verify(&self, image: &Image, lines: &[Line]) -> Verified;
+}
+
+/// What a verifier said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verified {
+    /// The lines are true.
+    True,
+    /// They are not, and why.
+    False(String),
+    /// It could not tell, and why.
+    Unknown(String),
+}
+
+/// Where and how the run was cut short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrashAt {
+    /// How many events of the device's history had happened.
+    pub position: usize,
+    /// Which unflushed writes survived.
+    pub survivors: Survivors,
+}
+
+/// Something that is wrong, with the first crash that shows it.
+#[derive(Debug, Clone)]
+pub struct CrashFinding {
+    /// What.
+    pub what: CrashFault,
+    /// The first crash that shows it.
+    pub at: CrashAt,
+    /// How many lines had been printed.
+    pub line_count: usize,
+    /// In how many states it was seen.
+    pub state_count: u64,
+}
+
+/// What can be wrong after a crash.
+#[derive(Debug, Clone)]
+pub enum CrashFault {
+    /// The subject broke a clause.
+    Subject(Violation),
+    /// The subject kept its promises, and the guest acknowledged what none covers.
+    Guest(String),
+    /// It could not be told.
+    Unknown(String),
+}
+
+impl CrashFault {
+    /// Equal for findings that are one.
+    fn fingerprint(&self) -> (u8, String) {
+        match self {
+            Self::Subject(violation) => (0, violation.fingerprint()),
+            Self::Guest(message) => (1, message.clone()),
+            Self::Unknown(reason) => (2, reason.clone()),
+        }
+    }
+}
+
+/// What an exploration covered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Moments at which the run could have been cut short.
+    pub moment_count: u64,
+    /// Crash states: a moment and what survived.
+    pub state_count: u64,
+    /// States whose content had been seen before: recovery and survey were shared.
+    pub shared_count: u64,
+    /// States whose content and moment had been seen before: nothing was left to ask.
+    pub repeated_count: u64,
+    /// Contents that were recovered and surveyed.
+    pub recovered_count: u64,
+    /// Verdicts of the oracle.
+    pub judged_count: u64,
+    /// Runs of the verifier.
+    pub verified_count: u64,
+    /// Runs of the verifier that were spared: same content, same lines.
+    pub unverified_count: u64,
+    /// Device positions at which not every subset was tried.
+    pub bounded_count: u64,
+    /// Unsynced effects that were lost, as they may be, and in how many judged states.
+    pub lost: BTreeMap<String, u64>,
+    /// How often each clause was exercised by what was found after a crash.
+    pub exercised: BTreeMap<&'static str, u64>,
+}
+
+/// What an exploration found.
+#[derive(Debug, Clone, Default)]
+pub struct Exploration {
+    /// What was covered.
+    pub account: Account,
+    /// What is wrong, in the order in which it was met.
+    pub findings: Vec<CrashFinding>,
+}
+
+/// One state to be judged.
+struct Question {
+    moment: usize,
+    position: usize,
+    survivors: Survivors,
+    content: Arc<Content>,
+}
+
+/// One content of the device, and what became of it.
+struct Content {
+    image: Image,
+    recovered: std::sync::OnceLock<Recovered>,
+}
+
+/// What the oracle said of one state.
+struct Judged {
+    violations: Vec<Violation>,
+    undecided: Vec<String>,
+    lost: Vec<String>,
+    exercised: Vec<(&'static str, u64)>,
+}
+
+/// Explores a recorded run.
+pub struct Explorer<'a> {
+    plan: &'a ExplorePlan,
+    moments: &'a [Moment],
+    lines: &'a [Line],
+    verifier: Option<&'a dyn Verify>,
+    contents: BTreeMap<u128, Arc<Content>>,
+    verified: BTreeMap<(u128, usize), Verified>,
+    exploration: Exploration,
+    known: BTreeMap<(u8, String), usize>,
+}
+
+impl<'a> Explorer<'a> {
+    /// An exploration of the run that `moments` and `lines` were recorded of.
+    #[must_use]
+    pub fn new(
+        plan: &'a ExplorePlan,
+        moments: &'a [Moment],
+        lines: &'a [Line],
+        verifier: Option<&'a dyn Verify>,
+    ) -> Self {
+        Self {
+            plan,
+            moments,
+            lines,
+            verifier,
+            contents: BTreeMap::new(),
+            verified: BTreeMap::new(),
+            exploration: Exploration::default(),
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Explores every moment, in order. `progress` is told how many moments are done.
+    #[must_use]
+    pub fn explore(mut self, history: &History, progress: &dyn Fn(usize)) -> Exploration {
+        let mut walk = Walk::new(history);
+        let mut questions = Vec::new();
+        for (number, moment) in self.moments.iter().enumerate() {
+            self.exploration.account.moment_count += 1;
+            for position in moment.positions.clone() {
+                self.ask(&mut walk, number, position, &mut questions);
+                if questions.len() >= BATCH_SIZE {
+                    self.answer(&std::mem::take(&mut questions));
+                    progress(number);
+                }
+            }
+        }
+        self.answer(&questions);
+        progress(self.moments.len());
+        self.exploration
+    }
+
+    /// Judges one crash, at every moment that it falls into.
+    #[must_use]
+    pub fn explore_one(mut self, history: &History, at: &CrashAt) -> Exploration {
+        let mut walk = Walk::new(history);
+        let state = walk.advance(at.position).state(at.survivors.clone());
+        let recovered = std::sync::OnceLock::new();
+        let content = Arc::new(Content { image: state.image, recovered });
+        let falls_into = |moment: &Moment| moment.positions.contains(&at.position);
+        let questions: Vec<_> = (0..self.moments.len())
+            .filter(|number| falls_into(&self.moments[*number]))
+            .map(|moment| Question {
+                moment,
+                position: at.position,
+                survivors: at.survivors.clone(),
+                content: Arc::clone(&content),
+            })
+            .collect();
+        let account = &mut self.exploration.account;
+        account.moment_count = questions.len() as u64;
+        account.state_count = account.moment_count;
+        account.recovered_count = 1;
+        self.answer(&questions);
+        self.exploration
+    }
+
+    fn ask(
+        &mut self,
+        walk: &mut Walk,
+        moment: usize,
+        position: usize,
+        questions: &mut Vec<Question>,
+    ) {
+        let point = walk.advance(position);
+        let states = match self.plan.crash {
+            CrashKind::Power => point.states(&self.plan.bounds),
+            CrashKind::Kernel | CrashKind::Process(_) => point.all_survive(),
+        };
+        let account = &mut self.exploration.account;
+        account.bounded_count += u64::from(states.bounded);
+        let mut seen = std::collections::BTreeSet::new();
+        for CrashState { image, survivors } in states.states {
+            account.state_count += 1;
+            let hash = image.hash();
+            if !seen.insert(hash) {
+                account.repeated_count += 1;
+                continue;
+            }
+            let content = match self.contents.get(&hash) {
+                Some(content) => {
+                    account.shared_count += 1;
+                    Arc::clone(content)
+                }
+                None => {
+                    account.recovered_count += 1;
+                    let recovered = std::sync::OnceLock::new();
+                    let content = Arc::new(Content { image, recovered });
+                    self.contents.insert(hash, Arc::clone(&content));
+                    content
+                }
+            };
+            questions.push(Question { moment, position, survivors, content });
+        }
+    }
+
+    /// Recovers, judges and verifies in parallel; merges in order.
+    fn answer(&mut self, questions: &[Question]) {
+        let judged: Vec<Judged> = questions.par_iter().map(|asked| self.judge(asked)).collect();
+        for (asked, judged) in questions.iter().zip(judged) {
+            let account = &mut self.exploration.account;
+            account.judged_count += 1;
+            for lost in judged.lost {
+                *account.lost.entry(lost).or_default() += 1;
+            }
+            for (clause, count) in judged.exercised {
+                *account.exercised.entry(clause).or_default() += count;
+            }
+            for violation in judged.violations {
+                self.found(asked, CrashFault::Subject(violation));
+            }
+            for reason in judged.undecided {
+                self.found(asked, CrashFault::Unknown(reason));
+            }
+        }
+        self.verify(questions);
+    }
+
+    fn judge(&self, asked: &Question) -> Judged {
+        let stack = &self.plan.stack;
+        let recovered = asked.content.recovered.get_or_init(|| recover(&asked.content.image, stack));
+        let mut oracle = self.moments[asked.moment].oracle.clone();
+        let before = oracle.violations().len();
+        let exercised_before = oracle.exercised();
+        oracle.event(&Event::Crashed(self.plan.crash));
+        let survey: Result<Survey, String> = recovered.survey();
+        oracle.event(&Event::Surveyed(survey));
+        for testimony in recovered.audits() {
+            oracle.event(&Event::Testified(testimony));
+        }
+        Judged {
+            violations: oracle.violations()[before..].to_vec(),
+            undecided: oracle.undecided(),
+            lost: oracle.lost(),
+            exercised: newly_exercised(&oracle, &exercised_before),
+        }
+    }
+
+    fn verify(&mut self, questions: &[Question]) {
+        let Some(verifier) = self.verifier else { return };
+        let mut asked: BTreeMap<(u128, usize), &Question> = BTreeMap::new();
+        for question in questions {
+            let line_count = self.moments[question.moment].line_count;
+            let key = (question.content.image.hash(), line_count);
+            if self.verified.contains_key(&key) || asked.contains_key(&key) {
+                self.exploration.account.unverified_count += 1;
+            } else {
+                asked.insert(key, question);
+            }
+        }
+        let asked: Vec<_> = asked.into_iter().collect();
+        let said: Vec<Verified> = asked
+            .par_iter()
+            .map(|((_, line_count), question)| {
+                verifier.verify(&question.content.image, &self.lines[..*line_count])
+            })
+            .collect();
+        self.exploration.account.verified_count += said.len() as u64;
+        for ((key, _), said) in asked.into_iter().zip(said) {
+            self.verified.insert(key, said);
+        }
+        for question in questions {
+            let line_count = self.moments[question.moment].line_count;
+            let key = (question.content.image.hash(), line_count);
+            match self.verified.get(&key) {
+                Some(Verified::False(why)) => self.found(question, CrashFault::Guest(why.clone())),
+                Some(Verified::Unknown(why)) => {
+                    self.found(question, CrashFault::Unknown(why.clone()));
+                }
+                Some(Verified::True) | None => {}
+            }
+        }
+    }
+
+    fn found(&mut self, asked: &Question, what: CrashFault) {
+        let fingerprint = what.fingerprint();
+        if let Some(number) = self.known.get(&fingerprint) {
+            self.exploration.findings[*number].state_count += 1;
+            return;
+        }
+        self.known.insert(fingerprint, self.exploration.findings.len());
+        let at = CrashAt { position: asked.position, survivors: asked.survivors.clone() };
+        let line_count = self.moments[asked.moment].line_count;
+        self.exploration.findings.push(CrashFinding { what, at, line_count, state_count: 1 });
+    }
+}
+
+fn newly_exercised(oracle: &Oracle, before: &BTreeMap<&'static str, u64>) -> Vec<(&'static str, u64)> {
+    let since = |(clause, count): (&'static str, u64)| {
+        let known = before.get(clause).copied().unwrap_or_default();
+        (count > known).then_some((clause, count - known))
+    };
+    oracle.exercised().into_iter().filter_map(since).collect()
+}
+
+/// What the verifier reads: the lines of each process, in order.
+#[must_use]
+pub fn acknowledged(lines: &[Line]) -> Bytes {
+    let mut text = Vec::new();
+    for line in lines {
+        text.extend_from_slice(&line.text);
+        text.push(b'\n');
+    }
+    Bytes::from(text)
+}

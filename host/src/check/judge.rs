@@ -1,0 +1,274 @@
+//! The judge of a running world: every event goes to the oracle as it is written, and where the
+//! world could be cut short, the oracle is forked.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+use crashproof_spec::oracle::Oracle;
+use crashproof_spec::trace::Event;
+use crashproof_spec::trace::text;
+use crashproof_spec::words::Call;
+use crashproof_spec::words::HandleId;
+use crashproof_spec::words::Pid;
+use crashproof_spec::words::Step;
+use crashproof_spec::words::Value;
+
+use crate::device::History;
+
+/// A complete line that a guest printed: acknowledged to the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Who printed it.
+    pub process: Pid,
+    /// The line, without its end.
+    pub text: Bytes,
+}
+
+/// A stretch of a run in which nothing was promised or taken back, so that a crash within it is
+/// judged by one state of the oracle.
+#[derive(Clone)]
+pub struct Moment {
+    /// The positions of the device's history at which a crash falls into it.
+    pub positions: RangeInclusive<usize>,
+    /// The oracle, as it was.
+    pub oracle: Oracle,
+    /// How many lines had been printed.
+    pub line_count: usize,
+    /// The last event before it.
+    pub step: Step,
+}
+
+/// A stream that the trace is written to, with what went wrong with it.
+pub struct TraceStream {
+    out: Box<dyn Write + Send>,
+    failure: Option<std::io::Error>,
+}
+
+impl TraceStream {
+    /// Writes a trace to `out`, beginning with its first line.
+    #[must_use]
+    pub fn new(out: Box<dyn Write + Send>) -> Self {
+        let mut stream = Self { out, failure: None };
+        stream.line(text::HEADER);
+        stream
+    }
+
+    fn line(&mut self, line: &str) {
+        if self.failure.is_none() {
+            self.failure = writeln!(self.out, "{line}").err();
+        }
+    }
+
+    /// Ends the trace.
+    ///
+    /// # Errors
+    /// If any part of it could not be written.
+    pub fn finish(mut self) -> std::io::Result<()> {
+        match self.failure.take() {
+            Some(error) => Err(error),
+            None => self.out.flush(),
+        }
+    }
+}
+
+/// Judges a world while it runs.
+pub struct Judge {
+    oracle: Oracle,
+    history: Option<History>,
+    moments: Option<Vec<Moment>>,
+    position: usize,
+    last: Step,
+    lines: Vec<Line>,
+    syncing: BTreeSet<HandleId>,
+    asked: std::collections::BTreeMap<Step, Promise>,
+    trace: Option<TraceStream>,
+}
+
+/// What the answer of a call may change about what is promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Promise {
+    /// Nothing, whatever the answer.
+    Never,
+    /// A failure takes an effect back.
+    IfFailed,
+    /// Success promises durability; a failure takes an effect back.
+    Always,
+    /// As `Always`, and the handle that is opened promises with each write.
+    OpensSyncing,
+}
+
+impl Judge {
+    /// A judge without a device to crash.
+    #[must_use]
+    pub fn new(oracle: Oracle) -> Self {
+        Self {
+            oracle,
+            history: None,
+            moments: None,
+            position: 0,
+            last: Step(0),
+            lines: Vec::new(),
+            syncing: BTreeSet::new(),
+            asked: std::collections::BTreeMap::new(),
+            trace: None,
+        }
+    }
+
+    /// Collects the moments at which a world above this device could be cut short.
+    pub fn watch(&mut self, history: History) {
+        self.position = history.len();
+        self.history = Some(history);
+        self.moments = Some(Vec::new());
+        self.add_moment(self.position..=self.position);
+    }
+
+    /// Also writes the trace to a stream.
+    pub fn stream(&mut self, trace: TraceStream) {
+        self.trace = Some(trace);
+    }
+
+    /// Takes one event.
+    pub fn event(&mut self, step: Step, event: &Event) {
+        if let Some(trace) = &mut self.trace {
+            trace.line(&text::format_event(step, event));
+        }
+        self.catch_up();
+        let promising = self.moments.is_some() && self.promising(step, event);
+        self.oracle.event(event);
+        self.last = step;
+        if promising {
+            self.add_moment(self.position..=self.position);
+        }
+    }
+
+    /// Takes a line that a guest printed.
+    pub fn line(&mut self, process: Pid, text: Bytes) {
+        self.catch_up();
+        self.lines.push(Line { process, text });
+        if self.moments.is_some() {
+            self.add_moment(self.position..=self.position);
+        }
+    }
+
+    /// Device events since the last event belong to the world as it was before this one.
+    fn catch_up(&mut self) {
+        let Some(history) = &self.history else { return };
+        let now = history.len();
+        if now > self.position {
+            let before = self.position + 1;
+            self.position = now;
+            self.add_moment(before..=now);
+        }
+    }
+
+    fn add_moment(&mut self, positions: RangeInclusive<usize>) {
+        let moment = Moment {
+            positions,
+            oracle: self.oracle.clone(),
+            line_count: self.lines.len(),
+            step: self.last,
+        };
+        if let Some(moments) = &mut self.moments {
+            moments.push(moment);
+        }
+    }
+
+    fn promising(&mut self, step: Step, event: &Event) -> bool {
+        match event {
+            Event::Called { call, .. } => {
+                let promise = self.promise(call);
+                if promise != Promise::Never {
+                    self.asked.insert(step, promise);
+                }
+                false
+            }
+            Event::Answered { call, outcome } => {
+                let promise = self.asked.remove(call).unwrap_or(Promise::Never);
+                if let (Promise::OpensSyncing, Ok(Value::Handle { handle, .. })) =
+                    (promise, outcome)
+                {
+                    self.syncing.insert(*handle);
+                }
+                match promise {
+                    Promise::Never => false,
+                    Promise::IfFailed => outcome.is_err(),
+                    Promise::Always | Promise::OpensSyncing => true,
+                }
+            }
+            Event::Exited { .. }
+            | Event::Testified(_)
+            | Event::Crashed(_)
+            | Event::Surveyed(_) => false,
+        }
+    }
+
+    fn promise(&mut self, call: &Call) -> Promise {
+        match call {
+            Call::Fsync { .. } | Call::Fdatasync { .. } | Call::SyncAll => Promise::Always,
+            Call::Open { options, .. } if options.status.sync || options.status.data_sync => {
+                Promise::OpensSyncing
+            }
+            Call::SetStatusFlags { handle, status } => {
+                if status.sync || status.data_sync {
+                    self.syncing.insert(*handle);
+                }
+                Promise::Never
+            }
+            Call::Write { handle, .. } if self.syncing.contains(handle) => Promise::Always,
+            Call::Open { .. }
+            | Call::Write { .. }
+            | Call::Truncate { .. }
+            | Call::Allocate { .. }
+            | Call::MakeDirectory { .. }
+            | Call::RemoveDirectory { .. }
+            | Call::Unlink { .. }
+            | Call::Rename { .. }
+            | Call::Link { .. }
+            | Call::Symlink { .. } => Promise::IfFailed,
+            Call::Close { .. }
+            | Call::Read { .. }
+            | Call::Seek { .. }
+            | Call::Stat { .. }
+            | Call::StatHandle { .. }
+            | Call::SetTimes { .. }
+            | Call::SetTimesHandle { .. }
+            | Call::Advise { .. }
+            | Call::ReadDirectory { .. }
+            | Call::ReadLink { .. } => Promise::Never,
+        }
+    }
+
+    /// The oracle, as it is now.
+    #[must_use]
+    pub fn oracle(&self) -> &Oracle {
+        &self.oracle
+    }
+
+    /// The lines that were printed.
+    #[must_use]
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Ends the run: what was judged, and the trace to be finished.
+    #[must_use]
+    pub fn finish(mut self) -> Judged {
+        self.catch_up();
+        let moments = self.moments.take().unwrap_or_default();
+        Judged { oracle: self.oracle, moments, lines: self.lines, trace: self.trace }
+    }
+}
+
+/// What a judge has to say at the end of a run.
+pub struct Judged {
+    /// The oracle at the end.
+    pub oracle: Oracle,
+    /// The moments at which the run could have been cut short, in order.
+    pub moments: Vec<Moment>,
+    /// The lines that were printed.
+    pub lines: Vec<Line>,
+    /// The trace, to be finished.
+    pub trace: Option<TraceStream>,
+}

@@ -1,0 +1,272 @@
+//! One run of guests in a world.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crashproof_spec::trace::CrashKind;
+
+use crate::call::ProcessId;
+use crate::check::judge::Judged;
+use crate::check::judge::Line;
+use crate::check::judge::TraceStream;
+use crate::check::recover::recover;
+use crate::check::world::Chance;
+use crate::check::world::Expectation;
+use crate::check::world::World;
+use crate::check::{Act, Action};
+use crate::device::History;
+use crate::device::Image;
+use crate::guest;
+use crate::guest::GuestRun;
+use crate::guest::Limits;
+use crate::guest::Module;
+use crate::guest::ProcessConfig;
+use crate::sim::DecisionLog;
+use crate::sim::Sim;
+use crate::subject::DirectorySubject;
+use crate::subject::Stack;
+use crate::subject::StackPlan;
+
+/// One process of a run.
+#[derive(Debug, Clone)]
+pub struct ProcessPlan {
+    /// Its name, as the report shows it and as `argv[0]`.
+    pub name: String,
+    /// Its program.
+    pub module: Module,
+    /// Its arguments, without its name.
+    pub arguments: Vec<String>,
+    /// Its environment, each `NAME=VALUE`.
+    pub environment: Vec<String>,
+    /// Its standard input.
+    pub stdin: Bytes,
+}
+
+/// What is tested.
+#[derive(Debug, Clone)]
+pub enum SubjectPlan {
+    /// The reference stack.
+    Reference(StackPlan),
+    /// A directory of this machine.
+    Directory(std::path::PathBuf),
+}
+
+/// A run before it begins.
+#[derive(Debug, Clone)]
+pub struct RunPlan {
+    /// What is tested.
+    pub subject: SubjectPlan,
+    /// What it is held to.
+    pub expectation: Expectation,
+    /// Who answers what is left to chance.
+    pub chance: Chance,
+    /// Who runs.
+    pub processes: Vec<ProcessPlan>,
+    /// What they find preopened.
+    pub directories: Vec<String>,
+    /// What they may use up.
+    pub limits: Limits,
+    /// What happens when one of them prints a line.
+    pub actions: Vec<Action>,
+}
+
+/// What came of a run.
+pub struct Recorded {
+    /// What was judged.
+    pub judged: Judged,
+    /// How each process ended, in the order of the plan.
+    pub ends: Vec<(String, GuestRun)>,
+    /// What the device was told.
+    pub history: Option<History>,
+    /// The device as it is, cache included.
+    pub image: Option<Image>,
+    /// The decisions that were taken.
+    pub decisions: DecisionLog,
+}
+
+/// How a run is watched.
+#[derive(Default)]
+pub struct Watching {
+    /// Are the moments at which it could be cut short collected?
+    pub moments: bool,
+    /// Where the trace goes.
+    pub trace: Option<TraceStream>,
+    /// How the run is cut short at its end, if it is.
+    pub crash: Option<CrashKind>,
+}
+
+/// Runs guests.
+///
+/// # Errors
+/// If the world could not be made; nothing was judged then.
+pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
+    let world = make_world(plan)?;
+    if let Some(trace) = watching.trace {
+        world.stream(trace);
+    }
+    let mut handles = Vec::new();
+    for name in &plan.directories {
+        handles.push((Bytes::copy_from_slice(name.as_bytes()), world.preopen(name)?));
+    }
+    world.settle().map_err(|halt| format!("prepare the file system: {halt:?}"))?;
+    if watching.moments {
+        world.watch();
+    }
+    let started = |(number, process): (usize, &ProcessPlan)| {
+        let id = ProcessId(number as u32 + 1);
+        (process.module.clone(), config(&world, plan, process, id, &handles))
+    };
+    let mut guests: Vec<_> = plan.processes.iter().enumerate().map(started).collect();
+    let ground =
+        guest::World { sim: world.sim.clone(), vfs: world.recorder.clone() };
+    let runs = match guests.len() {
+        1 => {
+            let (module, config) = guests.remove(0);
+            vec![guest::run_one(&ground, &module, config, &plan.limits)]
+        }
+        _ => guest::run_many(&ground, guests, &plan.limits),
+    };
+    if let Some(kind) = watching.crash {
+        cut_short(&world, plan, kind);
+    }
+    let history = world.stack.as_ref().map(|stack| stack.disk.history());
+    let image = world.stack.as_ref().map(|stack| stack.disk.cached_image());
+    let decisions = world.sim.decisions();
+    let names = plan.processes.iter().map(|process| process.name.clone());
+    let ends = names.zip(runs).collect();
+    Ok(Recorded { judged: world.finish(), ends, history, image, decisions })
+}
+
+fn make_world(plan: &RunPlan) -> Result<World, String> {
+    match &plan.subject {
+        SubjectPlan::Reference(stack) => World::reference(stack, &plan.chance, &plan.expectation)
+            .map_err(|error| error.to_string()),
+        SubjectPlan::Directory(path) => {
+            let subject = DirectorySubject::open(path).map_err(|error| error.to_string())?;
+            let (sim, witness) = (plan.chance.sim(), crate::call::Witness::default());
+            Ok(World::new(sim, Arc::new(subject), witness, &plan.expectation))
+        }
+    }
+}
+
+fn config(
+    world: &World,
+    plan: &RunPlan,
+    process: &ProcessPlan,
+    id: ProcessId,
+    handles: &[(Bytes, crate::call::HandleId)],
+) -> ProcessConfig {
+    let mut config = ProcessConfig::new(id);
+    let bytes = |text: &String| Bytes::copy_from_slice(text.as_bytes());
+    config.args = std::iter::once(&process.name).chain(&process.arguments).map(bytes).collect();
+    config.environ = process.environment.iter().map(bytes).collect();
+    config.stdin = process.stdin.clone();
+    config.preopens = handles.to_vec();
+    let mut take_line = world.line_taker(id);
+    let (stack, sim) = (world.stack.clone(), world.sim.clone());
+    let actions = plan.actions.clone();
+    config.on_line = Some(Box::new(move |line: &[u8]| {
+        take_line(line);
+        for action in actions.iter().filter(|action| action.on_line.as_bytes() == line) {
+            act(action.act, stack.as_ref(), &sim);
+        }
+    }));
+    config
+}
+
+fn act(act: Act, stack: Option<&Stack>, sim: &Sim) {
+    let Some(stack) = stack else { return };
+    match act {
+        Act::Evict => stack.vfs.evict_all(),
+        Act::Flush => {
+            let vfs = Arc::clone(&stack.vfs);
+            sim.spawn(async move { vfs.flush_background().await });
+            sim.run_background();
+        }
+        Act::Heal => stack.faulty.heal(),
+    }
+}
+
+/// Crashes a world after its guests ended, recovers and surveys.
+fn cut_short(world: &World, plan: &RunPlan, kind: CrashKind) {
+    let (Some(stack), SubjectPlan::Reference(stack_plan)) = (&world.stack, &plan.subject) else {
+        return;
+    };
+    let survey = match kind {
+        CrashKind::Process(_) => {
+            let piece = stack_plan.geometry.block_size_bytes;
+            world.sim.block_on(crate::observe::survey_tree(stack.vfs.as_ref(), piece))
+        }
+        CrashKind::Kernel => recover(&stack.disk.cached_image(), stack_plan).survey(),
+        CrashKind::Power => recover(&stack.disk.durable_image(), stack_plan).survey(),
+    };
+    world.crash(kind, survey);
+}
+
+/// A second guest that is asked whether acknowledged lines are true.
+pub struct Verifier {
+    /// The program.
+    pub process: ProcessPlan,
+    /// How the recovered file system is opened.
+    pub stack: StackPlan,
+    /// What the program finds preopened.
+    pub directories: Vec<String>,
+    /// What it may use up.
+    pub limits: Limits,
+    /// What it is held to; its own calls are not judged.
+    pub expectation: Expectation,
+}
+
+impl crate::check::explore::Verify for Verifier {
+    fn verify(&self, image: &Image, lines: &[Line]) -> crate::check::explore::Verified {
+        use crate::check::explore::Verified;
+        use crate::guest::GuestEnd;
+        let sim = Sim::calm();
+        let stack = match sim.block_on(Stack::mount(image.clone(), &self.stack, &sim)) {
+            Ok(stack) => stack,
+            // The survey says so, as a finding against the subject.
+            Err(_) => return Verified::True,
+        };
+        let witness = stack.witness.clone();
+        let mut world = World::new(sim, stack.vfs.clone(), witness, &self.expectation);
+        world.stack = Some(stack);
+        let run = match self.run_on(&world, lines) {
+            Ok(run) => run,
+            Err(why) => return Verified::Unknown(why),
+        };
+        let said = String::from_utf8_lossy(&run.stderr).trim_end().to_owned();
+        let name = &self.process.name;
+        match run.end {
+            GuestEnd::Exited(0) => Verified::True,
+            GuestEnd::Exited(_) => Verified::False(said),
+            GuestEnd::Trapped(why) => Verified::Unknown(format!("{name} trapped: {why}; {said}")),
+            GuestEnd::StackOverflow => Verified::Unknown(format!("{name} overflowed its stack")),
+            GuestEnd::OutOfFuel => Verified::Unknown(format!("{name} ran out of fuel")),
+            GuestEnd::WallClock => Verified::Unknown(format!("{name} ran out of time")),
+            GuestEnd::OutputLimit => Verified::Unknown(format!("{name} wrote too much")),
+            GuestEnd::NotStarted(why) => Verified::Unknown(format!("{name} did not start: {why}")),
+            GuestEnd::Halted(why) => Verified::Unknown(format!("{name} was halted: {why:?}")),
+        }
+    }
+}
+
+impl Verifier {
+    fn run_on(&self, world: &World, lines: &[Line]) -> Result<GuestRun, String> {
+        let mut config = ProcessConfig::new(ProcessId(1));
+        let bytes = |text: &String| Bytes::copy_from_slice(text.as_bytes());
+        let process = &self.process;
+        config.args =
+            std::iter::once(&process.name).chain(&process.arguments).map(bytes).collect();
+        config.stdin = crate::check::explore::acknowledged(lines);
+        for name in &self.directories {
+            let name_bytes = Bytes::copy_from_slice(name.as_bytes());
+            config.preopens.push((name_bytes, world.preopen(name)?));
+        }
+        let vfs = match &world.stack {
+            Some(stack) => stack.vfs.clone(),
+            None => return Err("a verifier runs on a recovered stack".to_owned()),
+        };
+        let ground = guest::World { sim: world.sim.clone(), vfs };
+        Ok(guest::run_one(&ground, &process.module, config, &self.limits))
+    }
+}

@@ -1,0 +1,258 @@
+//! A world to be run in: a subject, a recorder on its road, a judge behind the recorder.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use crashproof_spec::oracle::Oracle;
+use crashproof_spec::promise::Level;
+use crashproof_spec::promise::Promises;
+use crashproof_spec::trace::CrashKind;
+use crashproof_spec::trace::Event;
+
+use crate::call::At;
+use crate::call::CallId;
+use crate::call::Caller;
+use crate::call::Halt;
+use crate::call::HandleId;
+use crate::call::OpenOptions;
+use crate::call::ProcessId;
+use crate::call::Request;
+use crate::call::Value;
+use crate::call::Vfs;
+use crate::call::Witness;
+use crate::check::judge::Judge;
+use crate::check::judge::Judged;
+use crate::check::judge::TraceStream;
+use crate::observe::Notebook;
+use crate::observe::Recorder;
+use crate::sim::Chooser;
+use crate::sim::DecisionLog;
+use crate::sim::Sim;
+use crate::sim::Site;
+use crate::sim::Unrest;
+use crate::subject::MountError;
+use crate::subject::Stack;
+use crate::subject::StackPlan;
+
+/// Who answers what is left to chance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chance {
+    /// Always calm.
+    Calm,
+    /// A seed; with adversity also what POSIX allows and programs mishandle.
+    Seeded {
+        /// The seed.
+        seed: u64,
+        /// Short reads and writes, EINTR?
+        adversity: bool,
+    },
+    /// The answers of an earlier run.
+    Replayed(DecisionLog),
+}
+
+const UNREST: [(Site, Unrest); 6] = [
+    (Site::Schedule, Unrest::one_in(3)),
+    (Site::Preempt, Unrest::one_in(8)),
+    (Site::FlusherWakes, Unrest::one_in(16)),
+    (Site::ReclaimWakes, Unrest::one_in(16)),
+    (Site::CommitterWakes, Unrest::one_in(32)),
+    (Site::CompletionDelay, Unrest::one_in(8)),
+];
+
+const ADVERSITY: [(Site, Unrest); 3] = [
+    (Site::ShortRead, Unrest::one_in(8)),
+    (Site::ShortWrite, Unrest::one_in(8)),
+    (Site::Interrupted, Unrest::one_in(32)),
+];
+
+impl Chance {
+    /// A source of chance that answers so.
+    #[must_use]
+    pub fn sim(&self) -> Sim {
+        let chooser: Box<dyn Chooser> = match self {
+            Self::Calm => Box::new(crate::sim::Calm),
+            Self::Seeded { seed, adversity } => {
+                let extra = if *adversity { &ADVERSITY[..] } else { &[] };
+                Box::new(crate::sim::Seeded::new(*seed, &[&UNREST[..], extra].concat()))
+            }
+            Self::Replayed(log) => Box::new(log.replay()),
+        };
+        let sim = Sim::new(chooser);
+        sim.seed_random(match self {
+            Self::Seeded { seed, .. } => *seed,
+            Self::Calm | Self::Replayed(_) => 0,
+        });
+        sim
+    }
+}
+
+/// What a subject is held to.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    /// Which promises.
+    pub promises: Arc<Promises>,
+    /// How much is demanded.
+    pub level: Level,
+}
+
+impl Expectation {
+    /// A fresh oracle.
+    #[must_use]
+    pub fn oracle(&self) -> Oracle {
+        Oracle::new(Arc::clone(&self.promises), self.level)
+    }
+}
+
+/// A subject under a recorder.
+pub struct World {
+    /// Its chance, time and order.
+    pub sim: Sim,
+    /// What processes call.
+    pub recorder: Arc<Recorder>,
+    /// The reference stack, if that is the subject.
+    pub stack: Option<Stack>,
+    notebook: Notebook,
+    judge: Arc<Mutex<Option<Judge>>>,
+}
+
+impl World {
+    /// The reference stack, empty, in a world of such chance.
+    ///
+    /// # Errors
+    /// If the file system cannot be made on a device of that shape.
+    pub fn reference(
+        plan: &StackPlan,
+        chance: &Chance,
+        expectation: &Expectation,
+    ) -> Result<Self, MountError> {
+        let sim = chance.sim();
+        // What is prepared before the run is no part of its chance.
+        let stack = Sim::calm();
+        let image = stack.block_on(Stack::format(plan, &stack))?.disk.durable_image();
+        let stack = sim.block_on(Stack::mount(image, plan, &sim))?;
+        let witness = stack.witness.clone();
+        let mut world = Self::new(sim, stack.vfs.clone(), witness, expectation);
+        world.stack = Some(stack);
+        Ok(world)
+    }
+
+    /// Any subject.
+    #[must_use]
+    pub fn new(
+        sim: Sim,
+        subject: Arc<dyn Vfs>,
+        witness: Witness,
+        expectation: &Expectation,
+    ) -> Self {
+        let judge = Arc::new(Mutex::new(Some(Judge::new(expectation.oracle()))));
+        let sink = Arc::clone(&judge);
+        let notebook = Notebook::new(
+            witness,
+            Box::new(move |step, event| {
+                if let Some(judge) = lock(&sink).as_mut() {
+                    judge.event(step, &event);
+                }
+            }),
+        );
+        let recorder = Arc::new(Recorder::new(subject, notebook.clone()));
+        Self { sim, recorder, stack: None, notebook, judge }
+    }
+
+    /// Collects the moments at which this world could be cut short.
+    pub fn watch(&self) {
+        let Some(stack) = &self.stack else { return };
+        self.with_judge(|judge| judge.watch(stack.disk.history()));
+    }
+
+    /// Also writes the trace to a stream.
+    pub fn stream(&self, trace: TraceStream) {
+        self.with_judge(|judge| judge.stream(trace));
+    }
+
+    fn with_judge(&self, act: impl FnOnce(&mut Judge)) {
+        if let Some(judge) = lock(&self.judge).as_mut() {
+            act(judge);
+        }
+    }
+
+    /// Takes a line that a process printed.
+    pub fn line_taker(&self, process: ProcessId) -> impl FnMut(&[u8]) + Send + use<> {
+        let judge = Arc::clone(&self.judge);
+        move |line| {
+            if let Some(judge) = lock(&judge).as_mut() {
+                let process = crashproof_spec::words::Pid(process.0);
+                judge.line(process, Bytes::copy_from_slice(line));
+            }
+        }
+    }
+
+    /// Asks as the host.
+    ///
+    /// # Errors
+    /// If the run is over.
+    pub fn ask(&self, request: Request) -> Result<crate::call::Answer, Halt> {
+        let caller = Caller { process: ProcessId(0), call: CallId(0) };
+        self.sim.block_on(self.recorder.call(caller, request))
+    }
+
+    /// Opens a directory for a process, making it if it is not there.
+    ///
+    /// # Errors
+    /// With what the subject said.
+    pub fn preopen(&self, name: &str) -> Result<HandleId, String> {
+        let path = name.trim_matches('/');
+        let mut made = String::new();
+        for component in path.split('/').filter(|component| !component.is_empty()) {
+            if !made.is_empty() {
+                made.push('/');
+            }
+            made.push_str(component);
+            let path = Bytes::copy_from_slice(made.as_bytes());
+            let at = At { directory: HandleId::ROOT, path };
+            // It may be there already; the open below tells.
+            let _ = self.ask(Request::MakeDirectory { at }).map_err(|halt| format!("{halt:?}"))?;
+        }
+        let path = if made.is_empty() { ".".to_owned() } else { made };
+        let at = At { directory: HandleId::ROOT, path: Bytes::from(path) };
+        let options =
+            OpenOptions { read: true, directory: true, follow: true, ..OpenOptions::default() };
+        match self.ask(Request::Open { at, options }) {
+            Ok(Ok(Value::Handle { handle, .. })) => Ok(handle),
+            Ok(Ok(_)) => Err(format!("preopen {name}: the subject opened no handle")),
+            Ok(Err(errno)) => Err(format!("preopen {name}: {}", errno.name())),
+            Err(halt) => Err(format!("preopen {name}: {halt:?}")),
+        }
+    }
+
+    /// Makes what was prepared so far durable, so that a run begins on firm ground.
+    ///
+    /// # Errors
+    /// If the run is over.
+    pub fn settle(&self) -> Result<(), Halt> {
+        self.ask(Request::SyncAll).map(|_| ())
+    }
+
+    /// Writes down a crash and what was found after it.
+    pub fn crash(&self, kind: CrashKind, survey: Result<crashproof_spec::words::Survey, String>) {
+        self.notebook.note(Event::Crashed(kind));
+        self.notebook.note(Event::Surveyed(survey));
+    }
+
+    /// Writes down an event that is no call.
+    pub fn note(&self, event: Event) {
+        self.notebook.note(event);
+    }
+
+    /// Ends the run.
+    #[must_use]
+    pub fn finish(self) -> Judged {
+        let judge = lock(&self.judge).take().expect("a world is finished once");
+        judge.finish()
+    }
+}
+
+fn lock(judge: &Mutex<Option<Judge>>) -> std::sync::MutexGuard<'_, Option<Judge>> {
+    judge.lock().unwrap_or_else(PoisonError::into_inner)
+}

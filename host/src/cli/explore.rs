@@ -1,0 +1,210 @@
+//! `crashproof explore GUEST`.
+
+use std::io::IsTerminal;
+
+use indicatif::ProgressBar;
+use indicatif::ProgressStyle;
+
+use crate::check::explore::CrashFault;
+use crate::check::explore::Exploration;
+use crate::check::explore::ExplorePlan;
+use crate::check::explore::Explorer;
+use crate::check::explore::Verify;
+use crate::check::run::Recorded;
+use crate::check::run::SubjectPlan;
+use crate::check::run::Verifier;
+use crate::check::run::Watching;
+use crate::check::run::run as run_plan;
+use crate::cli::Failure;
+use crate::cli::args::CrashKindName;
+use crate::cli::args::ExploreArguments;
+use crate::cli::code_of;
+use crate::cli::files;
+use crate::cli::files::TraceFile;
+use crate::cli::plan;
+use crate::cli::plan::Planned;
+use crate::cli::run;
+use crate::device::StateBounds;
+use crate::report;
+use crate::report::AccountLines;
+use crate::report::Report;
+
+/// Runs a guest, then crashes it everywhere.
+pub(super) fn explore(arguments: ExploreArguments) -> Result<u8, Failure> {
+    let report = report_of(&arguments, &mut run::pass_on)?;
+    print!("{}", report::terminal(&report));
+    if let Some(path) = &arguments.json {
+        files::write(path, report::json(&report).as_bytes())?;
+    }
+    Ok(code_of(report.verdict))
+}
+
+/// The report of an exploration. `ran` is shown what came of the run before it is crashed.
+///
+/// # Errors
+/// If the exploration could not be begun, or its trace not be written.
+pub(super) fn report_of(
+    arguments: &ExploreArguments,
+    ran: &mut dyn FnMut(&Recorded),
+) -> Result<Report, Failure> {
+    let planned = plan::plan(&arguments.world, plan::chance(&arguments.world))?;
+    if matches!(planned.run.subject, SubjectPlan::Directory(_)) {
+        return Err(Failure(
+            "explore needs a device to crash: a directory of this machine has none".to_owned(),
+        ));
+    }
+    let (file, stream) = match &arguments.trace {
+        Some(path) => {
+            let (file, stream) = TraceFile::begin(path)?;
+            (Some(file), Some(stream))
+        }
+        None => (None, None),
+    };
+    let watching = Watching { moments: true, trace: stream, crash: None };
+    let mut recorded = run_plan(&planned.run, watching).map_err(Failure)?;
+    if let Some(file) = file {
+        file.finish(recorded.judged.trace.take())?;
+    }
+    ran(&recorded);
+    let exploration = explore_recorded(arguments, &planned, &recorded)?;
+    Ok(explore_report(arguments, &planned, &recorded, &exploration))
+}
+
+/// The program that says whether acknowledged lines are true.
+///
+/// # Errors
+/// If it is no guest.
+pub(super) fn verifier(
+    name: Option<&str>,
+    planned: &Planned,
+) -> Result<Option<Verifier>, Failure> {
+    let (Some(name), SubjectPlan::Reference(stack)) = (name, &planned.run.subject) else {
+        return Ok(None);
+    };
+    Ok(Some(Verifier {
+        process: plan::verifier(planned, name)?,
+        stack: stack.clone(),
+        directories: planned.run.directories.clone(),
+        limits: planned.run.limits.clone(),
+        expectation: planned.run.expectation.clone(),
+    }))
+}
+
+fn explore_recorded(
+    arguments: &ExploreArguments,
+    planned: &Planned,
+    recorded: &Recorded,
+) -> Result<Exploration, Failure> {
+    let (SubjectPlan::Reference(stack), Some(history)) =
+        (&planned.run.subject, &recorded.history)
+    else {
+        return Err(Failure("explore needs a device to crash".to_owned()));
+    };
+    let explore_plan = ExplorePlan {
+        crash: plan::crash_kind(arguments.crash_kind),
+        bounds: StateBounds {
+            subset_count_max: arguments.subset_bound,
+            torn: arguments.torn_writes,
+        },
+        stack: stack.clone(),
+    };
+    let verifier = verifier(arguments.verify.as_deref(), planned)?;
+    let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
+    let moments = &recorded.judged.moments;
+    let bar = progress_bar(moments.len());
+    let explorer = Explorer::new(&explore_plan, moments, &recorded.judged.lines, verify);
+    let exploration = explorer.explore(history, &|done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    Ok(exploration)
+}
+
+fn progress_bar(moment_count: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("exploring {bar:40} {pos}/{len} moments, {eta} left")
+        .expect("the template is well formed");
+    ProgressBar::new(moment_count as u64).with_style(style)
+}
+
+/// The options of an exploration that are not the default.
+fn explore_words(arguments: &ExploreArguments) -> String {
+    let mut words = crash_words(arguments.verify.as_deref(), arguments.crash_kind);
+    if arguments.subset_bound != 5 {
+        words.push_str(&format!(" --subset-bound {}", arguments.subset_bound));
+    }
+    if arguments.torn_writes {
+        words.push_str(" --torn-writes");
+    }
+    if arguments.exhaustive {
+        words.push_str(" --exhaustive");
+    }
+    words
+}
+
+pub(super) fn crash_words(verify: Option<&str>, kind: CrashKindName) -> String {
+    let mut words = String::new();
+    if let Some(name) = verify {
+        words.push_str(&format!(" --verify {}", plan::quoted(name)));
+    }
+    match kind {
+        CrashKindName::Power => {}
+        CrashKindName::Kernel => words.push_str(" --crash-kind kernel"),
+        CrashKindName::Process => words.push_str(" --crash-kind process"),
+    }
+    words
+}
+
+fn explore_report(
+    arguments: &ExploreArguments,
+    planned: &Planned,
+    recorded: &Recorded,
+    exploration: &Exploration,
+) -> Report {
+    let mut report = run::report(&arguments.world, planned, recorded, "");
+    let tail = plan::argument_words(&arguments.world);
+    let crash_words = crash_words(arguments.verify.as_deref(), arguments.crash_kind);
+    for found in &exploration.findings {
+        let replay = format!(
+            "crashproof replay {} --log {} --crash {}:{}{crash_words}{tail}",
+            planned.world_words,
+            recorded.decisions,
+            found.at.position,
+            plan::quoted(&found.at.survivors.to_string()),
+        );
+        match report::from_crash(found, replay) {
+            Some(finding) => report.findings.push(finding),
+            None => {
+                if let CrashFault::Unknown(why) = &found.what {
+                    report.undecided.push(format!("{why} (in {} states)", found.state_count));
+                }
+            }
+        }
+    }
+    for (clause, count) in &exploration.account.exercised {
+        *report.exercised.entry((*clause).to_owned()).or_default() += count;
+    }
+    if exploration.account.judged_count == 0 {
+        report.undecided.push("no crash state was judged".to_owned());
+    }
+    if arguments.exhaustive && exploration.account.bounded_count > 0 {
+        report.undecided.push("the bound was hit, and --exhaustive was asked for".to_owned());
+    }
+    report.account = Some(AccountLines::new(&exploration.account, arguments.subset_bound));
+    report.verdict = run::verdict(!report.findings.is_empty(), !report.undecided.is_empty());
+    report.command = format!(
+        "crashproof explore {}{}{}{tail}",
+        planned.world_words,
+        seed_words(arguments),
+        explore_words(arguments)
+    );
+    report
+}
+
+fn seed_words(arguments: &ExploreArguments) -> String {
+    match arguments.world.seed {
+        Some(seed) if arguments.world.adversity => format!(" --seed {seed} --adversity"),
+        Some(seed) => format!(" --seed {seed}"),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,87 @@
+//! Files of the user: read with their name in every message, written whole or not at all.
+
+use std::fs;
+use std::io::BufWriter;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+use tempfile::NamedTempFile;
+
+use crate::check::judge::TraceStream;
+use crate::cli::Failure;
+
+/// Larger files are not read.
+const FILE_SIZE_BYTES_MAX: u64 = 1 << 30;
+
+/// Reads a file.
+///
+/// # Errors
+/// With its name.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |why: String| Failure(format!("failed to read {}: {why}", path.display()));
+    let size_bytes = fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
+    if size_bytes > FILE_SIZE_BYTES_MAX {
+        return Err(failed(format!("{size_bytes} bytes, at most {FILE_SIZE_BYTES_MAX}")));
+    }
+    fs::read(path).map_err(|error| failed(error.to_string()))
+}
+
+/// Reads a file as text.
+///
+/// # Errors
+/// With its name.
+pub(super) fn read_text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read(path)?)
+        .map_err(|error| Failure(format!("failed to read {}: {error}", path.display())))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn failed(path: &Path, why: &dyn std::fmt::Display) -> Failure {
+    Failure(format!("failed to write {}: {why}", path.display()))
+}
+
+/// Writes a file, whole or not at all.
+///
+/// # Errors
+/// With its name.
+pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let mut file = NamedTempFile::new_in(folder_of(path)).map_err(|e| failed(path, &e))?;
+    file.write_all(content).map_err(|e| failed(path, &e))?;
+    file.persist(path).map_err(|e| failed(path, &e.error))?;
+    Ok(())
+}
+
+/// A trace that appears under its name when it is finished.
+pub(super) struct TraceFile {
+    path: PathBuf,
+    file: NamedTempFile,
+}
+
+impl TraceFile {
+    /// Begins a trace.
+    ///
+    /// # Errors
+    /// With its name.
+    pub(super) fn begin(path: &Path) -> Result<(Self, TraceStream), Failure> {
+        let file = NamedTempFile::new_in(folder_of(path)).map_err(|e| failed(path, &e))?;
+        let out = file.reopen().map_err(|e| failed(path, &e))?;
+        let stream = TraceStream::new(Box::new(BufWriter::new(out)));
+        Ok((Self { path: path.to_owned(), file }, stream))
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// With its name, if any part of it could not be written.
+    pub(super) fn finish(self, stream: Option<TraceStream>) -> Result<(), Failure> {
+        if let Some(stream) = stream {
+            stream.finish().map_err(|e| failed(&self.path, &e))?;
+        }
+        self.file.persist(&self.path).map_err(|e| failed(&self.path, &e.error))?;
+        Ok(())
+    }
+}

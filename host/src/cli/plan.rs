@@ -1,0 +1,341 @@
+//! What will be done: typed arguments with every file read and every name looked up.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crashproof_spec::promise::Level;
+use crashproof_spec::promise::Promises;
+use crashproof_spec::trace::CrashKind;
+use crashproof_spec::words::Pid;
+
+use crate::check::run::ProcessPlan;
+use crate::check::run::RunPlan;
+use crate::check::run::SubjectPlan;
+use crate::check::world::Chance;
+use crate::check::world::Expectation;
+use crate::cli::Failure;
+use crate::cli::args::CrashKindName;
+use crate::cli::args::LevelName;
+use crate::cli::args::SubjectName;
+use crate::cli::args::WorldArguments;
+use crate::cli::files;
+use crate::cli::scenario::Scenario;
+use crate::device::Geometry;
+use crate::guest::Engine;
+use crate::guest::EngineOptions;
+use crate::guest::Limits;
+use crate::guest::Module;
+use crate::guests;
+use crate::subject;
+use crate::subject::Policies;
+use crate::subject::StackPlan;
+
+/// A plan, and how it is named in reports.
+pub(super) struct Planned {
+    /// What will be run.
+    pub(super) run: RunPlan,
+    /// The engine that the modules were compiled by.
+    pub(super) engine: Engine,
+    /// The guests and their arguments.
+    pub(super) workload: String,
+    /// What is tested.
+    pub(super) subject: String,
+    /// What it is held to.
+    pub(super) expectation: String,
+    /// The words of the command line that make this world again.
+    pub(super) world_words: String,
+}
+
+/// Looks everything up.
+///
+/// # Errors
+/// With what is wrong, and where.
+pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned, Failure> {
+    let scenario = scenario(arguments)?;
+    let profile = scenario.profile.clone().unwrap_or_else(|| arguments.profile.clone());
+    let expect = arguments.expect.clone().unwrap_or_else(|| profile.clone());
+    let level = level(arguments);
+    let mut limits = Limits { fuel: arguments.fuel, ..Limits::default() };
+    limits.memory_bytes = usize::try_from(arguments.memory.0).unwrap_or(usize::MAX);
+    let engine = Engine::new(EngineOptions::from(&limits))
+        .map_err(|error| Failure(format!("failed to start: {error}")))?;
+    let processes = processes(arguments, &scenario, &engine)?;
+    let stack = stack(arguments, &scenario, &profile)?;
+    let promises = Promises::named(&expect).map_err(|error| Failure(error.to_string()))?;
+    let subject = match &arguments.subject {
+        SubjectName::Reference => SubjectPlan::Reference(stack),
+        SubjectName::Directory(path) => SubjectPlan::Directory(path.clone()),
+    };
+    let run = RunPlan {
+        subject,
+        expectation: Expectation { promises: Arc::new(promises), level },
+        chance,
+        processes,
+        directories: arguments.directories.clone(),
+        limits,
+        actions: scenario.actions(),
+    };
+    Ok(Planned {
+        workload: workload(&run),
+        subject: subject_name(arguments, &profile),
+        expectation: format!("{expect}, level {}", level_word(level)),
+        world_words: world_words(arguments),
+        run,
+        engine,
+    })
+}
+
+/// The verifier's program.
+///
+/// # Errors
+/// If it is no guest.
+pub(super) fn verifier(planned: &Planned, name: &str) -> Result<ProcessPlan, Failure> {
+    process(name, &[], &[], Bytes::new(), &planned.engine)
+}
+
+/// How a run is cut short.
+pub(super) fn crash_kind(name: CrashKindName) -> CrashKind {
+    match name {
+        CrashKindName::Process => CrashKind::Process(Pid(1)),
+        CrashKindName::Kernel => CrashKind::Kernel,
+        CrashKindName::Power => CrashKind::Power,
+    }
+}
+
+fn level(arguments: &WorldArguments) -> Level {
+    match (arguments.level, &arguments.subject) {
+        (Some(name), _) => spec_level(name),
+        (None, SubjectName::Reference) => Level::Strict,
+        (None, SubjectName::Directory(_)) => Level::Linux,
+    }
+}
+
+/// The level of that name.
+pub(super) fn spec_level(name: LevelName) -> Level {
+    match name {
+        LevelName::Posix => Level::Posix,
+        LevelName::Linux => Level::Linux,
+        LevelName::Strict => Level::Strict,
+    }
+}
+
+/// The name of that level.
+pub(super) fn level_word(level: Level) -> &'static str {
+    match level {
+        Level::Posix => "posix",
+        Level::Linux => "linux",
+        Level::Strict => "strict",
+    }
+}
+
+/// The scenario that was named, or the built-in guest's own.
+fn scenario(arguments: &WorldArguments) -> Result<Scenario, Failure> {
+    if let Some(path) = &arguments.scenario {
+        let text = files::read_text(path)?;
+        return Scenario::parse(&text)
+            .map_err(|why| Failure(format!("failed to read {}: {why}", path.display())));
+    }
+    let built_in = guests::named(&arguments.guest).and_then(|guest| guest.scenario);
+    built_in.map_or_else(
+        || Ok(Scenario::default()),
+        |text| {
+            Scenario::parse(text)
+                .map_err(|why| Failure(format!("scenario of {}: {why}", arguments.guest)))
+        },
+    )
+}
+
+fn processes(
+    arguments: &WorldArguments,
+    scenario: &Scenario,
+    engine: &Engine,
+) -> Result<Vec<ProcessPlan>, Failure> {
+    let environment: Vec<String> =
+        arguments.environment.iter().map(|pair| format!("{}={}", pair.0, pair.1)).collect();
+    let stdin = match &arguments.stdin {
+        Some(path) => Bytes::from(files::read(path)?),
+        None => Bytes::new(),
+    };
+    let first = process(&arguments.guest, &arguments.arguments, &environment, stdin, engine)?;
+    let mut all = vec![first];
+    for also in &arguments.also {
+        let mut words = also.split_whitespace().map(ToOwned::to_owned);
+        let guest = words.next().ok_or_else(|| Failure("--also names no guest".to_owned()))?;
+        let rest: Vec<String> = words.collect();
+        all.push(process(&guest, &rest, &environment, Bytes::new(), engine)?);
+    }
+    for entry in &scenario.processes {
+        all.push(process(&entry.guest, &entry.args, &environment, Bytes::new(), engine)?);
+    }
+    Ok(all)
+}
+
+fn process(
+    guest: &str,
+    arguments: &[String],
+    environment: &[String],
+    stdin: Bytes,
+    engine: &Engine,
+) -> Result<ProcessPlan, Failure> {
+    let failed = |why: String| Failure(format!("failed to load {guest}: {why}"));
+    let built_in = guests::named(guest);
+    let module = match built_in {
+        Some(built_in) => Module::load(engine, built_in.wasm),
+        None if guest.contains(['/', '.']) => {
+            Module::load(engine, &files::read(Path::new(guest))?)
+        }
+        None => {
+            return Err(failed(
+                "there is no such built-in guest (`crashproof guests` lists them), and a path \
+                 has a `/` or a `.` in it"
+                    .to_owned(),
+            ));
+        }
+    }
+    .map_err(|error| failed(error.to_string()))?;
+    let own: Vec<String> = match built_in {
+        Some(built_in) if arguments.is_empty() => {
+            built_in.args.iter().map(ToString::to_string).collect()
+        }
+        _ => arguments.to_vec(),
+    };
+    Ok(ProcessPlan {
+        name: guest.to_owned(),
+        module,
+        arguments: own,
+        environment: environment.to_vec(),
+        stdin,
+    })
+}
+
+fn stack(
+    arguments: &WorldArguments,
+    scenario: &Scenario,
+    profile: &str,
+) -> Result<StackPlan, Failure> {
+    let block = arguments.block_size.0;
+    if !block.is_power_of_two() || !(512..=65536).contains(&block) {
+        return Err(Failure(format!(
+            "--block-size {block}: a power of two from 512 to 65536 is wanted"
+        )));
+    }
+    let block_count = arguments.fs_size.0 / block;
+    let geometry = Geometry { block_size_bytes: block as u32, block_count };
+    let mut policies = Policies::for_profile(profile).ok_or_else(|| {
+        Failure(format!("--profile {profile}: the reference stack has no such behaviour"))
+    })?;
+    for name in &arguments.defects {
+        let defect = subject::defect_named(name).ok_or_else(|| {
+            Failure(format!("--defect {name}: `crashproof defects` lists the defects"))
+        })?;
+        (defect.apply)(&mut policies);
+    }
+    let mut faults = arguments.fail_writes.clone();
+    faults.extend(scenario.fail_rules().map_err(Failure)?);
+    Ok(StackPlan { geometry, policies, faults })
+}
+
+fn workload(run: &RunPlan) -> String {
+    let words = |process: &ProcessPlan| {
+        std::iter::once(&process.name)
+            .chain(&process.arguments)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    run.processes.iter().map(words).collect::<Vec<_>>().join(" + ")
+}
+
+fn subject_name(arguments: &WorldArguments, profile: &str) -> String {
+    match &arguments.subject {
+        SubjectName::Reference if arguments.defects.is_empty() => {
+            format!("reference, profile {profile}")
+        }
+        SubjectName::Reference => {
+            format!("reference with {}, profile {profile}", arguments.defects.join(", "))
+        }
+        SubjectName::Directory(path) => format!("directory {}", path.display()),
+    }
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// The options of a world that are not the default, and the guest; its arguments come last.
+fn world_words(arguments: &WorldArguments) -> String {
+    let mut words = vec![quoted(&arguments.guest)];
+    let mut option = |name: &str, value: &str| {
+        words.push(format!("--{name}"));
+        words.push(quoted(value));
+    };
+    if let SubjectName::Directory(path) = &arguments.subject {
+        option("subject", &format!("dir:{}", path.display()));
+    }
+    if arguments.profile != "strict-sticky" {
+        option("profile", &arguments.profile);
+    }
+    if let Some(expect) = &arguments.expect {
+        option("expect", expect);
+    }
+    if let Some(level) = arguments.level {
+        option("level", level_word(spec_level(level)));
+    }
+    for defect in &arguments.defects {
+        option("defect", defect);
+    }
+    for name in arguments.directories.iter().filter(|_| arguments.directories != ["/"]) {
+        option("dir", name);
+    }
+    for pair in &arguments.environment {
+        option("env", &format!("{}={}", pair.0, pair.1));
+    }
+    if let Some(path) = &arguments.stdin {
+        option("stdin", &path.display().to_string());
+    }
+    if let Some(fuel) = arguments.fuel {
+        option("fuel", &fuel.to_string());
+    }
+    if arguments.memory.0 != 1 << 30 {
+        option("memory", &arguments.memory.0.to_string());
+    }
+    if arguments.fs_size.0 != 64 << 20 {
+        option("fs-size", &arguments.fs_size.0.to_string());
+    }
+    if arguments.block_size.0 != 4096 {
+        option("block-size", &arguments.block_size.0.to_string());
+    }
+    for rule in &arguments.fail_writes {
+        option("fail-write", &rule.to_string());
+    }
+    for also in &arguments.also {
+        option("also", also);
+    }
+    if let Some(path) = &arguments.scenario {
+        option("scenario", &path.display().to_string());
+    }
+    words.join(" ")
+}
+
+/// The guest's arguments, at the end of a command.
+pub(super) fn argument_words(arguments: &WorldArguments) -> String {
+    if arguments.arguments.is_empty() {
+        return String::new();
+    }
+    let words: Vec<String> = arguments.arguments.iter().map(|word| quoted(word)).collect();
+    format!(" -- {}", words.join(" "))
+}
+
+/// Who answers what is left to chance, by the options of a world.
+pub(super) fn chance(arguments: &WorldArguments) -> Chance {
+    match arguments.seed {
+        None => Chance::Calm,
+        Some(seed) => Chance::Seeded { seed, adversity: arguments.adversity },
+    }
+}

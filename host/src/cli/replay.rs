@@ -1,0 +1,78 @@
+//! `crashproof replay GUEST`: what a report named, again.
+
+use crate::check::explore::CrashAt;
+use crate::check::explore::ExplorePlan;
+use crate::check::explore::Explorer;
+use crate::check::explore::Verify;
+use crate::check::run::SubjectPlan;
+use crate::check::run::Watching;
+use crate::check::run::run as run_plan;
+use crate::check::world::Chance;
+use crate::cli::Failure;
+use crate::cli::args::ReplayArguments;
+use crate::cli::code_of;
+use crate::cli::explore;
+use crate::cli::files::TraceFile;
+use crate::cli::plan;
+use crate::cli::run;
+use crate::device::StateBounds;
+use crate::report;
+
+/// Runs again with the same decisions, and crashes as it was crashed.
+pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
+    let chance = Chance::Replayed(arguments.log.clone());
+    let planned = plan::plan(&arguments.world, chance)?;
+    let crash = arguments.crash.as_deref().map(crash_at).transpose()?;
+    let (file, stream) = match &arguments.trace {
+        Some(path) => {
+            let (file, stream) = TraceFile::begin(path)?;
+            (Some(file), Some(stream))
+        }
+        None => (None, None),
+    };
+    let watching = Watching { moments: crash.is_some(), trace: stream, crash: None };
+    let mut recorded = run_plan(&planned.run, watching).map_err(Failure)?;
+    if let Some(file) = file {
+        file.finish(recorded.judged.trace.take())?;
+    }
+    run::pass_on(&recorded);
+    let mut report = run::report(&arguments.world, &planned, &recorded, "");
+    let tail = plan::argument_words(&arguments.world);
+    let mut words = format!("{} --log {}", planned.world_words, recorded.decisions);
+    if let (Some(at), SubjectPlan::Reference(stack), Some(history)) =
+        (&crash, &planned.run.subject, &recorded.history)
+    {
+        let survivors = plan::quoted(&at.survivors.to_string());
+        words.push_str(&format!(" --crash {}:{survivors}", at.position));
+        words.push_str(&explore::crash_words(arguments.verify.as_deref(), arguments.crash_kind));
+        let explore_plan = ExplorePlan {
+            crash: plan::crash_kind(arguments.crash_kind),
+            bounds: StateBounds { subset_count_max: 0, torn: false },
+            stack: stack.clone(),
+        };
+        let verifier = explore::verifier(arguments.verify.as_deref(), &planned)?;
+        let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
+        let (moments, lines) = (&recorded.judged.moments, &recorded.judged.lines);
+        let exploration =
+            Explorer::new(&explore_plan, moments, lines, verify).explore_one(history, at);
+        let replay = format!("crashproof replay {words}{tail}");
+        let found = exploration.findings.iter();
+        report.findings.extend(found.filter_map(|f| report::from_crash(f, replay.clone())));
+        if exploration.account.judged_count == 0 {
+            report.undecided.push("there is no such crash in this run".to_owned());
+        }
+        report.verdict = run::verdict(!report.findings.is_empty(), !report.undecided.is_empty());
+    }
+    report.command = format!("crashproof replay {words}{tail}");
+    print!("{}", report::terminal(&report));
+    Ok(code_of(report.verdict))
+}
+
+fn crash_at(text: &str) -> Result<CrashAt, Failure> {
+    let failed = |why: &str| Failure(format!("--crash {text}: {why}"));
+    let (position, survivors) =
+        text.split_once(':').ok_or_else(|| failed("POSITION:SURVIVORS is wanted"))?;
+    let position = position.parse().map_err(|_| failed("the position is no number"))?;
+    let survivors = survivors.parse().map_err(|why: String| failed(&why))?;
+    Ok(CrashAt { position, survivors })
+}

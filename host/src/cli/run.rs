@@ -1,0 +1,142 @@
+//! `crashproof run GUEST`.
+
+use crate::check::run::Recorded;
+use crate::check::run::Watching;
+use crate::check::run::run as run_plan;
+use crate::cli::Failure;
+use crate::cli::args::RunArguments;
+use crate::cli::args::WorldArguments;
+use crate::cli::code_of;
+use crate::cli::exit;
+use crate::cli::files;
+use crate::cli::files::TraceFile;
+use crate::cli::plan;
+use crate::cli::plan::Planned;
+use crate::guest::GuestEnd;
+use crate::guest::GuestRun;
+use crate::report;
+use crate::report::Report;
+use crate::report::Verdict;
+
+/// Runs a guest and judges what it was told.
+pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
+    let planned = plan::plan(&arguments.world, plan::chance(&arguments.world))?;
+    let (file, stream) = match &arguments.trace {
+        Some(path) => {
+            let (file, stream) = TraceFile::begin(path)?;
+            (Some(file), Some(stream))
+        }
+        None => (None, None),
+    };
+    let crash = arguments.crash_kind.map(plan::crash_kind);
+    let mut recorded = run_plan(&planned.run, Watching { moments: false, trace: stream, crash })
+        .map_err(Failure)?;
+    if let Some(file) = file {
+        file.finish(recorded.judged.trace.take())?;
+    }
+    if let (Some(path), Some(image)) = (&arguments.image, &recorded.image) {
+        image
+            .save(path)
+            .map_err(|error| Failure(format!("failed to write {}: {error}", path.display())))?;
+    }
+    pass_on(&recorded);
+    let crash_words = match arguments.crash_kind {
+        Some(kind) => format!(" --crash-kind {}", format!("{kind:?}").to_lowercase()),
+        None => String::new(),
+    };
+    let report = report(&arguments.world, &planned, &recorded, &crash_words);
+    print!("{}", report::terminal(&report));
+    if let Some(path) = &arguments.json {
+        files::write(path, report::json(&report).as_bytes())?;
+    }
+    Ok(if report.verdict == Verdict::Rejected { exit::REJECTED } else { code_of(report.verdict) })
+}
+
+/// What the guests printed goes to standard error, so that standard output is the report.
+pub(super) fn pass_on(recorded: &Recorded) {
+    for (name, run) in &recorded.ends {
+        for stream in [&run.stdout, &run.stderr] {
+            for line in String::from_utf8_lossy(stream).lines() {
+                eprintln!("{name}: {line}");
+            }
+        }
+    }
+}
+
+/// How a guest ended, and whether that leaves a doubt.
+pub(super) fn end_word(run: &GuestRun) -> (String, bool) {
+    match &run.end {
+        GuestEnd::Exited(code) => (format!("exit code {code}"), false),
+        GuestEnd::Trapped(why) => (format!("trapped: {why}"), true),
+        GuestEnd::StackOverflow => ("overflowed its stack".to_owned(), true),
+        GuestEnd::OutOfFuel => ("ran out of fuel".to_owned(), true),
+        GuestEnd::WallClock => ("ran out of time".to_owned(), true),
+        GuestEnd::OutputLimit => ("wrote more output than it may".to_owned(), true),
+        GuestEnd::NotStarted(why) => (format!("did not start: {why}"), true),
+        GuestEnd::Halted(halt) => (format!("halted: {halt:?}"), true),
+    }
+}
+
+/// What the oracle said while a run went. A guest that was cut short leaves a doubt.
+pub(super) fn report(
+    arguments: &WorldArguments,
+    planned: &Planned,
+    recorded: &Recorded,
+    more_words: &str,
+) -> Report {
+    let oracle = &recorded.judged.oracle;
+    let tail = plan::argument_words(arguments);
+    let replay = format!(
+        "crashproof replay {} --log {}{tail}",
+        planned.world_words, recorded.decisions
+    );
+    let findings: Vec<_> = oracle
+        .violations()
+        .iter()
+        .map(|violation| report::from_violation(violation, replay.clone()))
+        .collect();
+    let mut undecided = oracle.undecided();
+    let mut ends = Vec::new();
+    for (name, run) in &recorded.ends {
+        let (word, doubt) = end_word(run);
+        if doubt {
+            undecided.push(format!("{name} {word}"));
+        }
+        ends.push((name.clone(), word));
+    }
+    let exercised: std::collections::BTreeMap<String, u64> = oracle
+        .exercised()
+        .into_iter()
+        .map(|(clause, count)| (clause.to_owned(), count))
+        .collect();
+    if exercised.is_empty() {
+        undecided.push("nothing was judged".to_owned());
+    }
+    let seed = match arguments.seed {
+        Some(seed) if arguments.adversity => format!(" --seed {seed} --adversity"),
+        Some(seed) => format!(" --seed {seed}"),
+        None => String::new(),
+    };
+    Report {
+        version: 1,
+        workload: planned.workload.clone(),
+        subject: planned.subject.clone(),
+        expectation: planned.expectation.clone(),
+        verdict: verdict(!findings.is_empty(), !undecided.is_empty()),
+        ends,
+        findings,
+        undecided,
+        exercised,
+        account: None,
+        command: format!("crashproof run {}{seed}{more_words}{tail}", planned.world_words),
+    }
+}
+
+/// The worst counts: a broken promise, then a doubt.
+pub(super) fn verdict(broken: bool, doubt: bool) -> Verdict {
+    match (broken, doubt) {
+        (true, _) => Verdict::Rejected,
+        (false, true) => Verdict::Undecided,
+        (false, false) => Verdict::Accepted,
+    }
+}

@@ -1,0 +1,140 @@
+//! Scenario files: processes, faults and actions of a world, as TOML.
+//!
+//! Example:
+//!
+//! ```toml
+//! profile = "strict-sticky"
+//!
+//! [[process]]
+//! guest = "crash_append_log"
+//! args = ["5"]
+//!
+//! [[fault]]
+//! fail-write = "data:2"
+//!
+//! [[action]]
+//! on-line = "evict"
+//! do = "evict"
+//! ```
+
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use crate::check::Act;
+use crate::check::Action;
+use crate::device::FailRule;
+
+/// A scenario as it was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The profile, if the scenario names one.
+    pub profile: Option<String>,
+    /// Further processes.
+    #[serde(default, rename = "process")]
+    pub processes: Vec<ProcessEntry>,
+    /// Faults of the device.
+    #[serde(default, rename = "fault")]
+    pub faults: Vec<FaultEntry>,
+    /// What happens when a guest prints a line.
+    #[serde(default, rename = "action")]
+    pub actions: Vec<ActionEntry>,
+}
+
+/// A further process.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessEntry {
+    /// A built-in guest or a path.
+    pub guest: String,
+    /// Its arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+}
+
+/// A fault of the device.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultEntry {
+    /// As for `--fail-write`.
+    #[serde(rename = "fail-write")]
+    pub fail_write: String,
+}
+
+/// What happens when a guest prints a line.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionEntry {
+    /// The line, whole.
+    #[serde(rename = "on-line")]
+    pub on_line: String,
+    /// `evict`, `flush` or `heal`.
+    #[serde(rename = "do")]
+    pub act: ActName,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActName {
+    /// Clean pages are dropped.
+    Evict,
+    /// Background writeback of every dirty page.
+    Flush,
+    /// The device's faults end.
+    Heal,
+}
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// A message with the place in the text, or with the fault that cannot be read.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        scenario.fail_rules()?;
+        Ok(scenario)
+    }
+
+    /// The faults.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn fail_rules(&self) -> Result<Vec<FailRule>, String> {
+        let parse = |fault: &FaultEntry| {
+            FailRule::from_str(&fault.fail_write)
+                .map_err(|error| format!("fail-write = \"{}\": {error}", fault.fail_write))
+        };
+        self.faults.iter().map(parse).collect()
+    }
+
+    /// The actions.
+    #[must_use]
+    pub fn actions(&self) -> Vec<Action> {
+        let translate = |entry: &ActionEntry| Action {
+            on_line: entry.on_line.clone(),
+            act: match entry.act {
+                ActName::Evict => Act::Evict,
+                ActName::Flush => Act::Flush,
+                ActName::Heal => Act::Heal,
+            },
+        };
+        self.actions.iter().map(translate).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_reads_and_nonsense_is_refused_with_its_place() {
+        let text = "[[fault]]\nfail-write = \"data:2\"\n[[action]]\non-line = \"e\"\ndo = \"evict\"";
+        let scenario = Scenario::parse(text).expect("the example of this page");
+        assert_eq!(scenario.actions(), [Action { on_line: "e".to_owned(), act: Act::Evict }]);
+        let refused = Scenario::parse("[[fault]]\nfail = 1").expect_err("there is no such key");
+        assert!(refused.contains("line 2"), "{refused}");
+        assert!(Scenario::parse("[[fault]]\nfail-write = \"x\"").is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! A conformance record: clause by clause, held, violated, not exercised or not enforced.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crashproof_spec::clause::Catalogue;
+use serde::Serialize;
+
+use crate::report::Report;
+use crate::report::Verdict;
+
+/// Where a subject stands with a clause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Events exercised it, and none broke it.
+    Held,
+    /// Something broke it.
+    Violated,
+    /// It is enforced, and nothing exercised it.
+    NotExercised,
+    /// No rule enforces it.
+    NotEnforced,
+}
+
+/// One clause of a record.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClauseLine {
+    /// The clause.
+    pub id: String,
+    /// What it says.
+    pub statement: String,
+    /// Where the subject stands with it.
+    pub standing: Standing,
+    /// How often it was exercised.
+    pub exercised: u64,
+    /// The commands that show it violated.
+    pub replay: Vec<String>,
+}
+
+/// A record of a subject over many workloads.
+#[derive(Debug, Clone, Serialize)]
+pub struct Conformance {
+    /// The version of this form.
+    pub version: u32,
+    /// What was tested.
+    pub subject: String,
+    /// What it was held to.
+    pub expectation: String,
+    /// What is said of all of it.
+    pub verdict: Verdict,
+    /// Each workload and its verdict.
+    pub workloads: BTreeMap<String, Verdict>,
+    /// Why it cannot be told, where it cannot.
+    pub undecided: Vec<String>,
+    /// Each clause.
+    pub clauses: Vec<ClauseLine>,
+    /// The command that produces this record again.
+    pub command: String,
+}
+
+impl Conformance {
+    /// The record of these reports.
+    #[must_use]
+    pub fn new(reports: &[Report], subject: &str, expectation: &str, command: &str) -> Self {
+        let line = |clause: &crashproof_spec::clause::Clause| clause_line(clause, reports);
+        let clauses: Vec<ClauseLine> = Catalogue::embedded().iter().map(line).collect();
+        let verdict = reports.iter().map(|report| report.verdict).max();
+        let nothing = clauses.iter().all(|clause| clause.exercised == 0);
+        Self {
+            version: 1,
+            subject: subject.to_owned(),
+            expectation: expectation.to_owned(),
+            verdict: if nothing {
+                Verdict::Undecided
+            } else {
+                verdict.unwrap_or(Verdict::Undecided)
+            },
+            workloads: reports.iter().map(|r| (r.workload.clone(), r.verdict)).collect(),
+            undecided: reports
+                .iter()
+                .flat_map(|r| r.undecided.iter().map(|why| format!("{}: {why}", r.workload)))
+                .collect(),
+            clauses,
+            command: command.to_owned(),
+        }
+    }
+
+    /// How many clauses stand so.
+    #[must_use]
+    pub fn count(&self, standing: Standing) -> usize {
+        self.clauses.iter().filter(|clause| clause.standing == standing).count()
+    }
+
+    /// The record as a page of Markdown.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut out = String::new();
+        self.write_markdown(&mut out).expect("a string takes all");
+        out
+    }
+
+    fn write_markdown(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "# Conformance\n")?;
+        writeln!(out, "| | |\n|---|---|")?;
+        writeln!(out, "| verdict | **{}** |", verdict_word(self.verdict))?;
+        writeln!(out, "| subject | {} |", self.subject)?;
+        writeln!(out, "| expected | {} |", self.expectation)?;
+        for (standing, word) in STANDINGS {
+            writeln!(out, "| {word} | {} clauses |", self.count(standing))?;
+        }
+        writeln!(out, "| again | `{}` |\n", self.command)?;
+        writeln!(out, "## Workloads\n\n| workload | verdict |\n|---|---|")?;
+        for (workload, verdict) in &self.workloads {
+            writeln!(out, "| `{workload}` | {} |", verdict_word(*verdict))?;
+        }
+        for reason in &self.undecided {
+            writeln!(out, "\nUndecided: {reason}")?;
+        }
+        for (standing, word) in STANDINGS {
+            writeln!(out, "\n## {word}\n\n| clause | times | statement |\n|---|---:|---|")?;
+            for clause in self.clauses.iter().filter(|clause| clause.standing == standing) {
+                writeln!(out, "| {} | {} | {} |", clause.id, clause.exercised, clause.statement)?;
+                for replay in &clause.replay {
+                    writeln!(out, "| | | `{replay}` |")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+const STANDINGS: [(Standing, &str); 4] = [
+    (Standing::Violated, "violated"),
+    (Standing::Held, "held"),
+    (Standing::NotExercised, "not exercised"),
+    (Standing::NotEnforced, "not enforced"),
+];
+
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accepted => "accepted",
+        Verdict::Undecided => "undecided",
+        Verdict::Rejected => "rejected",
+    }
+}
+
+fn clause_line(clause: &crashproof_spec::clause::Clause, reports: &[Report]) -> ClauseLine {
+    let exercised = reports.iter().filter_map(|r| r.exercised.get(clause.id.as_str())).sum();
+    let findings = reports.iter().flat_map(|report| &report.findings);
+    let replay: Vec<String> = findings
+        .filter(|finding| finding.clause.as_deref() == Some(clause.id.as_str()))
+        .map(|finding| finding.replay.clone())
+        .collect();
+    let standing = match (replay.is_empty(), clause.enforced, exercised) {
+        (false, _, _) => Standing::Violated,
+        (true, false, _) => Standing::NotEnforced,
+        (true, true, 0) => Standing::NotExercised,
+        (true, true, _) => Standing::Held,
+    };
+    ClauseLine {
+        id: clause.id.clone(),
+        statement: clause.statement.clone(),
+        standing,
+        exercised,
+        replay,
+    }
+}

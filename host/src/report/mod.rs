@@ -1,0 +1,222 @@
+//! Reports: what was judged, as a terminal, a program or a page shows it.
+//!
+//! Flow: a command gathers a [`Report`]; [`terminal`], [`json`] and [`markdown`] print it.
+//!
+//! R-1: same verdict, same bytes. There is no date, no duration and no path in a report but those
+//! that were typed.
+
+mod conformance;
+mod terminal;
+
+use std::collections::BTreeMap;
+
+use crashproof_spec::clause::Catalogue;
+use crashproof_spec::violation::Violation;
+use serde::Serialize;
+
+use crate::check::explore::Account;
+use crate::check::explore::CrashFault;
+use crate::check::explore::CrashFinding;
+
+pub use conformance::ClauseLine;
+pub use conformance::Conformance;
+pub use conformance::Standing;
+pub use terminal::terminal;
+
+/// What is said of a whole run or exploration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Everything that was judged was accepted.
+    Accepted,
+    /// It could not be told, or nothing was judged.
+    Undecided,
+    /// A promise was broken.
+    Rejected,
+}
+
+/// Who broke a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Against {
+    /// The file system broke a clause.
+    Subject,
+    /// The file system kept its promises; what the guest acknowledged was covered by none.
+    Guest,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// Who broke a promise.
+    pub against: Against,
+    /// The clause, if the file system broke one.
+    pub clause: Option<String>,
+    /// What the clause says, or what the finding means.
+    pub statement: String,
+    /// The event that no promise explains.
+    pub step: Option<u64>,
+    /// What was answered, found or said.
+    pub observed: String,
+    /// What would have been allowed.
+    pub allowed: Vec<String>,
+    /// The steps that led there.
+    pub chain: Vec<ChainLink>,
+    /// The crash that shows it, if there was one.
+    pub crash: Option<String>,
+    /// In how many crash states it was seen.
+    pub state_count: u64,
+    /// The command that shows it again.
+    pub replay: String,
+}
+
+/// A step that led to a finding.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChainLink {
+    /// Its number.
+    pub step: u64,
+    /// What happened.
+    pub what: String,
+}
+
+/// Everything that a command has to say.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The version of this form.
+    pub version: u32,
+    /// What was run.
+    pub workload: String,
+    /// What was tested.
+    pub subject: String,
+    /// What it was held to.
+    pub expectation: String,
+    /// What is said of it.
+    pub verdict: Verdict,
+    /// How each process ended.
+    pub ends: Vec<(String, String)>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// Why it cannot be told, where it cannot.
+    pub undecided: Vec<String>,
+    /// How often each clause was exercised.
+    pub exercised: BTreeMap<String, u64>,
+    /// What an exploration covered.
+    pub account: Option<AccountLines>,
+    /// The command that produces this report again.
+    pub command: String,
+}
+
+/// An exploration's account, as it is shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct AccountLines {
+    /// Moments at which the run could have been cut short.
+    pub moments: u64,
+    /// Crash states.
+    pub states: u64,
+    /// Contents that were recovered and surveyed.
+    pub recovered: u64,
+    /// States that shared recovery and survey with an earlier one.
+    pub deduplicated: u64,
+    /// States whose content and moment had been judged already.
+    pub pruned: u64,
+    /// States that were judged.
+    pub judged: u64,
+    /// Runs of the verifier.
+    pub verified: u64,
+    /// Runs of the verifier that were spared.
+    pub verified_before: u64,
+    /// Positions at which not every subset was tried.
+    pub bounded: u64,
+    /// The bound.
+    pub subset_bound: u32,
+    /// Unsynced effects that were allowed to be lost, and in how many states they were.
+    pub lost: BTreeMap<String, u64>,
+}
+
+impl AccountLines {
+    /// The account of an exploration within this bound.
+    #[must_use]
+    pub fn new(account: &Account, subset_bound: u32) -> Self {
+        Self {
+            moments: account.moment_count,
+            states: account.state_count,
+            recovered: account.recovered_count,
+            deduplicated: account.shared_count,
+            pruned: account.repeated_count,
+            judged: account.judged_count,
+            verified: account.verified_count,
+            verified_before: account.unverified_count,
+            bounded: account.bounded_count,
+            subset_bound,
+            lost: account.lost.clone(),
+        }
+    }
+}
+
+/// What a clause says, or that the catalogue does not know it.
+#[must_use]
+pub fn statement(clause: &str) -> String {
+    let known = Catalogue::embedded().get(clause);
+    known.map_or_else(|| "a clause that is in no catalogue".to_owned(), |c| c.statement.clone())
+}
+
+/// A violation that was seen while a run went.
+#[must_use]
+pub fn from_violation(violation: &Violation, replay: String) -> Finding {
+    Finding {
+        against: Against::Subject,
+        clause: Some(violation.clause.to_owned()),
+        statement: statement(violation.clause),
+        step: Some(violation.step.0),
+        observed: violation.observed.clone(),
+        allowed: violation.allowed.clone(),
+        chain: violation
+            .chain
+            .iter()
+            .map(|(step, what)| ChainLink { step: step.0, what: what.clone() })
+            .collect(),
+        crash: None,
+        state_count: 0,
+        replay,
+    }
+}
+
+/// What a crash showed; `None` if it is a doubt rather than a finding.
+#[must_use]
+pub fn from_crash(found: &CrashFinding, replay: String) -> Option<Finding> {
+    let crash = format!(
+        "after device event {}, of the unflushed writes survived: {}; lines printed: {}",
+        found.at.position, found.at.survivors, found.line_count
+    );
+    match &found.what {
+        CrashFault::Subject(violation) => Some(Finding {
+            crash: Some(crash),
+            state_count: found.state_count,
+            ..from_violation(violation, replay)
+        }),
+        CrashFault::Guest(message) => Some(Finding {
+            against: Against::Guest,
+            clause: None,
+            statement: "the file system kept its promises; what the guest acknowledged was \
+                        covered by none"
+                .to_owned(),
+            step: None,
+            observed: message.clone(),
+            allowed: Vec::new(),
+            chain: Vec::new(),
+            crash: Some(crash),
+            state_count: found.state_count,
+            replay,
+        }),
+        CrashFault::Unknown(_) => None,
+    }
+}
+
+/// The report as JSON, with a line break at its end.
+#[must_use]
+pub fn json<T: Serialize>(report: &T) -> String {
+    let mut text =
+        serde_json::to_string_pretty(report).expect("a report has string keys and no floats");
+    text.push('\n');
+    text
+}

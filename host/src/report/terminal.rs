@@ -1,0 +1,148 @@
+//! The report as a terminal shows it: clause, step, observed, allowed, replay.
+
+use std::fmt::Write;
+
+use crate::report::AccountLines;
+use crate::report::Against;
+use crate::report::Finding;
+use crate::report::Report;
+use crate::report::Verdict;
+
+/// More findings are counted, not shown.
+const FINDING_COUNT_MAX: usize = 10;
+/// More clauses are counted, not shown.
+const LOST_COUNT_MAX: usize = 12;
+
+/// The whole report, as text.
+#[must_use]
+pub fn terminal(report: &Report) -> String {
+    let mut out = String::new();
+    for finding in report.findings.iter().take(FINDING_COUNT_MAX) {
+        show_finding(&mut out, report, finding);
+    }
+    let hidden = report.findings.len().saturating_sub(FINDING_COUNT_MAX);
+    if hidden > 0 {
+        line(&mut out, format_args!("... and {hidden} more findings; --json FILE has them all\n"));
+    }
+    for reason in report.undecided.iter().take(FINDING_COUNT_MAX) {
+        line(&mut out, format_args!("UNDECIDED  {reason}\n"));
+    }
+    show_summary(&mut out, report);
+    out
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("a string takes all");
+}
+
+fn show_finding(out: &mut String, report: &Report, finding: &Finding) {
+    let head = finding.clause.as_deref().unwrap_or("the guest");
+    line(out, format_args!("REJECTED  {head}  {}\n", finding.statement));
+    line(out, format_args!("  workload  {}", report.workload));
+    line(out, format_args!("  subject   {}", report.subject));
+    line(out, format_args!("  expected  {}", report.expectation));
+    if let Some(crash) = &finding.crash {
+        line(out, format_args!("  crash     {crash}"));
+        line(out, format_args!("  seen in   {} states", finding.state_count));
+    }
+    if !finding.chain.is_empty() {
+        line(out, format_args!("\n  step  what happened"));
+        for link in &finding.chain {
+            line(out, format_args!("  {:>4}  {}", link.step, link.what));
+        }
+    }
+    let step = finding.step.map_or_else(String::new, |step| format!(" at step {step}"));
+    let word = match finding.against {
+        Against::Subject => "observed",
+        Against::Guest => "verifier",
+    };
+    line(out, format_args!("\n  {word}{step}   {}", finding.observed));
+    for (number, allowed) in finding.allowed.iter().enumerate() {
+        let label = if number == 0 { "allowed" } else { "" };
+        line(out, format_args!("  {label:<width$}   {allowed}", width = word.len() + step.len()));
+    }
+    line(out, format_args!("\n  replay    {}\n", finding.replay));
+}
+
+fn show_summary(out: &mut String, report: &Report) {
+    let verdict = match report.verdict {
+        Verdict::Accepted => "ACCEPTED",
+        Verdict::Undecided => "UNDECIDED",
+        Verdict::Rejected => "REJECTED",
+    };
+    let subject = report.findings.iter().filter(|f| f.against == Against::Subject).count();
+    let guest = report.findings.len() - subject;
+    line(out, format_args!("{verdict}  {}", report.workload));
+    line(out, format_args!("  subject   {}", report.subject));
+    line(out, format_args!("  expected  {}", report.expectation));
+    for (name, end) in &report.ends {
+        line(out, format_args!("  guest     {name}: {end}"));
+    }
+    if subject + guest > 0 {
+        line(
+            out,
+            format_args!("  findings  {subject} against the subject, {guest} against the guest"),
+        );
+    }
+    let events: u64 = report.exercised.values().sum();
+    line(
+        out,
+        format_args!("  judged    {} clauses, {events} times", report.exercised.len()),
+    );
+    if let Some(account) = &report.account {
+        show_account(out, account);
+    }
+    line(out, format_args!("  again     {}", report.command));
+}
+
+fn show_account(out: &mut String, account: &AccountLines) {
+    line(
+        out,
+        format_args!(
+            "  explored  {} states at {} moments: {} recovered, {} deduplicated, {} pruned \
+             (same content and moment), {} judged",
+            account.states,
+            account.moments,
+            account.recovered,
+            account.deduplicated,
+            account.pruned,
+            account.judged
+        ),
+    );
+    if account.verified + account.verified_before > 0 {
+        line(
+            out,
+            format_args!(
+                "  verified  {} states by the verifier, {} more had its answer already",
+                account.verified, account.verified_before
+            ),
+        );
+    }
+    let bound = account.subset_bound;
+    if account.bounded > 0 {
+        line(
+            out,
+            format_args!(
+                "  bound     hit at {} positions: with more than {bound} unflushed writes only \
+                 none, prefixes, each alone and each missing were tried",
+                account.bounded
+            ),
+        );
+    } else {
+        line(
+            out,
+            format_args!("  bound     {bound} unflushed writes, never hit: every subset was tried"),
+        );
+    }
+    if account.lost.is_empty() {
+        return;
+    }
+    line(out, format_args!("  lost, as allowed (unsynced effect: states)"));
+    for (effect, count) in account.lost.iter().take(LOST_COUNT_MAX) {
+        line(out, format_args!("    {effect}: {count}"));
+    }
+    let hidden = account.lost.len().saturating_sub(LOST_COUNT_MAX);
+    if hidden > 0 {
+        line(out, format_args!("    ... and {hidden} more; --json FILE has them all"));
+    }
+}

@@ -1,0 +1,22 @@
+//! Assembles what is tested: the reference stack, the stack with a defect, a host directory.
+//!
+//! Flow: [`StackPlan`] (geometry, policies, faults) -> [`Stack`] (disk, wrappers, file system,
+//! cache, vfs).
+//!
+//! Architecture invariant: a defect is a value of a policy; nothing here changes what a layer
+//! does in any other way.
+
+mod defects;
+#[cfg(feature = "wasm")]
+mod directory;
+mod reference;
+
+pub use defects::DEFECTS;
+pub use defects::Defect;
+pub use defects::named as defect_named;
+#[cfg(feature = "wasm")]
+pub use directory::DirectorySubject;
+pub use reference::MountError;
+pub use reference::Policies;
+pub use reference::Stack;
+pub use reference::StackPlan;

@@ -1,0 +1,124 @@
+//! The reference stack: disk, faults, file system, cache and vfs, put together.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::cache::CachePolicy;
+use crate::cache::ErrorPolicy;
+use crate::call::Witness;
+use crate::cow;
+use crate::cow::Cow;
+use crate::cow::CowError;
+use crate::cow::CowPolicy;
+use crate::device::Device;
+use crate::device::Disk;
+use crate::device::FailRule;
+use crate::device::Faulty;
+use crate::device::Geometry;
+use crate::device::Image;
+use crate::sim::Sim;
+use crate::vfs::ReferenceVfs;
+use crate::vfs::VfsPolicy;
+
+/// What the layers are assembled from. The default is correct.
+#[derive(Debug, Clone, Default)]
+pub struct Policies {
+    /// Of the file system on the medium.
+    pub cow: CowPolicy,
+    /// Of the page cache and its error ledger.
+    pub cache: CachePolicy,
+    /// Of the operations.
+    pub vfs: VfsPolicy,
+}
+
+impl Policies {
+    /// The correct stack, with errors reported as the profile of that name says.
+    #[must_use]
+    pub fn for_profile(name: &str) -> Option<Self> {
+        let errors = ErrorPolicy::from_name(name)?;
+        let cache = CachePolicy { errors, ..CachePolicy::default() };
+        Some(Self { cache, ..Self::default() })
+    }
+}
+
+/// A stack before it is built.
+#[derive(Debug, Clone)]
+pub struct StackPlan {
+    /// The device's shape.
+    pub geometry: Geometry,
+    /// The layers.
+    pub policies: Policies,
+    /// The device's faults.
+    pub faults: Vec<FailRule>,
+}
+
+/// Why a stack could not be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountError {
+    /// A new file system could not be written.
+    Format(CowError),
+    /// The file system could not be opened.
+    Mount(CowError),
+}
+
+impl fmt::Display for MountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(why) => write!(f, "make a file system: {why}"),
+            Self::Mount(why) => write!(f, "mount the file system: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for MountError {}
+
+/// The reference stack, mounted.
+#[derive(Clone)]
+pub struct Stack {
+    /// The top: what guests call.
+    pub vfs: Arc<ReferenceVfs>,
+    /// The file system on the medium.
+    pub cow: Arc<Cow>,
+    /// The faults, which can be changed while the stack runs.
+    pub faulty: Arc<Faulty>,
+    /// The bottom: volatile cache and medium.
+    pub disk: Arc<Disk>,
+    /// Where the layers leave their testimony.
+    pub witness: Witness,
+}
+
+impl Stack {
+    /// An empty file system on a new device, mounted. The device's history begins after it was
+    /// made, and so do the faults.
+    ///
+    /// # Errors
+    /// If the device is too small, or its shape is none the file system can have.
+    pub async fn format(plan: &StackPlan, sim: &Sim) -> Result<Self, MountError> {
+        let blank = Arc::new(Disk::new(Image::new(plan.geometry), sim.clone()));
+        cow::format(blank.as_ref(), sim).await.map_err(MountError::Format)?;
+        Self::mount(blank.durable_image(), plan, sim).await
+    }
+
+    /// The file system on `image`, recovered and mounted.
+    ///
+    /// # Errors
+    /// If it cannot be recovered.
+    pub async fn mount(image: Image, plan: &StackPlan, sim: &Sim) -> Result<Self, MountError> {
+        let disk = Arc::new(Disk::new(image, sim.clone()));
+        let below: Arc<dyn Device> = disk.clone();
+        let faulty = Arc::new(Faulty::new(below, plan.faults.clone(), sim.clone()));
+        let device: Arc<dyn Device> = faulty.clone();
+        let policy = plan.policies.cow.clone();
+        let cow = Cow::mount(device, sim.clone(), policy).await.map_err(MountError::Mount)?;
+        let cow = Arc::new(cow);
+        let witness = Witness::default();
+        let vfs = Arc::new(ReferenceVfs::new(
+            Arc::clone(&cow),
+            sim.clone(),
+            witness.clone(),
+            plan.policies.cache.clone(),
+            plan.policies.vfs.clone(),
+        ));
+        Ok(Self { vfs, cow, faulty, disk, witness })
+    }
+}
