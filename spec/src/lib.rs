@@ -5,5 +5,6 @@
 //!
 //! Architecture invariant: pure crates only; no clock, no chance and no I/O.
 
+pub mod promise;
 pub mod trace;
 pub mod words;
