@@ -4,5 +4,6 @@ pub mod device;
 #[cfg(feature = "wasm")]
 pub mod guest;
 pub mod sim;
+pub mod subject;
 #[cfg(feature = "wasm")]
 pub mod wasi;
