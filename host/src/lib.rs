@@ -1,6 +1,19 @@
 //! A WebAssembly-hosted checker of file-system durability semantics.
+//!
+//! The road of a call, going down: [`wasi`] decodes it, [`call`] is what is asked, [`vfs`] knows
+//! names, [`cache`] pages, [`cow`] blocks, and [`device`] stores them. [`sim`] answers every
+//! question that is left to chance. Coming up: [`observe`] writes down what happened in the words
+//! of `crashproof-spec`, whose oracle judges it, and [`check`] runs, crashes and recovers.
+//!
+//! `host/docs/architecture.md` says more, and what is deliberately absent.
+
 pub mod call;
 pub mod check;
 pub mod device;
+#[cfg(feature = "wasm")]
+pub mod guest;
 pub mod observe;
 pub mod sim;
+pub mod subject;
+#[cfg(feature = "wasm")]
+pub mod wasi;

@@ -1,0 +1,123 @@
+//! The engine, with every setting that could make two runs differ decided.
+//!
+//! NaNs are canonical; relaxed SIMD, threads and shared memory are off. A stack overflow depends
+//! on how a build lays out frames, and is reported apart from traps for that reason.
+
+use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::Sender;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use wasmtime::Config;
+
+use crate::guest::limits::Limits;
+
+/// How often the watchdog looks.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What is compiled into modules besides what they say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EngineOptions {
+    /// Is fuel counted?
+    pub fuel: bool,
+    /// Is the wall clock watched?
+    pub wall_clock: bool,
+}
+
+impl From<&Limits> for EngineOptions {
+    fn from(limits: &Limits) -> Self {
+        Self { fuel: limits.fuel.is_some(), wall_clock: limits.wall_clock.is_some() }
+    }
+}
+
+/// The watchdog's thread, which ends when this is dropped.
+struct Watchdog {
+    _stop: Sender<()>,
+}
+
+/// Compiles and runs modules. Clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    inner: wasmtime::Engine,
+    options: EngineOptions,
+    _watchdog: Option<Arc<Watchdog>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// The engine cannot be made on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineError(String);
+
+impl std::fmt::Display for EngineError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the WebAssembly engine does not start: {}", self.0)
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+impl Engine {
+    /// An engine for modules under such limits.
+    ///
+    /// # Errors
+    /// If the machine is none that the engine compiles for, or gives no thread to the watchdog.
+    pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
+        let mut config = Config::new();
+        config
+            .cranelift_nan_canonicalization(true)
+            .wasm_relaxed_simd(false)
+            .shared_memory(false)
+            .wasm_memory64(false)
+            .wasm_multi_memory(false)
+            .consume_fuel(options.fuel)
+            .epoch_interruption(options.wall_clock);
+        let inner = wasmtime::Engine::new(&config).map_err(|error| EngineError(message(&error)))?;
+        let watchdog = options.wall_clock.then(|| watch(&inner)).transpose()?.map(Arc::new);
+        Ok(Self { inner, options, _watchdog: watchdog })
+    }
+
+    pub(super) fn inner(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+
+    /// What is compiled into modules besides what they say.
+    #[must_use]
+    pub fn options(&self) -> EngineOptions {
+        self.options
+    }
+}
+
+/// Ticks of the watchdog in so much time.
+pub(super) fn ticks(wall_clock: Duration) -> u64 {
+    u64::try_from(wall_clock.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2) + 1
+}
+
+/// Starts the watchdog. It touches no world: all it does is to end a guest that does not end.
+fn watch(engine: &wasmtime::Engine) -> Result<Watchdog, EngineError> {
+    let (stop, stopped) = channel::<()>();
+    let engine = engine.weak();
+    std::thread::Builder::new()
+        .name("watchdog".to_owned())
+        .spawn(move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                match engine.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => break,
+                }
+            }
+        })
+        .map_err(|error| EngineError(error.to_string()))?;
+    Ok(Watchdog { _stop: stop })
+}
+
+/// All that an error of the engine says, on one line.
+pub(super) fn message(error: &wasmtime::Error) -> String {
+    let parts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    parts.join(": ").replace('\n', " ")
+}

@@ -1,0 +1,264 @@
+//! Runs of a program: one that is alone, or several in one world.
+
+use std::future::Future;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::task::Poll;
+use std::task::Waker;
+
+use wasmtime::Store;
+use wasmtime::Trap;
+use wasmtime::WasmBacktrace;
+
+use crate::call::Halt;
+use crate::call::ProcessId;
+use crate::call::Vfs;
+use crate::guest::engine::message;
+use crate::guest::engine::ticks;
+use crate::guest::limits::Limits;
+use crate::guest::module::Module;
+use crate::sim::Sim;
+use crate::wasi::End;
+use crate::wasi::HaltSignal;
+use crate::wasi::Process;
+use crate::wasi::ProcessConfig;
+
+/// How a guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuestEnd {
+    /// It returned, or called `proc_exit`.
+    Exited(u32),
+    /// It did what WebAssembly forbids; says what and in which function.
+    Trapped(String),
+    /// It overflowed its stack. How deep it came depends on the build of the engine, so that no
+    /// verdict may rest on it.
+    StackOverflow,
+    /// It used up its fuel.
+    OutOfFuel,
+    /// The watchdog ended it.
+    WallClock,
+    /// It wrote more than it may.
+    OutputLimit,
+    /// It could not begin within its limits; says why.
+    NotStarted(String),
+    /// The run is over.
+    Halted(Halt),
+}
+
+/// What came of one guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestRun {
+    /// How it ended.
+    pub end: GuestEnd,
+    /// All of its standard output.
+    pub stdout: Vec<u8>,
+    /// All of its standard error.
+    pub stderr: Vec<u8>,
+    /// Fuel that it used, where fuel is counted.
+    pub fuel_used: Option<u64>,
+}
+
+/// What guests run on.
+#[derive(Clone)]
+pub struct World {
+    /// Its chance, time and order.
+    pub sim: Sim,
+    /// Its file system, as the guests see it.
+    pub vfs: Arc<dyn Vfs>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("sim", &self.sim).finish_non_exhaustive()
+    }
+}
+
+fn new_store(
+    world: &World,
+    module: &Module,
+    config: ProcessConfig,
+    halted: HaltSignal,
+    limits: &Limits,
+) -> Store<Process> {
+    let (sim, vfs) = (world.sim.clone(), Arc::clone(&world.vfs));
+    let process = Process::new(sim, vfs, config, halted, limits.of_process());
+    let mut store = Store::new(module.engine.inner(), process);
+    store.limiter(|process| &mut process.limits);
+    if module.engine.options().fuel {
+        store.set_fuel(limits.fuel.unwrap_or(u64::MAX)).expect("the engine counts fuel");
+    }
+    if module.engine.options().wall_clock {
+        // Half of the range, so that the current epoch can be added.
+        store.set_epoch_deadline(limits.wall_clock.map_or(u64::MAX / 2, ticks));
+    }
+    store
+}
+
+/// How the engine's answer is told. `started` says whether the program had begun.
+fn end_of(result: wasmtime::Result<()>, started: bool) -> GuestEnd {
+    let Err(error) = result else {
+        return GuestEnd::Exited(0);
+    };
+    if let Some(end) = error.downcast_ref::<End>() {
+        return match end {
+            End::Exited(code) => GuestEnd::Exited(*code),
+            End::OutputLimit => GuestEnd::OutputLimit,
+            End::Halted(halt) => GuestEnd::Halted(halt.clone()),
+        };
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => GuestEnd::OutOfFuel,
+        Some(Trap::Interrupt) => GuestEnd::WallClock,
+        Some(Trap::StackOverflow) => GuestEnd::StackOverflow,
+        Some(trap) => GuestEnd::Trapped(describe(trap, &error)),
+        None if started => GuestEnd::Trapped(message(&error)),
+        None => GuestEnd::NotStarted(message(&error)),
+    }
+}
+
+/// A trap, and the innermost function that has a name.
+fn describe(trap: &Trap, error: &wasmtime::Error) -> String {
+    let text = trap.to_string();
+    let what = text.strip_prefix("wasm trap: ").unwrap_or(&text);
+    let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
+    let innermost = frames.iter().find_map(|frame| frame.func_name());
+    innermost.map_or_else(|| what.to_owned(), |name| format!("{what}, in `{name}`"))
+}
+
+fn finish(mut store: Store<Process>, end: GuestEnd, limits: &Limits) -> GuestRun {
+    let fuel_used =
+        store.get_fuel().ok().map(|left| limits.fuel.unwrap_or(u64::MAX).saturating_sub(left));
+    let (stdout, stderr) = store.data_mut().take_output();
+    GuestRun { end, stdout, stderr, fuel_used }
+}
+
+/// Closes what a guest left open, unless the run is over.
+async fn end_process(vfs: &Arc<dyn Vfs>, process: ProcessId, end: GuestEnd) -> GuestEnd {
+    if matches!(end, GuestEnd::Halted(_)) {
+        return end;
+    }
+    match vfs.end_process(process).await {
+        Ok(_) => end,
+        Err(halt) => GuestEnd::Halted(halt),
+    }
+}
+
+/// Runs a guest that is alone: each call is driven to its end on the spot.
+#[must_use]
+pub fn run_one(world: &World, module: &Module, config: ProcessConfig, limits: &Limits) -> GuestRun {
+    let process = config.process;
+    let mut store = new_store(world, module, config, HaltSignal::default(), limits);
+    let mut started = false;
+    let result = module.inline.instantiate(&mut store).and_then(|instance| {
+        started = true;
+        if let Some(memory) = instance.get_memory(&mut store, "memory") {
+            store.data_mut().keep_memory(memory);
+        }
+        instance.get_typed_func::<(), ()>(&mut store, "_start")?.call(&mut store, ())
+    });
+    let end = end_of(result, started);
+    let end = world.sim.block_on(end_process(&world.vfs, process, end));
+    finish(store, end, limits)
+}
+
+async fn run_task(
+    world: World,
+    module: Module,
+    config: ProcessConfig,
+    halted: HaltSignal,
+    limits: Limits,
+) -> GuestRun {
+    let process = config.process;
+    let mut store = new_store(&world, &module, config, halted, &limits);
+    let mut started = false;
+    let result = match module.tasks.instantiate_async(&mut store).await {
+        Ok(instance) => {
+            started = true;
+            if let Some(memory) = instance.get_memory(&mut store, "memory") {
+                store.data_mut().keep_memory(memory);
+            }
+            match instance.get_typed_func::<(), ()>(&mut store, "_start") {
+                Ok(start) => start.call_async(&mut store, ()).await,
+                Err(error) => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    };
+    let end = end_process(&world.vfs, process, end_of(result, started)).await;
+    finish(store, end, &limits)
+}
+
+/// Several guests and what came of them.
+#[derive(Default)]
+struct Gathering {
+    runs: Vec<Option<GuestRun>>,
+    /// Who waits: each guest in turn, and the one who waits for all.
+    waiting: Vec<Option<Waker>>,
+}
+
+impl Gathering {
+    fn end(&mut self, index: usize, run: GuestRun, halted: &HaltSignal) {
+        if let GuestEnd::Halted(halt) = &run.end {
+            halted.give(halt);
+        }
+        self.runs[index] = Some(run);
+        if halted.get().is_some() || self.is_complete() {
+            self.waiting.iter_mut().filter_map(Option::take).for_each(Waker::wake);
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.runs.iter().all(Option::is_some)
+    }
+}
+
+fn lock(gathering: &Mutex<Gathering>) -> MutexGuard<'_, Gathering> {
+    gathering.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for something as the one with this index, who can then be woken by the others.
+async fn wait_as<T>(
+    gathering: &Mutex<Gathering>,
+    index: usize,
+    awaited: impl Future<Output = T>,
+) -> T {
+    let mut awaited = pin!(awaited);
+    poll_fn(|cx| {
+        lock(gathering).waiting[index] = Some(cx.waker().clone());
+        awaited.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Runs several guests in one world: their calls are in flight at once, and switch where the
+/// world's chooser says. When one halts, the others do at their next or current call.
+#[must_use]
+pub fn run_many(
+    world: &World,
+    guests: Vec<(Module, ProcessConfig)>,
+    limits: &Limits,
+) -> Vec<GuestRun> {
+    let count = guests.len();
+    let halted = HaltSignal::default();
+    let gathering = Gathering { runs: vec![None; count], waiting: vec![None; count + 1] };
+    let gathering = Arc::new(Mutex::new(gathering));
+    for (index, (module, config)) in guests.into_iter().enumerate() {
+        let (gathering, halted) = (Arc::clone(&gathering), halted.clone());
+        let guest = run_task(world.clone(), module, config, halted.clone(), limits.clone());
+        world.sim.spawn(async move {
+            let run = wait_as(&gathering, index, guest).await;
+            lock(&gathering).end(index, run, &halted);
+        });
+    }
+    let all = poll_fn(|_| match lock(&gathering).is_complete() {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    });
+    world.sim.block_on(wait_as(&gathering, count, all));
+    let runs = std::mem::take(&mut lock(&gathering).runs);
+    runs.into_iter().map(|run| run.expect("all guests have ended")).collect()
+}

@@ -1,0 +1,69 @@
+//! `fd_close`, `fd_renumber`, `fd_prestat_get`, `fd_prestat_dir_name`.
+
+use bytes::Bytes;
+
+use crate::call::HandleId;
+use crate::call::Request;
+use crate::wasi::abi;
+use crate::wasi::errno::AbiErrno;
+use crate::wasi::fds::Descriptor;
+use crate::wasi::fds::Target;
+use crate::wasi::frame::Failure;
+use crate::wasi::frame::Frame;
+use crate::wasi::frame::Outcome;
+
+async fn release(frame: &mut Frame<'_>, descriptor: &Descriptor) -> Outcome {
+    match descriptor.target {
+        // The root is open before the process is, and after.
+        Target::Handle { handle: HandleId::ROOT, .. }
+        | Target::Stdin
+        | Target::Stdout
+        | Target::Stderr => Ok(()),
+        Target::Handle { handle, .. } => frame.ask_done(Request::Close { handle }).await,
+    }
+}
+
+pub(super) async fn fd_close(frame: &mut Frame<'_>, fd: u32) -> Outcome {
+    let closed = frame.process().fds.remove(fd)?;
+    release(frame, &closed).await
+}
+
+pub(super) async fn fd_renumber(frame: &mut Frame<'_>, from: u32, to: u32) -> Outcome {
+    let Some(replaced) = frame.process().fds.renumber(from, to)? else {
+        return Ok(());
+    };
+    match release(frame, &replaced).await {
+        // As of `dup2`: what closing says is lost with the descriptor that was replaced.
+        Ok(()) | Err(Failure::Errno(_)) => Ok(()),
+        Err(Failure::End(end)) => Err(Failure::End(end)),
+    }
+}
+
+fn preopen_name(frame: &mut Frame<'_>, fd: u32) -> Result<Bytes, Failure> {
+    Ok(frame.process().fds.get(fd)?.preopen.clone().ok_or(AbiErrno::Badf)?)
+}
+
+pub(super) async fn fd_prestat_get(frame: &mut Frame<'_>, fd: u32, result: u32) -> Outcome {
+    let place = frame.place(result, abi::PRESTAT_BYTES)?;
+    let name = preopen_name(frame, fd)?;
+    let name_len = u32::try_from(name.len()).map_err(|_| AbiErrno::Overflow)?;
+    let mut prestat = [0; abi::PRESTAT_BYTES as usize];
+    prestat[4..].copy_from_slice(&name_len.to_le_bytes());
+    frame.write(&place, &prestat);
+    Ok(())
+}
+
+pub(super) async fn fd_prestat_dir_name(
+    frame: &mut Frame<'_>,
+    fd: u32,
+    buffer: u32,
+    len: u32,
+) -> Outcome {
+    let place = frame.place(buffer, len)?;
+    let name = preopen_name(frame, fd)?;
+    if name.len() > place.len() {
+        return Err(AbiErrno::Nametoolong.into());
+    }
+    frame.write(&place, &name);
+    Ok(())
+}

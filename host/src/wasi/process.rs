@@ -1,0 +1,176 @@
+//! The state of one guest process: what its store holds.
+
+use std::future::Future;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::task::Poll;
+
+use bytes::Bytes;
+use wasmtime::Memory;
+use wasmtime::StoreLimits;
+
+use crate::call::CallId;
+use crate::call::Caller;
+use crate::call::Halt;
+use crate::call::HandleId;
+use crate::call::ProcessId;
+use crate::call::Vfs;
+use crate::sim::Sim;
+use crate::wasi::fds::FdTable;
+use crate::wasi::frame::Outcome;
+use crate::wasi::stdio::Input;
+use crate::wasi::stdio::LineSink;
+use crate::wasi::stdio::Output;
+
+/// What a process is started with.
+pub struct ProcessConfig {
+    /// Who it is.
+    pub process: ProcessId,
+    /// `argv`, the program's name first.
+    pub args: Vec<Bytes>,
+    /// `environ`, each `NAME=VALUE`.
+    pub environ: Vec<Bytes>,
+    /// All of standard input.
+    pub stdin: Bytes,
+    /// Directories the host opened for it: the name the guest knows, and the handle.
+    pub preopens: Vec<(Bytes, HandleId)>,
+    /// Who is told each complete line of standard output.
+    pub on_line: Option<LineSink>,
+    /// By how much each reading of a clock moves it on.
+    pub clock_tick_nanos: u64,
+}
+
+impl ProcessConfig {
+    /// A process without arguments, environment, input or directories.
+    #[must_use]
+    pub fn new(process: ProcessId) -> Self {
+        Self {
+            process,
+            args: Vec::new(),
+            environ: Vec::new(),
+            stdin: Bytes::new(),
+            preopens: Vec::new(),
+            on_line: None,
+            clock_tick_nanos: 1_000,
+        }
+    }
+}
+
+impl std::fmt::Debug for ProcessConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessConfig").field("process", &self.process).finish_non_exhaustive()
+    }
+}
+
+/// What a process may use up.
+pub(crate) struct ProcessLimits {
+    pub(crate) store: StoreLimits,
+    pub(crate) open_fds: u32,
+    pub(crate) output_bytes: usize,
+}
+
+/// Why a guest was stopped from within an import. Travels through the engine untouched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It called `proc_exit`.
+    Exited(u32),
+    /// It wrote more than it may.
+    OutputLimit,
+    /// The run is over.
+    Halted(Halt),
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exited with {code}"),
+            Self::OutputLimit => f.write_str("wrote more than it may"),
+            Self::Halted(halt) => write!(f, "the run is over: {halt:?}"),
+        }
+    }
+}
+
+impl std::error::Error for End {}
+
+/// Where the guests of one world learn that it is over. Clones are the same place.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HaltSignal(Arc<Mutex<Option<Halt>>>);
+
+impl HaltSignal {
+    /// Why the world is over, if it is.
+    pub(crate) fn get(&self) -> Option<Halt> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says that it is over; the first word counts.
+    pub(crate) fn give(&self, halt: &Halt) {
+        let mut halted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        halted.get_or_insert_with(|| halt.clone());
+    }
+
+    /// Answers as `call` does, or that the world is over: a call may wait for a device that is
+    /// gone. Who gives the signal wakes the tasks.
+    pub(super) async fn or(&self, call: impl Future<Output = Outcome>) -> Outcome {
+        let mut call = pin!(call);
+        poll_fn(|cx| match self.get() {
+            Some(halt) => Poll::Ready(Err(halt.into())),
+            None => call.as_mut().poll(cx),
+        })
+        .await
+    }
+}
+
+/// One guest process, as its imports see it.
+pub(crate) struct Process {
+    pub(super) sim: Sim,
+    pub(super) vfs: Arc<dyn Vfs>,
+    pub(super) caller: Caller,
+    pub(super) args: Vec<Bytes>,
+    pub(super) environ: Vec<Bytes>,
+    pub(super) clock_tick_nanos: u64,
+    pub(super) fds: FdTable,
+    pub(super) input: Input,
+    pub(super) output: Output,
+    /// The exported memory, kept because looking it up costs more than a call.
+    pub(super) memory: Option<Memory>,
+    pub(super) halted: HaltSignal,
+    /// Asked by the engine before memory or a table grows.
+    pub(crate) limits: StoreLimits,
+}
+
+impl Process {
+    pub(crate) fn new(
+        sim: Sim,
+        vfs: Arc<dyn Vfs>,
+        config: ProcessConfig,
+        halted: HaltSignal,
+        limits: ProcessLimits,
+    ) -> Self {
+        Self {
+            sim,
+            vfs,
+            // The recorder, if there is one, gives each call its own number.
+            caller: Caller { process: config.process, call: CallId(0) },
+            fds: FdTable::new(&config.preopens, limits.open_fds),
+            args: config.args,
+            environ: config.environ,
+            clock_tick_nanos: config.clock_tick_nanos,
+            input: Input(config.stdin),
+            output: Output::new(config.on_line, limits.output_bytes),
+            memory: None,
+            halted,
+            limits: limits.store,
+        }
+    }
+
+    pub(crate) fn keep_memory(&mut self, memory: Memory) {
+        self.memory = Some(memory);
+    }
+
+    pub(crate) fn take_output(&mut self) -> (Vec<u8>, Vec<u8>) {
+        (std::mem::take(&mut self.output.stdout), std::mem::take(&mut self.output.stderr))
+    }
+}
