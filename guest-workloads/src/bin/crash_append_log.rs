@@ -1,0 +1,31 @@
+//! A log that appends a record, syncs it, and then says so.
+//!
+//! 1. Creates `log` for appending and syncs the directory, so that its name survives.
+//!    [DUR-DIR-01]
+//! 2. N times (first argument, 20): appends record I, prints `wrote I`, which promises nothing,
+//!    syncs the file, prints `record I`, which promises that record I survives.
+//!    [APP-01, DUR-FSYNC-01] Without the sync the record may be lost, in part or whole.
+
+use crashproof_guests as guest;
+use crashproof_guests::log;
+use std::fs::File;
+use std::io;
+use std::io::Write;
+
+fn append(records: u64) -> io::Result<()> {
+    let mut file = File::options().append(true).create(true).open(log::LOG_NAME)?;
+    guest::sync_directory("/")?;
+    for number in 1..=records {
+        file.write_all(&log::record(number))?;
+        println!("wrote {number}");
+        file.sync_all()?;
+        println!("record {number}");
+    }
+    Ok(())
+}
+
+fn main() {
+    if let Err(error) = append(guest::number_argument(0, 20)) {
+        guest::give_up("crash_append_log", &error);
+    }
+}

@@ -1,0 +1,113 @@
+//! All operations on few names, in an order drawn from a seed.
+//!
+//! 1. Arguments: seed (1) and count (300). The draws are its own, so that one seed is one program.
+//! 2. Each turn draws an operation, a name of six and an offset: opens, reads, writes, truncates,
+//!    renames, links, unlinks, makes and removes directories, lists, syncs files and directories.
+//!    Few names and small offsets make collisions common. [NS-*, DATA-*, TRUNC-*, DUR-*]
+//! 3. Prints each operation with what it was told. What no sync covered may be lost anywhere.
+
+use crashproof_guests as guest;
+use crashproof_guests::abi;
+use std::collections::VecDeque;
+use std::fs;
+use std::fs::File;
+use std::io;
+
+const NAMES: [&str; 6] = ["f", "g", "d", "d/f", "d/g", "d/e"];
+const OPEN_FILES_MAX: usize = 4;
+const OFFSET_MAX: u64 = 12_000;
+const SIZE_MAX: u64 = 5_000;
+
+/// A xorshift generator: enough for variety, and the same everywhere.
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit
+    }
+
+    fn name(&mut self) -> &'static str {
+        NAMES[usize::try_from(self.below(NAMES.len() as u64)).unwrap_or(0)]
+    }
+}
+
+struct Exerciser {
+    draws: Draws,
+    open: VecDeque<File>,
+}
+
+impl Exerciser {
+    fn open(&mut self, name: &str) -> io::Result<()> {
+        let mut options = File::options();
+        options.read(true).write(true).create(self.draws.below(4) != 0);
+        let file = match self.draws.below(8) {
+            0 => options.truncate(true).open(name)?,
+            1 => File::options().read(true).append(true).create(true).open(name)?,
+            2 => File::options().read(true).write(true).create_new(true).open(name)?,
+            3 => abi::open(name, abi::CREATE, abi::DATA_SYNC)?,
+            _ => options.truncate(false).open(name)?,
+        };
+        if self.open.len() == OPEN_FILES_MAX {
+            self.open.pop_front();
+        }
+        self.open.push_back(file);
+        Ok(())
+    }
+
+    /// One operation on an open file, or an open if there is none.
+    fn on_file(&mut self, operation: u64) -> io::Result<()> {
+        let (offset, size) = (self.draws.below(OFFSET_MAX), self.draws.below(SIZE_MAX));
+        let mark = b'a' + u8::try_from(self.draws.below(26)).unwrap_or(0);
+        let chosen = self.draws.below(OPEN_FILES_MAX as u64);
+        let position = usize::try_from(chosen).unwrap_or(0) % self.open.len().max(1);
+        let Some(file) = self.open.get(position) else { return self.open("f") };
+        let mut bytes = vec![mark; usize::try_from(size).unwrap_or(0)];
+        match operation {
+            0..=2 => abi::write_all_at(file, &bytes, offset),
+            3..=4 => abi::read_at(file, &mut bytes, offset).map(drop),
+            5 => file.set_len(offset),
+            6 => file.sync_data(),
+            7 => abi::allocate(file, offset, size + 1),
+            _ => file.sync_all(),
+        }
+    }
+
+    fn on_names(&mut self, operation: u64) -> io::Result<()> {
+        let (name, other) = (self.draws.name(), self.draws.name());
+        match operation {
+            0..=3 => self.open(name),
+            4..=5 => fs::rename(name, other),
+            6 => abi::link(name, other),
+            7 => fs::remove_file(name),
+            8 => fs::create_dir(name),
+            9 => fs::remove_dir(name),
+            10 => abi::symlink(other, name),
+            11 => fs::metadata(name).map(drop),
+            12 => fs::read_dir("d")?.try_for_each(|entry| entry.map(drop)),
+            13 => guest::sync_directory("d"),
+            _ => guest::sync_directory("/"),
+        }
+    }
+}
+
+fn main() {
+    let seed = guest::number_argument(0, 1);
+    let count = guest::number_argument(1, 300);
+    // Zero is the one state that xorshift never leaves.
+    let draws = Draws(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut exerciser = Exerciser { draws, open: VecDeque::new() };
+    println!("mkdir d: {}", guest::told(&fs::create_dir("d")));
+    for turn in 1..=count {
+        let (kind, answer) = if exerciser.draws.below(2) == 0 {
+            let operation = exerciser.draws.below(10);
+            (format!("file {operation}"), exerciser.on_file(operation))
+        } else {
+            let operation = exerciser.draws.below(15);
+            (format!("name {operation}"), exerciser.on_names(operation))
+        };
+        println!("{turn} {kind}: {}", guest::told(&answer));
+    }
+}

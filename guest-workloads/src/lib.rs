@@ -1,0 +1,71 @@
+//! What the guest programs share: the calls of preview1 that std does not reach, the two durable
+//! things a program does (a file, a directory), and how it says what came of a call.
+//!
+//! Nothing here knows whether an answer is right.
+pub mod abi;
+pub mod log;
+pub mod shelf;
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io;
+
+/// Syncs the directory `path`, so that the names in it survive power loss. [DUR-DIR-01]
+///
+/// # Errors
+/// What the file system answered.
+pub fn sync_directory(path: &str) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Creates or replaces `path` with `content` and syncs it, but not its name.
+///
+/// # Errors
+/// What the file system answered.
+pub fn write_and_sync(path: &str, content: &[u8]) -> io::Result<File> {
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+    abi::write_all_at(&file, content, 0)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// One word for what came of a call: `ok`, or `error` and the number preview1 gave.
+#[must_use]
+pub fn told<T>(answer: &io::Result<T>) -> String {
+    match answer {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => match error.raw_os_error() {
+            Some(number) => format!("error {number}"),
+            None => "error".to_owned(),
+        },
+    }
+}
+
+/// Ends the program as a real one would that cannot go on: a message, and a code that is not zero.
+pub fn give_up(doing: &str, why: &dyn Display) -> ! {
+    eprintln!("{doing}: {why}");
+    std::process::exit(1)
+}
+
+/// The numbers that follow `word` on complete lines of standard input.
+#[must_use]
+pub fn numbers_after(word: &str) -> Vec<u64> {
+    let mut found = Vec::new();
+    for line in acknowledged_lines() {
+        let number: Option<u64> = line.strip_prefix(word).and_then(|rest| rest.trim().parse().ok());
+        found.extend(number);
+    }
+    found
+}
+
+/// The lines that the program under test had printed before the crash.
+#[must_use]
+pub fn acknowledged_lines() -> Vec<String> {
+    io::stdin().lines().map_while(Result::ok).collect()
+}
+
+/// The argument at `position` (0 is the first after the program's name) as a number.
+#[must_use]
+pub fn number_argument(position: usize, otherwise: u64) -> u64 {
+    std::env::args().nth(position + 1).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
