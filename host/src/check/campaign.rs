@@ -1,0 +1,261 @@
+//! One execution of a fuzzing campaign: bytes in, a verdict out.
+//!
+//! Flow: half of the bytes are a [`Program`], the rest are chance. The program runs on a tiny
+//! stack; then power fails at the end of its first part, by chance anywhere in what was not
+//! flushed; the file system is recovered, surveyed and judged; the second part runs on what was
+//! recovered, and power fails again.
+
+use std::sync::Arc;
+
+use arbitrary::Unstructured;
+use crashproof_spec::oracle::Oracle;
+use crashproof_spec::promise::Level;
+use crashproof_spec::promise::Promises;
+use crashproof_spec::trace::CrashKind;
+use crashproof_spec::trace::Event;
+use crashproof_spec::violation::Violation;
+
+use crate::call::CallId;
+use crate::call::Caller;
+use crate::call::Halt;
+use crate::call::HandleId;
+use crate::call::ProcessId;
+use crate::call::Request;
+use crate::call::Value;
+use crate::call::Vfs;
+use crate::check::judge::Judge;
+use crate::check::program::Asked;
+use crate::check::program::Operation;
+use crate::check::program::Program;
+use crate::check::program::Slots;
+use crate::check::recover::recover;
+use crate::device::Geometry;
+use crate::device::Image;
+use crate::device::Walk;
+use crate::observe::Notebook;
+use crate::observe::Recorder;
+use crate::sim::FromBytes;
+use crate::sim::Sim;
+use crate::subject::Policies;
+use crate::subject::Stack;
+use crate::subject::StackPlan;
+
+/// More operations of a program are not run.
+const OPERATION_COUNT_MAX: usize = 64;
+const PROCESS: ProcessId = ProcessId(1);
+
+/// Blocks of a sector, few of them: rare paths are the common ones.
+pub const TINY: Geometry = Geometry { block_size_bytes: 512, block_count: 512 };
+
+/// What came of one execution.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    /// The clauses that were broken.
+    pub violations: Vec<Violation>,
+    /// Why the oracle cannot tell, where it cannot.
+    pub undecided: Vec<String>,
+    /// The trace, as text.
+    pub trace: String,
+}
+
+/// What a campaign runs against.
+#[derive(Debug, Clone, Default)]
+pub struct Campaign {
+    /// The stack.
+    pub policies: Policies,
+}
+
+impl Campaign {
+    /// Executes what `bytes` say; `None` if they are no program.
+    #[must_use]
+    pub fn execute(&self, bytes: &[u8]) -> Option<Execution> {
+        let (program, chance) = split(bytes)?;
+        let sim = Sim::new(FromBytes::new(chance));
+        let plan =
+            StackPlan { geometry: TINY, policies: self.policies.clone(), faults: Vec::new() };
+        let calm = Sim::calm();
+        let blank = calm.block_on(Stack::format(&plan, &calm)).ok()?.disk.durable_image();
+        let judge = Judge::new(Oracle::new(Arc::new(Promises::strict_sticky()), Level::Strict));
+        let mut table = Table { judge: Arc::new(std::sync::Mutex::new((judge, Vec::new()))) };
+        let left = table.part(&program.before, blank, &plan, &sim);
+        if let Some(left) = left {
+            table.part(&program.after, left, &plan, &sim);
+        }
+        Some(table.finish())
+    }
+}
+
+/// The program, and the bytes that are left to chance.
+fn split(bytes: &[u8]) -> Option<(Program, Vec<u8>)> {
+    let half = bytes.len() / 2;
+    let program = Unstructured::new(&bytes[..half]).arbitrary().ok()?;
+    Some((program, bytes[half..].to_vec()))
+}
+
+struct Table {
+    judge: Arc<std::sync::Mutex<(Judge, Vec<Event>)>>,
+}
+
+impl Table {
+    fn judge(&self) -> std::sync::MutexGuard<'_, (Judge, Vec<Event>)> {
+        self.judge.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn note(&self, event: Event) {
+        let mut judge = self.judge();
+        let step = crashproof_spec::words::Step(judge.1.len() as u64 + 1);
+        judge.0.event(step, &event);
+        judge.1.push(event);
+    }
+
+    /// Runs operations on `image` and cuts the power; what is left, if it can be mounted.
+    fn part(
+        &mut self,
+        operations: &[Operation],
+        image: Image,
+        plan: &StackPlan,
+        sim: &Sim,
+    ) -> Option<Image> {
+        let stack = match sim.block_on(Stack::mount(image, plan, sim)) {
+            Ok(stack) => stack,
+            // The survey before this part has told of it.
+            Err(_) => return None,
+        };
+        self.operate(operations, &stack, sim);
+        let history = stack.disk.history();
+        let left = Walk::new(&history).advance(history.len()).lose_power(sim).image;
+        let recovered = recover(&left, plan);
+        self.note(Event::Crashed(CrashKind::Power));
+        let survey = recovered.survey();
+        let mounted = survey.is_ok();
+        self.note(Event::Surveyed(survey));
+        for testimony in recovered.audits() {
+            self.note(Event::Testified(testimony));
+        }
+        mounted.then_some(left)
+    }
+
+    fn operate(&self, operations: &[Operation], stack: &Stack, sim: &Sim) {
+        let table = Self { judge: Arc::clone(&self.judge) };
+        let sink = Box::new(move |_, event| table.note(event));
+        let notebook = Notebook::new(stack.witness.clone(), sink);
+        let recorder = Recorder::new(stack.vfs.clone(), notebook);
+        let mut slots = Slots::default();
+        for operation in operations.iter().take(OPERATION_COUNT_MAX) {
+            if perform(*operation, &recorder, &mut slots, stack, sim).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn finish(self) -> Execution {
+        let judge = self.judge();
+        let mut trace = String::from(crashproof_spec::trace::HEADER);
+        for (number, event) in judge.1.iter().enumerate() {
+            let step = crashproof_spec::words::Step(number as u64 + 1);
+            trace.push('\n');
+            trace.push_str(&crashproof_spec::trace::fmt_event(event, step));
+        }
+        trace.push('\n');
+        let oracle = judge.0.oracle();
+        Execution {
+            violations: oracle.violations().to_vec(),
+            undecided: oracle.undecided(),
+            trace,
+        }
+    }
+}
+
+fn perform(
+    operation: Operation,
+    recorder: &Recorder,
+    slots: &mut Slots,
+    stack: &Stack,
+    sim: &Sim,
+) -> Result<(), Halt> {
+    let ask = |request| {
+        let caller = Caller { process: PROCESS, call: CallId(0) };
+        sim.block_on(recorder.call(caller, request))
+    };
+    let (request, slot) = match slots.ask(operation, TINY.block_size_bytes) {
+        Asked::Request(request, slot) => (request, slot),
+        Asked::Replace(handle, request, slot) => {
+            let _ = ask(Request::Close { handle })?;
+            (request, Some(slot))
+        }
+        Asked::Flush => {
+            sim.block_on(stack.vfs.flush_background());
+            return Ok(());
+        }
+        Asked::Evict => {
+            stack.vfs.evict_all();
+            return Ok(());
+        }
+        Asked::Nothing => return Ok(()),
+    };
+    let answer = ask(request)?;
+    if let (Some(slot), Ok(Value::Handle { handle, .. })) = (slot, &answer) {
+        slots.handles[slot] = Some(HandleId(handle.0));
+    }
+    Ok(())
+}
+
+impl Campaign {
+    /// A campaign against the stack with a defect, or the clean one.
+    ///
+    /// # Errors
+    /// With the name, if there is no such defect.
+    pub fn with_defect(name: Option<&str>) -> Result<Self, String> {
+        let mut policies = Policies::default();
+        if let Some(name) = name {
+            let defect = crate::subject::defect_named(name)
+                .ok_or_else(|| format!("there is no defect {name}"))?;
+            (defect.apply)(&mut policies);
+        }
+        Ok(Self { policies })
+    }
+}
+
+impl Execution {
+    /// Ends a fuzzing run at a finding.
+    ///
+    /// # Panics
+    /// If a clause was broken, or the oracle could not tell; the message has the trace.
+    pub fn assert_accepted(&self) {
+        let broken = self.violations.first();
+        assert!(broken.is_none(), "{broken:#?}\n{}", self.trace);
+        assert!(self.undecided.is_empty(), "{:?}\n{}", self.undecided, self.trace);
+    }
+}
+
+/// Mounts, walks and checks a medium that holds `bytes`, and a real file system that some of its
+/// bytes were changed on. Whatever they are, nothing panics.
+pub fn survive_image(bytes: &[u8]) {
+    let plan =
+        StackPlan { geometry: TINY, policies: Policies::default(), faults: Vec::new() };
+    let block = TINY.block_size_bytes as usize;
+    let mut raw = Image::new(TINY);
+    for (number, chunk) in bytes.chunks(block).enumerate().take(TINY.block_count as usize) {
+        let mut content = chunk.to_vec();
+        content.resize(block, 0);
+        put(&mut raw, number as u64, content);
+    }
+    let _ = recover(&raw, &plan);
+    let calm = Sim::calm();
+    let Ok(stack) = calm.block_on(Stack::format(&plan, &calm)) else { return };
+    let mut changed = stack.disk.durable_image();
+    for change in bytes.chunks_exact(4).take(64) {
+        let number = u64::from(change[0]) % 8;
+        let at = usize::from(u16::from_le_bytes([change[1], change[2]])) % block;
+        let Some(old) = changed.get(crate::device::BlockNo(number)) else { continue };
+        let mut content = old.to_vec();
+        content[at] = change[3];
+        put(&mut changed, number, content);
+    }
+    let _ = recover(&changed, &plan);
+}
+
+fn put(image: &mut Image, number: u64, content: Vec<u8>) {
+    let block = crate::device::BlockNo(number);
+    image.set(block, crate::device::Block::new(block, content.into()));
+}
