@@ -9,6 +9,7 @@
 
 pub mod call;
 pub mod check;
+pub mod cow;
 pub mod device;
 #[cfg(feature = "wasm")]
 pub mod guest;
