@@ -1,4 +1,5 @@
 //! A WebAssembly-hosted checker of file-system durability semantics.
 pub mod call;
+pub mod cow;
 pub mod device;
 pub mod sim;
