@@ -121,16 +121,18 @@ impl Default for ErrorPolicy {
 pub struct ErrorCursor(u64);
 
 /// Marks a moment of writeback, so that what follows it is not taken for durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark(usize);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Mark(u64);
 
 /// The errors of one file.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger {
     lost: Ranges,
     errno: Option<Errno>,
-    /// Rewritten ranges that the device took, in order; durable after the next sync.
-    rewritten: Vec<Range<u64>>,
+    /// Rewritten ranges that the device took, by moment; durable after the next sync.
+    rewritten: Vec<(Mark, Range<u64>)>,
+    /// The present moment: it passes with each rewritten range.
+    now: u64,
     /// Number of failures so far.
     failures: u64,
     /// The failures that somebody was told of.
@@ -175,25 +177,27 @@ impl Ledger {
 
     /// The device took newer bytes of these ranges.
     pub(super) fn wrote(&mut self, ranges: &[Range<u64>]) {
-        let lost = ranges.iter().filter(|range| self.lost.meets(range));
-        self.rewritten.extend(lost.cloned());
+        for range in ranges.iter().filter(|range| self.lost.meets(range)) {
+            self.rewritten.push((Mark(self.now), range.clone()));
+            self.now += 1;
+        }
     }
 
     /// What a sync that starts now will make durable.
     pub(super) fn mark(&self) -> Mark {
-        Mark(self.rewritten.len())
+        Mark(self.now)
     }
 
     /// A sync succeeded that started at the mark. Answers what is no longer lost.
     pub(super) fn settle(&mut self, mark: Mark) -> Vec<Range<u64>> {
-        let settled: Vec<_> = self.rewritten.drain(..mark.0.min(self.rewritten.len())).collect();
-        settled.into_iter().flat_map(|range| self.lost.take(range)).collect()
+        let count = self.rewritten.partition_point(|(moment, _)| *moment < mark);
+        let settled: Vec<_> = self.rewritten.drain(..count).collect();
+        settled.into_iter().flat_map(|(_, range)| self.lost.take(range)).collect()
     }
 
     /// The bytes from `size_bytes` on were removed. Answers what is no longer lost.
     pub(super) fn remove_from(&mut self, size_bytes: u64) -> Vec<Range<u64>> {
-        self.rewritten =
-            subtract(std::mem::take(&mut self.rewritten), &(size_bytes..u64::MAX));
+        self.rewritten = subtract(std::mem::take(&mut self.rewritten), &(size_bytes..u64::MAX));
         self.lost.take(size_bytes..u64::MAX)
     }
 
@@ -211,9 +215,10 @@ impl Ledger {
     ) -> Result<(), Errno> {
         let owed = match (policy.clear_rule, policy.observers) {
             (ClearRule::SupersededStable, _) => self.has_lost(),
-            (ClearRule::DescriptionCursor, Observers::Everyone | Observers::OpenAtErrorOrUnseen) => {
-                cursor.0 < self.failures
-            }
+            (
+                ClearRule::DescriptionCursor,
+                Observers::Everyone | Observers::OpenAtErrorOrUnseen,
+            ) => cursor.0 < self.failures,
             (ClearRule::FirstReport, _)
             | (ClearRule::DescriptionCursor, Observers::FirstWaiter) => self.seen < self.failures,
         };
@@ -227,11 +232,12 @@ impl Ledger {
 }
 
 /// The ranges without the bytes of one, in their order.
-fn subtract(ranges: Vec<Range<u64>>, without: &Range<u64>) -> Vec<Range<u64>> {
-    let parts = |range: Range<u64>| {
-        [range.start..range.end.min(without.start), range.start.max(without.end)..range.end]
+fn subtract(ranges: Vec<(Mark, Range<u64>)>, without: &Range<u64>) -> Vec<(Mark, Range<u64>)> {
+    let parts = |(mark, range): (Mark, Range<u64>)| {
+        let before = range.start..range.end.min(without.start);
+        [(mark, before), (mark, range.start.max(without.end)..range.end)]
     };
-    ranges.into_iter().flat_map(parts).filter(|range| !range.is_empty()).collect()
+    ranges.into_iter().flat_map(parts).filter(|(_, range)| !range.is_empty()).collect()
 }
 
 #[cfg(test)]

@@ -26,13 +26,10 @@ impl PageCache {
         self.evict_some(ino, 0, u64::MAX);
     }
 
-    /// Is there any page that reclaim could drop?
+    /// Is any page in memory?
     #[must_use]
-    pub fn has_evictable(&self) -> bool {
-        let state = self.lock();
-        state.files.values().any(|file| {
-            file.pages.iter().any(|(page_no, _)| self.is_evictable(file, *page_no))
-        })
+    pub fn has_pages(&self) -> bool {
+        self.lock().page_count > 0
     }
 
     /// Evicts clean pages of every file, one file after the other.
@@ -93,7 +90,8 @@ impl PageCache {
         let mut state = self.lock();
         let file = state.files.get(&ino)?;
         let pages = file.pages.range((Bound::Included(from), Bound::Unbounded));
-        let evictable = pages.map(|(page_no, _)| *page_no).filter(|no| self.is_evictable(file, *no));
+        let evictable =
+            pages.map(|(page_no, _)| *page_no).filter(|no| self.is_evictable(file, *no));
         let chosen: Vec<u64> =
             evictable.take(usize::try_from(count_max).unwrap_or(usize::MAX)).collect();
         let mut dropped = Ranges::default();

@@ -245,9 +245,10 @@ impl PageCache {
     /// The cursor of a description that is opened now.
     #[must_use]
     pub fn error_cursor(&self, ino: u64) -> ErrorCursor {
-        self.lock().files.get(&ino).map_or_else(ErrorCursor::default, |file| {
-            file.ledger.open_cursor()
-        })
+        self.lock()
+            .files
+            .get(&ino)
+            .map_or_else(ErrorCursor::default, |file| file.ledger.open_cursor())
     }
 
     /// Number of pages that are still to be written back.
@@ -267,7 +268,10 @@ impl PageCache {
     /// Is there anything for the flusher to do?
     #[must_use]
     pub fn has_dirty(&self) -> bool {
-        self.lock().files.values().any(|file| !file.is_clean())
+        self.lock().files.values().any(|file| {
+            let has_unstored = file.size_bytes != file.stored_size_bytes;
+            file.are_times_dirty || has_unstored || !file.unwritten.is_empty()
+        })
     }
 
     fn page_range(&self, page_no: u64) -> Range<u64> {

@@ -101,7 +101,8 @@ mod tests {
                 for end in start..=END {
                     let (mut more, mut less) = (set.clone(), set.clone());
                     more.add(start..end);
-                    let taken: BTreeSet<u64> = less.take(start..end).into_iter().flatten().collect();
+                    let taken: BTreeSet<u64> =
+                        less.take(start..end).into_iter().flatten().collect();
                     let range: BTreeSet<u64> = (start..end).collect();
                     assert_eq!(bytes(&more), &bytes(&set) | &range);
                     assert_eq!(bytes(&less), &bytes(&set) - &range);

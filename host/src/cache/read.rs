@@ -75,7 +75,8 @@ impl PageCache {
                 continue; // What was read may be older than what is there now.
             }
             let mut page = Page::clean(read?.unwrap_or_else(|| self.zero_page.clone()));
-            let valid_end = if file.is_tail_clean { file.size_bytes } else { file.stored_size_bytes };
+            let valid_end =
+                if file.is_tail_clean { file.size_bytes } else { file.stored_size_bytes };
             let start = self.page_range(page_no).start;
             let keep = valid_end.saturating_sub(start).min(self.page_size_bytes);
             page.cut(keep as usize);

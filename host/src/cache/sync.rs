@@ -18,13 +18,8 @@ pub enum SyncScope {
 }
 
 impl PageCache {
-    /// Makes a file durable, and tells the description of `cursor` what it is owed.
-    pub async fn sync(
-        &self,
-        ino: u64,
-        scope: SyncScope,
-        cursor: &mut ErrorCursor,
-    ) -> Result<(), SyncError> {
+    /// Makes a file durable, as far as the device allows; [`PageCache::collect`] says how far.
+    pub async fn sync(&self, ino: u64, scope: SyncScope) -> Result<(), CowError> {
         self.sim.point(Point::SyncStart).await;
         self.write_back_for(ino, scope).await?;
         self.sim.point(Point::SyncWait).await;
@@ -32,6 +27,11 @@ impl PageCache {
         self.cow.sync_log().await?;
         self.settle(ino, mark);
         self.sim.point(Point::SyncCollect).await;
+        Ok(())
+    }
+
+    /// Tells the description of `cursor`, after its sync, what the ledger owes it.
+    pub fn collect(&self, ino: u64, cursor: &mut ErrorCursor) -> Result<(), SyncError> {
         let mut state = self.lock();
         let owed = state.file(ino)?.ledger.collect(&self.policy.errors, cursor);
         owed.map_err(SyncError::Owed)

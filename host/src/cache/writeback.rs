@@ -69,8 +69,8 @@ impl PageCache {
         };
         let guard = lock.acquire().await;
         self.sim.point(Point::WbLock).await;
-        let is_data_only = scope == SyncScope::Data
-            && self.policy.data_sync_scope == DataSyncScope::DataOnly;
+        let is_data_only =
+            scope == SyncScope::Data && self.policy.data_sync_scope == DataSyncScope::DataOnly;
         if !is_data_only {
             self.clean_tail(ino).await?;
         }
@@ -151,12 +151,7 @@ impl PageCache {
 
     /// Clears a page's dirty mark; answers whether a block was set aside for it, or nothing if
     /// there is nothing to write.
-    fn protect(
-        &self,
-        ino: u64,
-        page_no: u64,
-        is_forced: bool,
-    ) -> Result<Option<bool>, CowError> {
+    fn protect(&self, ino: u64, page_no: u64, is_forced: bool) -> Result<Option<bool>, CowError> {
         let mut state = self.lock();
         let Some(page) = state.file(ino)?.pages.get_mut(&page_no) else { return Ok(None) };
         if !page.dirty && !is_forced {
