@@ -2,6 +2,8 @@
 pub mod cache;
 pub mod call;
 pub mod cow;
+pub mod check;
 pub mod device;
+pub mod observe;
 pub mod sim;
 pub mod vfs;
