@@ -14,6 +14,7 @@ mod alloc;
 mod commit;
 mod content;
 pub mod format;
+pub mod fsck;
 mod policy;
 mod read;
 mod recover;
