@@ -121,9 +121,8 @@ impl Checker<'_> {
     fn root(&mut self) -> Option<Root> {
         let slots = (0..ROOT_SLOTS).filter_map(|slot| self.image.get(BlockNo(slot)));
         let roots = slots.filter_map(|block| Root::decode(&block));
-        let newest = roots
-            .filter(|root| root.geometry == self.geometry)
-            .max_by_key(|root| root.generation);
+        let newest =
+            roots.filter(|root| root.geometry == self.geometry).max_by_key(|root| root.generation);
         if newest.is_none() {
             self.block(BlockNo(0), "F-2", "no slot holds a whole root of this device");
         }
@@ -144,8 +143,7 @@ impl Checker<'_> {
     }
 
     fn walk_tree(&mut self, root: &Root) {
-        let mut open =
-            vec![Visit { ptr: root.tree, level: None, low: Bytes::new(), high: None }];
+        let mut open = vec![Visit { ptr: root.tree, level: None, low: Bytes::new(), high: None }];
         if root.tree.generation > root.generation {
             self.block(root.tree.block, "C-2", "the top node is younger than the root");
         }
@@ -173,9 +171,8 @@ impl Checker<'_> {
         if visit.level.is_some_and(|level| level != node.level) {
             return Err("the node is on another level than its parent says");
         }
-        let fits = |key: &Bytes| {
-            *key >= visit.low && visit.high.as_ref().is_none_or(|high| key < high)
-        };
+        let fits =
+            |key: &Bytes| *key >= visit.low && visit.high.as_ref().is_none_or(|high| key < high);
         if !node.records.iter().all(|record| fits(&record.key)) {
             return Err("a key is outside the range that the parent says");
         }
@@ -444,15 +441,15 @@ mod tests {
             let cow = Cow::mount(disk.clone(), sim.clone(), policy).await.expect("just made");
             for name in [&b"a"[..], b"b"] {
                 let mut change = cow.begin().await.expect("the disk is whole");
-                let ino = change.create_inode(Kind::Regular, TIMES).await.expect("room");
+                let ino = change.create_inode(Kind::Regular, ROOT_INO, TIMES).await.expect("room");
                 change
                     .insert_entry(ROOT_INO, name, ino, Kind::Regular)
                     .await
                     .expect("a fresh name");
                 let mut inode = change.inode(ino).await.expect("whole").expect("just made");
                 inode.link_count = 1;
-                change.put_inode(ino, inode).await.expect("room");
-                change.finish();
+                change.put_inode(ino, &inode).await.expect("room");
+                change.finish().await.expect("the disk is whole");
                 let content = Payload::Owned(Bytes::from(vec![name[0]; 512]));
                 let written = cow.write_blocks(ino, vec![(0, content)], 512, TIMES).await;
                 assert!(written.iter().all(Result::is_ok));
