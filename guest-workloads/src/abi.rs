@@ -13,6 +13,9 @@ use std::os::fd::FromRawFd;
 /// The first preopened directory: descriptors 0 to 2 are the standard streams.
 const FIRST_PREOPEN: u32 = 3;
 
+/// The error number for a descriptor that cannot be used like this.
+pub const BAD_DESCRIPTOR: i32 = 8;
+
 /// Follow symbolic links in the last component.
 const SYMLINK_FOLLOW: u32 = 1;
 

@@ -18,6 +18,21 @@ pub fn sync_directory(path: &str) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Syncs the directory `path` as portable programs do: a host that syncs no directories at all
+/// (stock preview1 hosts answer EBADF) is told of on standard error, and no reason to stop.
+///
+/// # Errors
+/// What the file system answered, if it does sync directories.
+pub fn sync_directory_if_offered(path: &str) -> io::Result<()> {
+    match sync_directory(path) {
+        Err(error) if error.raw_os_error() == Some(abi::BAD_DESCRIPTOR) => {
+            eprintln!("this host does not sync directories; going on");
+            Ok(())
+        }
+        answer => answer,
+    }
+}
+
 /// Creates or replaces `path` with `content` and syncs it, but not its name.
 ///
 /// # Errors

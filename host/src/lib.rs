@@ -10,11 +10,16 @@
 pub mod cache;
 pub mod call;
 pub mod check;
+#[cfg(feature = "wasm")]
+pub mod cli;
 pub mod cow;
 pub mod device;
 #[cfg(feature = "wasm")]
 pub mod guest;
+#[cfg(feature = "wasm")]
+pub mod guests;
 pub mod observe;
+pub mod report;
 pub mod sim;
 pub mod subject;
 #[cfg(feature = "wasm")]

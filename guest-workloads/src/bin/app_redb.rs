@@ -20,7 +20,7 @@ fn create() -> Result<(), redb::Error> {
     }
     drop(Database::create(shelf::UNFINISHED_NAME)?);
     std::fs::rename(shelf::UNFINISHED_NAME, shelf::DATABASE_NAME)?;
-    guest::sync_directory("/")?;
+    guest::sync_directory_if_offered("/")?;
     Ok(())
 }
 

@@ -158,8 +158,9 @@ fn main() {
     unlinked_file();
     listing();
     paths();
+    let mut synced = true;
     for directory in ["list", "inner", "d", "empty", "/"] {
-        note("sync a directory", guest::sync_directory(directory));
+        synced &= note("sync a directory", guest::sync_directory(directory)).is_some();
     }
-    println!("all names are durable");
+    println!("{}", if synced { "all names are durable" } else { "end" });
 }
