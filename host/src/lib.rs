@@ -1,8 +1,8 @@
 //! A WebAssembly-hosted checker of file-system durability semantics.
 pub mod cache;
 pub mod call;
-pub mod cow;
 pub mod check;
+pub mod cow;
 pub mod device;
 pub mod observe;
 pub mod sim;
