@@ -144,7 +144,9 @@ impl World {
         path: &str,
         options: OpenOptions,
     ) -> Result<HandleId, Errno> {
-        let Value::Handle { handle, .. } = self.call(Request::Open { at: at_dir(directory, path), options })? else {
+        let Value::Handle { handle, .. } =
+            self.call(Request::Open { at: at_dir(directory, path), options })?
+        else {
             panic!("open answers a handle")
         };
         Ok(handle)
