@@ -22,5 +22,6 @@ pub mod observe;
 pub mod report;
 pub mod sim;
 pub mod subject;
+pub mod vfs;
 #[cfg(feature = "wasm")]
 pub mod wasi;

@@ -241,6 +241,7 @@ fn subtract(ranges: Vec<(Mark, Range<u64>)>, without: &Range<u64>) -> Vec<(Mark,
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "ranges are what is compared")]
 mod tests {
     use super::*;
 

@@ -125,7 +125,8 @@ pub fn errno_of(error: &CowError) -> Errno {
     }
 }
 
-fn is_power_off(error: &CowError) -> bool {
+/// Is the power off, so that the run is over?
+pub(crate) fn is_power_off(error: &CowError) -> bool {
     *error == CowError::Device(DeviceError::PowerOff)
 }
 

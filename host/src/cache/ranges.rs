@@ -72,6 +72,7 @@ impl Ranges {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "ranges are what is compared")]
 mod tests {
     use std::collections::BTreeSet;
 

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use crate::cache::is_power_off;
 use crate::cow::CowError;
 use crate::cow::Kind;
 use crate::cow::Transaction;
@@ -106,12 +107,12 @@ impl ReferenceVfs {
                 self.cow.inode(ino).await.map(|inode| inode.is_some())
             }
         };
-        if kind == Kind::Regular && found.is_ok() {
-            if let Some(entry) = self.inodes().uses.get_mut(&ino) {
-                if std::mem::replace(&mut entry.is_cached, true) {
-                    self.cache.detach(ino); // One place in the cache serves all holders.
-                }
-            }
+        if kind == Kind::Regular
+            && found.is_ok()
+            && let Some(entry) = self.inodes().uses.get_mut(&ino)
+            && std::mem::replace(&mut entry.is_cached, true)
+        {
+            self.cache.detach(ino); // One place in the cache serves all holders.
         }
         match found {
             Ok(true) => Ok(true),
@@ -163,9 +164,7 @@ impl ReferenceVfs {
         // If it could not be removed now, the next mount does it: it is on the list.
         self.inodes().uses.remove(&ino);
         match removed {
-            Err(CowError::Device(crate::device::DeviceError::PowerOff)) => {
-                Err(CowError::Device(crate::device::DeviceError::PowerOff).into())
-            }
+            Err(error) if is_power_off(&error) => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
         }
     }

@@ -47,6 +47,7 @@ use crate::cache::CachePolicy;
 use crate::cache::PageCache;
 use crate::cache::SyncError;
 use crate::cache::errno_of;
+use crate::cache::is_power_off;
 use crate::call::Answer;
 use crate::call::Caller;
 use crate::call::Errno;
@@ -63,7 +64,6 @@ use crate::call::Witness;
 use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Kind;
-use crate::device::DeviceError;
 use crate::sim::Point;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
@@ -121,10 +121,7 @@ impl From<Errno> for Failure {
 
 impl From<CowError> for Failure {
     fn from(error: CowError) -> Self {
-        match error {
-            CowError::Device(DeviceError::PowerOff) => Self::Halt(Halt::Crashed),
-            other => Self::Errno(errno_of(&other)),
-        }
+        if is_power_off(&error) { Self::Halt(Halt::Crashed) } else { Self::Errno(errno_of(&error)) }
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::cache::SyncScope;
+use crate::cache::is_power_off;
 use crate::call::Errno;
 use crate::call::HandleId;
 use crate::call::Value;
@@ -80,9 +81,9 @@ impl ReferenceVfs {
     /// Keeps the cache within its bound. The write itself succeeded: what fails here stays dirty
     /// or is in the ledger, and a sync tells.
     async fn balance_after_write(&self, ino: u64) -> Outcome<()> {
-        match self.cache.balance(ino).await.map_err(Into::into) {
-            Err(crate::vfs::Failure::Halt(halt)) => Err(crate::vfs::Failure::Halt(halt)),
-            Ok(()) | Err(crate::vfs::Failure::Errno(_)) => Ok(()),
+        match self.cache.balance(ino).await {
+            Err(error) if is_power_off(&error) => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 }

@@ -1,1 +1,0 @@
-//! The stack as a whole.
