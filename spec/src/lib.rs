@@ -5,6 +5,7 @@
 //!
 //! Architecture invariant: pure crates only; no clock, no chance and no I/O.
 
+pub mod clause;
 pub mod promise;
 pub mod trace;
 pub mod words;
