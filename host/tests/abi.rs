@@ -1,6 +1,8 @@
 //! The ABI under guests written by hand: limits, ends, bad modules, bad pointers.
 #![cfg(feature = "wasm")]
 
+#[path = "abi/nonsense.rs"]
+mod nonsense;
 #[path = "abi/notebook.rs"]
 mod notebook;
 #[path = "abi/pointers.rs"]
@@ -69,12 +71,15 @@ impl Guest {
     }
 
     fn run_on(self, sim: &Sim, notebook: Notebook) -> (GuestRun, Vec<(ProcessId, Request)>) {
+        let notebook = Arc::new(notebook);
+        let run = self.run_in(&World { sim: sim.clone(), vfs: notebook.clone() });
+        (run, notebook.notes())
+    }
+
+    fn run_in(self, world: &World) -> GuestRun {
         let engine = Engine::new(EngineOptions::from(&self.limits)).expect("the engine starts");
         let module = Module::load(&engine, &self.bytes).expect("the guest is a program");
-        let notebook = Arc::new(notebook);
-        let world = World { sim: sim.clone(), vfs: notebook.clone() };
-        let run = run_one(&world, &module, self.config, &self.limits);
-        (run, notebook.notes())
+        run_one(world, &module, self.config, &self.limits)
     }
 }
 
@@ -268,4 +273,26 @@ fn a_halt_in_one_guest_ends_all() {
     let (runs, order) = run_two(&sim, &four_calls(), Notebook::halting_at(&sim, 3));
     assert!(runs.iter().all(|run| run.end == GuestEnd::Halted(Halt::Crashed)), "{runs:?}");
     assert_eq!(order.len(), 3, "the second guest asked nothing any more");
+}
+
+#[test]
+fn a_guest_whose_call_would_wait_for_ever_ends_when_the_world_does() {
+    let sim = Sim::calm();
+    let notebook = Notebook::halting_at(&sim, 3).parking(ProcessId(1));
+    let (runs, order) = run_two(&sim, &four_calls(), notebook);
+    assert!(runs.iter().all(|run| run.end == GuestEnd::Halted(Halt::Crashed)), "{runs:?}");
+    assert_eq!(order, [1, 2, 2]);
+}
+
+#[test]
+fn random_bytes_come_from_the_seed_alone() {
+    let run = |seed| {
+        let sim = Sim::calm();
+        sim.seed_random(seed);
+        let notebook = Notebook::new(&sim);
+        Guest::from_file("random.wat").run_on(&sim, notebook).0.stdout
+    };
+    assert_eq!(run(1).len(), 16);
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
 }

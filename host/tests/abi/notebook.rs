@@ -24,15 +24,21 @@ pub(crate) struct Notebook {
     notes: Mutex<Vec<(ProcessId, Request)>>,
     /// The call, counted from one, at which the run is over.
     halt_at: Option<usize>,
+    /// Whose calls are never answered.
+    parked: Option<ProcessId>,
 }
 
 impl Notebook {
     pub(crate) fn new(sim: &Sim) -> Self {
-        Self { sim: sim.clone(), notes: Mutex::default(), halt_at: None }
+        Self { sim: sim.clone(), notes: Mutex::default(), halt_at: None, parked: None }
     }
 
     pub(crate) fn halting_at(sim: &Sim, call: usize) -> Self {
         Self { halt_at: Some(call), ..Self::new(sim) }
+    }
+
+    pub(crate) fn parking(self, process: ProcessId) -> Self {
+        Self { parked: Some(process), ..self }
     }
 
     pub(crate) fn notes(&self) -> Vec<(ProcessId, Request)> {
@@ -94,6 +100,9 @@ impl Vfs for Notebook {
         Box::pin(async move {
             self.sim.point(Point::CallStart).await;
             let call = self.note(caller, &request);
+            if self.parked == Some(caller.process) {
+                std::future::pending::<()>().await;
+            }
             if self.halt_at.is_some_and(|halt_at| call >= halt_at) {
                 return Err(Halt::Crashed);
             }
