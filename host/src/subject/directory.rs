@@ -97,7 +97,7 @@ impl DirectorySubject {
     }
 
     fn remove(&self, handle: HandleId) -> bool {
-        handle != HandleId::ROOT && self.handles().entries.remove(&handle).is_some()
+        self.handles().entries.remove(&handle).is_some()
     }
 }
 

@@ -123,8 +123,7 @@ impl DirectorySubject {
     fn answer(&self, caller: Caller, request: Request) -> Outcome {
         match request {
             Request::Open { at, options } => self.open_at(caller, &at, &options),
-            Request::Close { handle } if self.remove(handle) => Ok(Value::Done),
-            Request::Close { .. } => Err(Errno::BadFile.into()),
+            Request::Close { handle } => self.close(handle),
             Request::Stat { at, follow } => {
                 let directory = self.directory(at.directory)?;
                 stat(&ready(directory.get_path_filestat(text(&at.path)?, follow))?)
@@ -230,6 +229,14 @@ impl DirectorySubject {
 
     fn open_of(&self, handle: HandleId) -> Result<Open, Failure> {
         self.find(handle).ok_or_else(|| Errno::BadFile.into())
+    }
+
+    fn close(&self, handle: HandleId) -> Outcome {
+        // The root is open from the start and closed by nobody.
+        if handle != HandleId::ROOT && !self.remove(handle) {
+            return Err(Errno::BadFile.into());
+        }
+        Ok(Value::Done)
     }
 
     fn directory(&self, handle: HandleId) -> Result<Arc<dyn WasiDir>, Failure> {

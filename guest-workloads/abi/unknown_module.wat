@@ -1,0 +1,5 @@
+;; Imports from a module that nobody offers.
+(module
+  (import "env" "abort" (func))
+  (memory (export "memory") 1)
+  (func (export "_start")))
