@@ -6,6 +6,8 @@
 //! Architecture invariant: pure crates only; no clock, no chance and no I/O.
 
 pub mod clause;
+pub mod oracle;
 pub mod promise;
 pub mod trace;
+pub mod violation;
 pub mod words;

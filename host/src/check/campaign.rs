@@ -160,7 +160,7 @@ impl Table {
         let oracle = judge.0.oracle();
         Execution {
             violations: oracle.violations().to_vec(),
-            undecided: oracle.undecided(),
+            undecided: oracle.undecided().iter().map(|r| r.what.to_owned()).collect(),
             trace,
         }
     }
@@ -184,8 +184,7 @@ fn perform(
             (request, Some(slot))
         }
         Asked::Flush => {
-            sim.block_on(stack.vfs.flush_background());
-            return Ok(());
+            return sim.block_on(stack.vfs.flush_background());
         }
         Asked::Evict => {
             stack.vfs.evict_all();
@@ -231,8 +230,7 @@ impl Execution {
 /// Mounts, walks and checks a medium that holds `bytes`, and a real file system that some of its
 /// bytes were changed on. Whatever they are, nothing panics.
 pub fn survive_image(bytes: &[u8]) {
-    let plan =
-        StackPlan { geometry: TINY, policies: Policies::default(), faults: Vec::new() };
+    let plan = StackPlan { geometry: TINY, policies: Policies::default(), faults: Vec::new() };
     let block = TINY.block_size_bytes as usize;
     let mut raw = Image::new(TINY);
     for (number, chunk) in bytes.chunks(block).enumerate().take(TINY.block_count as usize) {

@@ -97,7 +97,9 @@ impl CrashFault {
     /// Equal for findings that are one.
     fn fingerprint(&self) -> (u8, String) {
         match self {
-            Self::Subject(violation) => (0, violation.fingerprint()),
+            Self::Subject(violation) => {
+                (0, format!("{} {} {}", violation.clause, violation.subject, violation.observed))
+            }
             Self::Guest(message) => (1, message.clone()),
             Self::Unknown(reason) => (2, reason.clone()),
         }
@@ -303,7 +305,8 @@ impl<'a> Explorer<'a> {
 
     fn judge(&self, asked: &Question) -> Judged {
         let stack = &self.plan.stack;
-        let recovered = asked.content.recovered.get_or_init(|| recover(&asked.content.image, stack));
+        let recovered =
+            asked.content.recovered.get_or_init(|| recover(&asked.content.image, stack));
         let mut oracle = self.moments[asked.moment].oracle.clone();
         let before = oracle.violations().len();
         let exercised_before = oracle.exercised();
@@ -315,8 +318,8 @@ impl<'a> Explorer<'a> {
         }
         Judged {
             violations: oracle.violations()[before..].to_vec(),
-            undecided: oracle.undecided(),
-            lost: oracle.lost(),
+            undecided: oracle.undecided().iter().map(|r| r.what.to_owned()).collect(),
+            lost: oracle.lost().iter().map(|lost| lost.what.clone()).collect(),
             exercised: newly_exercised(&oracle, &exercised_before),
         }
     }
@@ -370,7 +373,10 @@ impl<'a> Explorer<'a> {
     }
 }
 
-fn newly_exercised(oracle: &Oracle, before: &BTreeMap<&'static str, u64>) -> Vec<(&'static str, u64)> {
+fn newly_exercised(
+    oracle: &Oracle,
+    before: &BTreeMap<&'static str, u64>,
+) -> Vec<(&'static str, u64)> {
     let since = |(clause, count): (&'static str, u64)| {
         let known = before.get(clause).copied().unwrap_or_default();
         (count > known).then_some((clause, count - known))

@@ -8,7 +8,8 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use crashproof_spec::oracle::Oracle;
 use crashproof_spec::trace::Event;
-use crashproof_spec::trace::text;
+use crashproof_spec::trace::HEADER;
+use crashproof_spec::trace::fmt_event;
 use crashproof_spec::words::Call;
 use crashproof_spec::words::HandleId;
 use crashproof_spec::words::Pid;
@@ -51,7 +52,7 @@ impl TraceStream {
     #[must_use]
     pub fn new(out: Box<dyn Write + Send>) -> Self {
         let mut stream = Self { out, failure: None };
-        stream.line(text::HEADER);
+        stream.line(HEADER);
         stream
     }
 
@@ -132,7 +133,7 @@ impl Judge {
     /// Takes one event.
     pub fn event(&mut self, step: Step, event: &Event) {
         if let Some(trace) = &mut self.trace {
-            trace.line(&text::format_event(step, event));
+            trace.line(&fmt_event(event, step));
         }
         self.catch_up();
         let promising = self.moments.is_some() && self.promising(step, event);
@@ -197,10 +198,9 @@ impl Judge {
                     Promise::Always | Promise::OpensSyncing => true,
                 }
             }
-            Event::Exited { .. }
-            | Event::Testified(_)
-            | Event::Crashed(_)
-            | Event::Surveyed(_) => false,
+            Event::Exited { .. } | Event::Testified(_) | Event::Crashed(_) | Event::Surveyed(_) => {
+                false
+            }
         }
     }
 

@@ -117,8 +117,7 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
         (process.module.clone(), config(&world, plan, process, id, &handles))
     };
     let mut guests: Vec<_> = plan.processes.iter().enumerate().map(started).collect();
-    let ground =
-        guest::World { sim: world.sim.clone(), vfs: world.recorder.clone() };
+    let ground = guest::World { sim: world.sim.clone(), vfs: world.recorder.clone() };
     let runs = match guests.len() {
         1 => {
             let (module, config) = guests.remove(0);
@@ -180,7 +179,8 @@ fn act(act: Act, stack: Option<&Stack>, sim: &Sim) {
         Act::Evict => stack.vfs.evict_all(),
         Act::Flush => {
             let vfs = Arc::clone(&stack.vfs);
-            sim.spawn(async move { vfs.flush_background().await });
+            // What fails is in the error ledger: a sync tells.
+            sim.spawn(async move { vfs.flush_background().await.unwrap_or_default() });
             sim.run_background();
         }
         Act::Heal => stack.faulty.heal(),
@@ -255,8 +255,7 @@ impl Verifier {
         let mut config = ProcessConfig::new(ProcessId(1));
         let bytes = |text: &String| Bytes::copy_from_slice(text.as_bytes());
         let process = &self.process;
-        config.args =
-            std::iter::once(&process.name).chain(&process.arguments).map(bytes).collect();
+        config.args = std::iter::once(&process.name).chain(&process.arguments).map(bytes).collect();
         config.stdin = crate::check::explore::acknowledged(lines);
         for name in &self.directories {
             let name_bytes = Bytes::copy_from_slice(name.as_bytes());

@@ -74,10 +74,7 @@ pub(super) fn report_of(
 ///
 /// # Errors
 /// If it is no guest.
-pub(super) fn verifier(
-    name: Option<&str>,
-    planned: &Planned,
-) -> Result<Option<Verifier>, Failure> {
+pub(super) fn verifier(name: Option<&str>, planned: &Planned) -> Result<Option<Verifier>, Failure> {
     let (Some(name), SubjectPlan::Reference(stack)) = (name, &planned.run.subject) else {
         return Ok(None);
     };
@@ -95,8 +92,7 @@ fn explore_recorded(
     planned: &Planned,
     recorded: &Recorded,
 ) -> Result<Exploration, Failure> {
-    let (SubjectPlan::Reference(stack), Some(history)) =
-        (&planned.run.subject, &recorded.history)
+    let (SubjectPlan::Reference(stack), Some(history)) = (&planned.run.subject, &recorded.history)
     else {
         return Err(Failure("explore needs a device to crash".to_owned()));
     };

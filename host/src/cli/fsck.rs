@@ -14,8 +14,7 @@ pub(super) fn fsck(arguments: &FsckArguments) -> Result<u8, Failure> {
     let image = Image::load(path, smallest).map_err(|error| failed(error.to_string()))?;
     let block_size_bytes = cow::fsck::block_size_bytes(&image)
         .ok_or_else(|| failed("no root of a crashproof file system is in it".to_owned()))?;
-    let image =
-        Image::load(path, block_size_bytes).map_err(|error| failed(error.to_string()))?;
+    let image = Image::load(path, block_size_bytes).map_err(|error| failed(error.to_string()))?;
     let problems = cow::fsck::check(&image);
     for problem in &problems {
         println!("{problem}");

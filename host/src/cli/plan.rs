@@ -62,7 +62,7 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
         .map_err(|error| Failure(format!("failed to start: {error}")))?;
     let processes = processes(arguments, &scenario, &engine)?;
     let stack = stack(arguments, &scenario, &profile)?;
-    let promises = Promises::named(&expect).map_err(|error| Failure(error.to_string()))?;
+    let promises = named_promises(&expect)?;
     let subject = match &arguments.subject {
         SubjectName::Reference => SubjectPlan::Reference(stack),
         SubjectName::Directory(path) => SubjectPlan::Directory(path.clone()),
@@ -182,9 +182,7 @@ fn process(
     let built_in = guests::named(guest);
     let module = match built_in {
         Some(built_in) => Module::load(engine, built_in.wasm),
-        None if guest.contains(['/', '.']) => {
-            Module::load(engine, &files::read(Path::new(guest))?)
-        }
+        None if guest.contains(['/', '.']) => Module::load(engine, &files::read(Path::new(guest))?),
         None => {
             return Err(failed(
                 "there is no such built-in guest (`crashproof guests` lists them), and a path \
@@ -338,4 +336,14 @@ pub(super) fn chance(arguments: &WorldArguments) -> Chance {
         None => Chance::Calm,
         Some(seed) => Chance::Seeded { seed, adversity: arguments.adversity },
     }
+}
+
+/// The profile of that name.
+///
+/// # Errors
+/// If there is none.
+pub(super) fn named_promises(name: &str) -> Result<Promises, Failure> {
+    Promises::named(name).ok_or_else(|| {
+        Failure(format!("there is no profile {name}; there are {}", Promises::NAMES.join(", ")))
+    })
 }

@@ -1,5 +1,7 @@
 //! `crashproof run GUEST`.
 
+use crashproof_spec::violation::Reason;
+
 use crate::check::run::Recorded;
 use crate::check::run::Watching;
 use crate::check::run::run as run_plan;
@@ -86,16 +88,14 @@ pub(super) fn report(
 ) -> Report {
     let oracle = &recorded.judged.oracle;
     let tail = plan::argument_words(arguments);
-    let replay = format!(
-        "crashproof replay {} --log {}{tail}",
-        planned.world_words, recorded.decisions
-    );
+    let replay =
+        format!("crashproof replay {} --log {}{tail}", planned.world_words, recorded.decisions);
     let findings: Vec<_> = oracle
         .violations()
         .iter()
         .map(|violation| report::from_violation(violation, replay.clone()))
         .collect();
-    let mut undecided = oracle.undecided();
+    let mut undecided: Vec<String> = oracle.undecided().iter().map(undecided_word).collect();
     let mut ends = Vec::new();
     for (name, run) in &recorded.ends {
         let (word, doubt) = end_word(run);
@@ -104,11 +104,8 @@ pub(super) fn report(
         }
         ends.push((name.clone(), word));
     }
-    let exercised: std::collections::BTreeMap<String, u64> = oracle
-        .exercised()
-        .into_iter()
-        .map(|(clause, count)| (clause.to_owned(), count))
-        .collect();
+    let exercised: std::collections::BTreeMap<String, u64> =
+        oracle.exercised().into_iter().map(|(clause, count)| (clause.to_owned(), count)).collect();
     if exercised.is_empty() {
         undecided.push("nothing was judged".to_owned());
     }
@@ -139,4 +136,9 @@ pub(super) fn verdict(broken: bool, doubt: bool) -> Verdict {
         (false, true) => Verdict::Undecided,
         (false, false) => Verdict::Accepted,
     }
+}
+
+/// Why the oracle cannot tell.
+pub(super) fn undecided_word(reason: &Reason) -> String {
+    format!("at step {}: {}", reason.step.0, reason.what)
 }

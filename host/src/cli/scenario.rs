@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_scenario_reads_and_nonsense_is_refused_with_its_place() {
-        let text = "[[fault]]\nfail-write = \"data:2\"\n[[action]]\non-line = \"e\"\ndo = \"evict\"";
+        let text =
+            "[[fault]]\nfail-write = \"data:2\"\n[[action]]\non-line = \"e\"\ndo = \"evict\"";
         let scenario = Scenario::parse(text).expect("the example of this page");
         assert_eq!(scenario.actions(), [Action { on_line: "e".to_owned(), act: Act::Evict }]);
         let refused = Scenario::parse("[[fault]]\nfail = 1").expect_err("there is no such key");

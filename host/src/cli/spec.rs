@@ -41,7 +41,10 @@ fn show(clause: &Clause) -> String {
         format!("  enforced      {enforced}"),
         format!("  sources       {}", clause.sources.join("; ")),
         format!("  applies to    {}", clause.applies_to.join(", ")),
-        format!("  decided from  {}", clause.decided_from_words().join(", ")),
+        format!(
+            "  decided from  {}",
+            clause.decided_from.iter().map(|e| e.name()).collect::<Vec<_>>().join(", ")
+        ),
     ];
     if clause.guard {
         lines.push("  guard         yes: this says what is not promised".to_owned());

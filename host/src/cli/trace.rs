@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crashproof_spec::oracle::Oracle;
-use crashproof_spec::promise::Promises;
 use crashproof_spec::trace;
 use crashproof_spec::trace::Event;
 use crashproof_spec::words::Step;
@@ -31,7 +30,7 @@ pub(super) fn trace(command: &TraceCommand) -> Result<u8, Failure> {
             Ok(exit::ACCEPTED)
         }
         TraceCommand::Judge { file, expect, level } => {
-            let promises = Promises::named(expect).map_err(|error| Failure(error.to_string()))?;
+            let promises = plan::named_promises(expect)?;
             let level = plan::spec_level(*level);
             let mut oracle = Oracle::new(Arc::new(promises), level);
             for event in read(file)? {
@@ -61,7 +60,7 @@ fn judged(path: &Path, oracle: &Oracle, expectation: String) -> Report {
         .iter()
         .map(|violation| report::from_violation(violation, command.clone()))
         .collect();
-    let mut undecided = oracle.undecided();
+    let mut undecided: Vec<String> = oracle.undecided().iter().map(run::undecided_word).collect();
     let exercised: std::collections::BTreeMap<String, u64> =
         oracle.exercised().into_iter().map(|(id, count)| (id.to_owned(), count)).collect();
     if exercised.is_empty() {

@@ -85,10 +85,7 @@ fn show_summary(out: &mut String, report: &Report) {
         );
     }
     let events: u64 = report.exercised.values().sum();
-    line(
-        out,
-        format_args!("  judged    {} clauses, {events} times", report.exercised.len()),
-    );
+    line(out, format_args!("  judged    {} clauses, {events} times", report.exercised.len()));
     if let Some(account) = &report.account {
         show_account(out, account);
     }

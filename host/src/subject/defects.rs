@@ -11,8 +11,7 @@ use crate::cow::Replay;
 use crate::cow::SyncStep;
 use crate::subject::Policies;
 use crate::vfs::DirectorySync;
-use crate::vfs::FileSync;
-use crate::vfs::RENAME_IN_TWO_STEPS;
+use crate::vfs::RENAME_TARGET_FIRST;
 
 /// A way in which the stack can be broken.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +76,7 @@ pub const DEFECTS: &[Defect] = &[
                     committed",
         source: "synthetic; CrashMonkey's lost renames are of this class",
         clauses: &["CRASH-06", "DUR-RENAME-01", "DUR-RENAME-02", "CRASH-03"],
-        apply: |policies| policies.vfs.rename_steps = RENAME_IN_TWO_STEPS.to_vec(),
+        apply: |policies| policies.vfs.rename = RENAME_TARGET_FIRST,
     },
     Defect {
         name: "truncate_keeps_bytes",
@@ -101,12 +100,12 @@ pub const DEFECTS: &[Defect] = &[
         apply: |policies| policies.vfs.directory_sync = DirectorySync::Ignored,
     },
     Defect {
-        name: "file_sync_ignored",
-        mechanism: "fsync of a file succeeds and does nothing, so that the device is the same \
-                    before and after it",
-        source: "synthetic; a search that keys verdicts by content alone loses it",
-        clauses: &["DUR-FSYNC-01", "CRASH-03", "DUR-DIR-02"],
-        apply: |policies| policies.vfs.file_sync = FileSync::Ignored,
+        name: "sync_without_log",
+        mechanism: "fsync writes content and flushes, but never writes the intent log, so that \
+                    nothing names the content",
+        source: "synthetic",
+        clauses: &["DUR-FSYNC-01", "DUR-FDS-01", "DUR-DIR-01", "DUR-DIR-02", "CRASH-03"],
+        apply: |policies| policies.cow.sync_order = vec![SyncStep::Flush],
     },
 ];
 

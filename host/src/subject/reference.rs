@@ -78,7 +78,7 @@ pub struct Stack {
     /// The top: what guests call.
     pub vfs: Arc<ReferenceVfs>,
     /// The file system on the medium.
-    pub cow: Arc<Cow>,
+    pub cow: Cow,
     /// The faults, which can be changed while the stack runs.
     pub faulty: Arc<Faulty>,
     /// The bottom: volatile cache and medium.
@@ -110,14 +110,13 @@ impl Stack {
         let device: Arc<dyn Device> = faulty.clone();
         let policy = plan.policies.cow.clone();
         let cow = Cow::mount(device, sim.clone(), policy).await.map_err(MountError::Mount)?;
-        let cow = Arc::new(cow);
         let witness = Witness::default();
         let vfs = Arc::new(ReferenceVfs::new(
-            Arc::clone(&cow),
+            cow.clone(),
             sim.clone(),
             witness.clone(),
-            plan.policies.cache.clone(),
-            plan.policies.vfs.clone(),
+            plan.policies.vfs,
+            plan.policies.cache,
         ));
         Ok(Self { vfs, cow, faulty, disk, witness })
     }
