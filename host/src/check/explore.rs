@@ -361,15 +361,28 @@ impl<'a> Explorer<'a> {
     }
 
     fn found(&mut self, asked: &Question, what: CrashFault) {
-        let fingerprint = what.fingerprint();
-        if let Some(number) = self.known.get(&fingerprint) {
-            self.exploration.findings[*number].state_count += 1;
-            return;
-        }
-        self.known.insert(fingerprint, self.exploration.findings.len());
         let at = CrashAt { position: asked.position, survivors: asked.survivors.clone() };
         let line_count = self.moments[asked.moment].line_count;
-        self.exploration.findings.push(CrashFinding { what, at, line_count, state_count: 1 });
+        self.exploration.add(&mut self.known, what, &at, line_count);
+    }
+}
+
+impl Exploration {
+    /// Adds what a crash showed, or counts it if it is known.
+    pub fn add(
+        &mut self,
+        known: &mut BTreeMap<(u8, String), usize>,
+        what: CrashFault,
+        at: &CrashAt,
+        line_count: usize,
+    ) {
+        let fingerprint = what.fingerprint();
+        if let Some(number) = known.get(&fingerprint) {
+            self.findings[*number].state_count += 1;
+            return;
+        }
+        known.insert(fingerprint, self.findings.len());
+        self.findings.push(CrashFinding { what, at: at.clone(), line_count, state_count: 1 });
     }
 }
 

@@ -82,6 +82,8 @@ pub struct Judge {
     position: usize,
     last: Step,
     lines: Vec<Line>,
+    call_count: u64,
+    crash_step: Option<Step>,
     syncing: BTreeSet<HandleId>,
     asked: std::collections::BTreeMap<Step, Promise>,
     trace: Option<TraceStream>,
@@ -111,6 +113,8 @@ impl Judge {
             position: 0,
             last: Step(0),
             lines: Vec::new(),
+            call_count: 0,
+            crash_step: None,
             syncing: BTreeSet::new(),
             asked: std::collections::BTreeMap::new(),
             trace: None,
@@ -137,6 +141,14 @@ impl Judge {
         }
         self.catch_up();
         let promising = self.moments.is_some() && self.promising(step, event);
+        match event {
+            Event::Called { process, .. } => self.call_count += u64::from(process.0 != 0),
+            Event::Crashed(_) => self.crash_step = Some(step),
+            Event::Answered { .. }
+            | Event::Exited { .. }
+            | Event::Testified(_)
+            | Event::Surveyed(_) => {}
+        }
         self.oracle.event(event);
         self.last = step;
         if promising {
@@ -257,7 +269,14 @@ impl Judge {
     pub fn finish(mut self) -> Judged {
         self.catch_up();
         let moments = self.moments.take().unwrap_or_default();
-        Judged { oracle: self.oracle, moments, lines: self.lines, trace: self.trace }
+        Judged {
+            oracle: self.oracle,
+            moments,
+            lines: self.lines,
+            trace: self.trace,
+            call_count: self.call_count,
+            crash_step: self.crash_step,
+        }
     }
 }
 
@@ -271,4 +290,8 @@ pub struct Judged {
     pub lines: Vec<Line>,
     /// The trace, to be finished.
     pub trace: Option<TraceStream>,
+    /// How many calls its processes made, the host's own not among them.
+    pub call_count: u64,
+    /// The step of its crash, if it was cut short.
+    pub crash_step: Option<Step>,
 }

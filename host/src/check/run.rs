@@ -1,11 +1,29 @@
 //! One run of guests in a world.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use crashproof_spec::trace::CrashKind;
+use crashproof_spec::words::Pid;
+use crashproof_spec::words::Step;
 
+use crate::call::Caller;
+use crate::call::Halt;
 use crate::call::ProcessId;
+use crate::call::ReplyFuture;
+use crate::call::Request;
+use crate::call::Vfs;
+use crate::check::Act;
+use crate::check::Action;
+use crate::check::explore::CrashAt;
+use crate::check::explore::CrashFault;
+use crate::check::explore::Exploration;
+use crate::check::explore::Verified;
+use crate::check::explore::Verify;
+use crate::check::explore::acknowledged;
 use crate::check::judge::Judged;
 use crate::check::judge::Line;
 use crate::check::judge::TraceStream;
@@ -13,10 +31,11 @@ use crate::check::recover::recover;
 use crate::check::world::Chance;
 use crate::check::world::Expectation;
 use crate::check::world::World;
-use crate::check::{Act, Action};
 use crate::device::History;
 use crate::device::Image;
+use crate::device::Survivors;
 use crate::guest;
+use crate::guest::GuestEnd;
 use crate::guest::GuestRun;
 use crate::guest::Limits;
 use crate::guest::Module;
@@ -82,6 +101,8 @@ pub struct Recorded {
     pub image: Option<Image>,
     /// The decisions that were taken.
     pub decisions: DecisionLog,
+    /// The stack as the run left it.
+    pub stack: Option<Stack>,
 }
 
 /// How a run is watched.
@@ -91,8 +112,10 @@ pub struct Watching {
     pub moments: bool,
     /// Where the trace goes.
     pub trace: Option<TraceStream>,
-    /// How the run is cut short at its end, if it is.
+    /// How the run is cut short, if it is.
     pub crash: Option<CrashKind>,
+    /// After how many calls of its processes it is cut short; at its end if absent.
+    pub call_count_max: Option<u64>,
 }
 
 /// Runs guests.
@@ -108,7 +131,9 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
     for name in &plan.directories {
         handles.push((Bytes::copy_from_slice(name.as_bytes()), world.preopen(name)?));
     }
-    world.settle().map_err(|halt| format!("prepare the file system: {halt:?}"))?;
+    if world.stack.is_some() {
+        world.settle().map_err(|halt| format!("prepare the file system: {halt:?}"))?;
+    }
     if watching.moments {
         world.watch();
     }
@@ -117,7 +142,8 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
         (process.module.clone(), config(&world, plan, process, id, &handles))
     };
     let mut guests: Vec<_> = plan.processes.iter().enumerate().map(started).collect();
-    let ground = guest::World { sim: world.sim.clone(), vfs: world.recorder.clone() };
+    let vfs = road(&world, watching.call_count_max);
+    let ground = guest::World { sim: world.sim.clone(), vfs };
     let runs = match guests.len() {
         1 => {
             let (module, config) = guests.remove(0);
@@ -131,9 +157,38 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
     let history = world.stack.as_ref().map(|stack| stack.disk.history());
     let image = world.stack.as_ref().map(|stack| stack.disk.cached_image());
     let decisions = world.sim.decisions();
+    let stack = world.stack.clone();
     let names = plan.processes.iter().map(|process| process.name.clone());
     let ends = names.zip(runs).collect();
-    Ok(Recorded { judged: world.finish(), ends, history, image, decisions })
+    Ok(Recorded { judged: world.finish(), ends, history, image, decisions, stack })
+}
+
+/// What the guests call: the recorder, which may go silent after some calls.
+fn road(world: &World, call_count_max: Option<u64>) -> Arc<dyn Vfs> {
+    match call_count_max {
+        Some(count) => Arc::new(CutShort { inner: world.recorder.clone(), left: count.into() }),
+        None => world.recorder.clone(),
+    }
+}
+
+/// Ends a run after so many calls.
+struct CutShort {
+    inner: Arc<dyn Vfs>,
+    left: AtomicU64,
+}
+
+impl Vfs for CutShort {
+    fn call(&self, caller: Caller, request: Request) -> ReplyFuture<'_> {
+        let fewer = |left: u64| left.checked_sub(1);
+        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer) {
+            Ok(_) => self.inner.call(caller, request),
+            Err(_) => Box::pin(async { Err(Halt::Crashed) }),
+        }
+    }
+
+    fn end_process(&self, process: ProcessId) -> ReplyFuture<'_> {
+        self.inner.end_process(process)
+    }
 }
 
 fn make_world(plan: &RunPlan) -> Result<World, String> {
@@ -193,9 +248,13 @@ fn cut_short(world: &World, plan: &RunPlan, kind: CrashKind) {
         return;
     };
     let survey = match kind {
-        CrashKind::Process(_) => {
+        CrashKind::Process(process) => {
             let piece = stack_plan.geometry.block_size_bytes;
-            world.sim.block_on(crate::observe::survey_tree(stack.vfs.as_ref(), piece))
+            world.sim.block_on(async {
+                // Its handles are closed by whoever survives it.
+                let _ = stack.vfs.end_process(ProcessId(process.0)).await;
+                crate::observe::survey_tree(stack.vfs.as_ref(), piece).await
+            })
         }
         CrashKind::Kernel => recover(&stack.disk.cached_image(), stack_plan).survey(),
         CrashKind::Power => recover(&stack.disk.durable_image(), stack_plan).survey(),
@@ -217,16 +276,21 @@ pub struct Verifier {
     pub expectation: Expectation,
 }
 
-impl crate::check::explore::Verify for Verifier {
-    fn verify(&self, image: &Image, lines: &[Line]) -> crate::check::explore::Verified {
-        use crate::check::explore::Verified;
-        use crate::guest::GuestEnd;
+impl Verify for Verifier {
+    fn verify(&self, image: &Image, lines: &[Line]) -> Verified {
         let sim = Sim::calm();
-        let stack = match sim.block_on(Stack::mount(image.clone(), &self.stack, &sim)) {
-            Ok(stack) => stack,
+        match sim.block_on(Stack::mount(image.clone(), &self.stack, &sim)) {
+            Ok(stack) => self.verify_stack(stack, sim, lines),
             // The survey says so, as a finding against the subject.
-            Err(_) => return Verified::True,
-        };
+            Err(_) => Verified::True,
+        }
+    }
+}
+
+impl Verifier {
+    /// The lines that were printed, against what a stack shows.
+    #[must_use]
+    pub fn verify_stack(&self, stack: Stack, sim: Sim, lines: &[Line]) -> Verified {
         let witness = stack.witness.clone();
         let mut world = World::new(sim, stack.vfs.clone(), witness, &self.expectation);
         world.stack = Some(stack);
@@ -248,24 +312,77 @@ impl crate::check::explore::Verify for Verifier {
             GuestEnd::Halted(why) => Verified::Unknown(format!("{name} was halted: {why:?}")),
         }
     }
-}
 
-impl Verifier {
     fn run_on(&self, world: &World, lines: &[Line]) -> Result<GuestRun, String> {
-        let mut config = ProcessConfig::new(ProcessId(1));
+        let mut config = ProcessConfig::new(VERIFIER);
         let bytes = |text: &String| Bytes::copy_from_slice(text.as_bytes());
         let process = &self.process;
         config.args = std::iter::once(&process.name).chain(&process.arguments).map(bytes).collect();
-        config.stdin = crate::check::explore::acknowledged(lines);
+        config.stdin = acknowledged(lines);
         for name in &self.directories {
             let name_bytes = Bytes::copy_from_slice(name.as_bytes());
             config.preopens.push((name_bytes, world.preopen(name)?));
         }
-        let vfs = match &world.stack {
-            Some(stack) => stack.vfs.clone(),
-            None => return Err("a verifier runs on a recovered stack".to_owned()),
-        };
-        let ground = guest::World { sim: world.sim.clone(), vfs };
+        let ground = guest::World { sim: world.sim.clone(), vfs: world.recorder.clone() };
         Ok(guest::run_one(&ground, &process.module, config, &self.limits))
     }
 }
+
+/// Crashes a process after each of its calls: the page cache survives, and everything that was
+/// acknowledged is visible.
+///
+/// # Errors
+/// If the world could not be made.
+pub fn explore_kills(
+    plan: &RunPlan,
+    call_count: u64,
+    verifier: Option<&Verifier>,
+    progress: &dyn Fn(u64),
+) -> Result<Exploration, String> {
+    let mut exploration = Exploration::default();
+    let mut known = BTreeMap::new();
+    for killed_after in 0..=call_count {
+        let (recorded, survey_step) = kill(plan, killed_after)?;
+        let account = &mut exploration.account;
+        account.moment_count += 1;
+        account.state_count += 1;
+        account.recovered_count += 1;
+        account.judged_count += 1;
+        for (clause, count) in recorded.judged.oracle.exercised() {
+            let before = account.exercised.entry(clause).or_default();
+            *before = (*before).max(count);
+        }
+        let found = recorded.judged.oracle.violations().iter();
+        let mut faults: Vec<_> =
+            found.filter(|v| v.step >= survey_step).cloned().map(CrashFault::Subject).collect();
+        if let (Some(verifier), Some(stack)) = (verifier, recorded.stack) {
+            account.verified_count += 1;
+            match verifier.verify_stack(stack, Sim::calm(), &recorded.judged.lines) {
+                Verified::True => {}
+                Verified::False(why) => faults.push(CrashFault::Guest(why)),
+                Verified::Unknown(why) => faults.push(CrashFault::Unknown(why)),
+            }
+        }
+        let at = CrashAt { position: killed_after as usize, survivors: Survivors::default() };
+        for what in faults {
+            exploration.add(&mut known, what, &at, recorded.judged.lines.len());
+        }
+        progress(killed_after);
+    }
+    Ok(exploration)
+}
+
+/// A run that is killed after so many calls, and the step of its crash.
+///
+/// # Errors
+/// If the world could not be made.
+pub fn kill(plan: &RunPlan, killed_after: u64) -> Result<(Recorded, Step), String> {
+    let crash = Some(CrashKind::Process(Pid(1)));
+    let watching = Watching { crash, call_count_max: Some(killed_after), ..Watching::default() };
+    let recorded = run(plan, watching)?;
+    let crash_step = recorded.judged.crash_step.unwrap_or(Step(0));
+    Ok((recorded, crash_step))
+}
+
+/// Who asks when a verifier does.
+const VERIFIER: ProcessId = ProcessId(u32::MAX);

@@ -14,6 +14,7 @@ use crate::check::run::Recorded;
 use crate::check::run::SubjectPlan;
 use crate::check::run::Verifier;
 use crate::check::run::Watching;
+use crate::check::run::explore_kills;
 use crate::check::run::run as run_plan;
 use crate::cli::Failure;
 use crate::cli::args::CrashKindName;
@@ -60,7 +61,7 @@ pub(super) fn report_of(
         }
         None => (None, None),
     };
-    let watching = Watching { moments: true, trace: stream, crash: None };
+    let watching = Watching { moments: true, trace: stream, ..Watching::default() };
     let mut recorded = run_plan(&planned.run, watching).map_err(Failure)?;
     if let Some(file) = file {
         file.finish(recorded.judged.trace.take())?;
@@ -96,6 +97,16 @@ fn explore_recorded(
     else {
         return Err(Failure("explore needs a device to crash".to_owned()));
     };
+    let verifier = verifier(arguments.verify.as_deref(), planned)?;
+    if arguments.crash_kind == CrashKindName::Process {
+        let bar = progress_bar(recorded.judged.call_count as usize);
+        let progress = |done| bar.set_position(done);
+        let count = recorded.judged.call_count;
+        let exploration =
+            explore_kills(&planned.run, count, verifier.as_ref(), &progress).map_err(Failure)?;
+        bar.finish_and_clear();
+        return Ok(exploration);
+    }
     let explore_plan = ExplorePlan {
         crash: plan::crash_kind(arguments.crash_kind),
         bounds: StateBounds {
@@ -104,7 +115,6 @@ fn explore_recorded(
         },
         stack: stack.clone(),
     };
-    let verifier = verifier(arguments.verify.as_deref(), planned)?;
     let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
     let moments = &recorded.judged.moments;
     let bar = progress_bar(moments.len());

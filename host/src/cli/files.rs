@@ -44,13 +44,34 @@ fn failed(path: &Path, why: &dyn std::fmt::Display) -> Failure {
     Failure(format!("failed to write {}: {why}", path.display()))
 }
 
+/// A file beside `path` that takes its name when it is finished, readable as any other.
+fn begin(path: &Path) -> Result<NamedTempFile, Failure> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    builder.tempfile_in(folder_of(path)).map_err(|e| failed(path, &e))
+}
+
 /// Writes a file, whole or not at all.
 ///
 /// # Errors
 /// With its name.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    let mut file = NamedTempFile::new_in(folder_of(path)).map_err(|e| failed(path, &e))?;
-    file.write_all(content).map_err(|e| failed(path, &e))?;
+    write_with(path, &|out| out.write_all(content))
+}
+
+/// Writes a file by what `fill` writes, whole or not at all.
+///
+/// # Errors
+/// With its name.
+pub(super) fn write_with(
+    path: &Path,
+    fill: &dyn Fn(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), Failure> {
+    let mut file = begin(path)?;
+    let mut out = BufWriter::new(file.as_file_mut());
+    fill(&mut out).and_then(|()| out.flush()).map_err(|e| failed(path, &e))?;
+    drop(out);
     file.persist(path).map_err(|e| failed(path, &e.error))?;
     Ok(())
 }
@@ -67,7 +88,7 @@ impl TraceFile {
     /// # Errors
     /// With its name.
     pub(super) fn begin(path: &Path) -> Result<(Self, TraceStream), Failure> {
-        let file = NamedTempFile::new_in(folder_of(path)).map_err(|e| failed(path, &e))?;
+        let file = begin(path)?;
         let out = file.reopen().map_err(|e| failed(path, &e))?;
         let stream = TraceStream::new(Box::new(BufWriter::new(out)));
         Ok((Self { path: path.to_owned(), file }, stream))

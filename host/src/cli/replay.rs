@@ -9,6 +9,7 @@ use crate::check::run::Watching;
 use crate::check::run::run as run_plan;
 use crate::check::world::Chance;
 use crate::cli::Failure;
+use crate::cli::args::CrashKindName;
 use crate::cli::args::ReplayArguments;
 use crate::cli::code_of;
 use crate::cli::explore;
@@ -30,7 +31,16 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
         }
         None => (None, None),
     };
-    let watching = Watching { moments: crash.is_some(), trace: stream, crash: None };
+    let killed = arguments.crash_kind == CrashKindName::Process;
+    let watching = match &crash {
+        Some(at) if killed => Watching {
+            trace: stream,
+            crash: Some(plan::crash_kind(arguments.crash_kind)),
+            call_count_max: Some(at.position as u64),
+            ..Watching::default()
+        },
+        _ => Watching { moments: crash.is_some(), trace: stream, ..Watching::default() },
+    };
     let mut recorded = run_plan(&planned.run, watching).map_err(Failure)?;
     if let Some(file) = file {
         file.finish(recorded.judged.trace.take())?;
@@ -40,7 +50,7 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
     let tail = plan::argument_words(&arguments.world);
     let mut words = format!("{} --log {}", planned.world_words, recorded.decisions);
     if let (Some(at), SubjectPlan::Reference(stack), Some(history)) =
-        (&crash, &planned.run.subject, &recorded.history)
+        (crash.as_ref().filter(|_| !killed), &planned.run.subject, &recorded.history)
     {
         let survivors = plan::quoted(&at.survivors.to_string());
         words.push_str(&format!(" --crash {}:{survivors}", at.position));

@@ -31,15 +31,14 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
         None => (None, None),
     };
     let crash = arguments.crash_kind.map(plan::crash_kind);
-    let mut recorded = run_plan(&planned.run, Watching { moments: false, trace: stream, crash })
-        .map_err(Failure)?;
+    let mut recorded =
+        run_plan(&planned.run, Watching { trace: stream, crash, ..Watching::default() })
+            .map_err(Failure)?;
     if let Some(file) = file {
         file.finish(recorded.judged.trace.take())?;
     }
     if let (Some(path), Some(image)) = (&arguments.image, &recorded.image) {
-        image
-            .save(path)
-            .map_err(|error| Failure(format!("failed to write {}: {error}", path.display())))?;
+        files::write_with(path, &|out| image.write_to(out))?;
     }
     pass_on(&recorded);
     let crash_words = match arguments.crash_kind {

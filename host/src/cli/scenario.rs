@@ -28,56 +28,56 @@ use crate::device::FailRule;
 /// A scenario as it was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Scenario {
+pub(super) struct Scenario {
     /// The profile, if the scenario names one.
-    pub profile: Option<String>,
+    pub(super) profile: Option<String>,
     /// Further processes.
     #[serde(default, rename = "process")]
-    pub processes: Vec<ProcessEntry>,
+    pub(super) processes: Vec<ProcessEntry>,
     /// Faults of the device.
     #[serde(default, rename = "fault")]
-    pub faults: Vec<FaultEntry>,
+    pub(super) faults: Vec<FaultEntry>,
     /// What happens when a guest prints a line.
     #[serde(default, rename = "action")]
-    pub actions: Vec<ActionEntry>,
+    pub(super) actions: Vec<ActionEntry>,
 }
 
 /// A further process.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ProcessEntry {
+pub(super) struct ProcessEntry {
     /// A built-in guest or a path.
-    pub guest: String,
+    pub(super) guest: String,
     /// Its arguments.
     #[serde(default)]
-    pub args: Vec<String>,
+    pub(super) args: Vec<String>,
 }
 
 /// A fault of the device.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FaultEntry {
+pub(super) struct FaultEntry {
     /// As for `--fail-write`.
     #[serde(rename = "fail-write")]
-    pub fail_write: String,
+    pub(super) fail_write: String,
 }
 
 /// What happens when a guest prints a line.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ActionEntry {
+pub(super) struct ActionEntry {
     /// The line, whole.
     #[serde(rename = "on-line")]
-    pub on_line: String,
+    pub(super) on_line: String,
     /// `evict`, `flush` or `heal`.
     #[serde(rename = "do")]
-    pub act: ActName,
+    pub(super) act: ActName,
 }
 
 /// What can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ActName {
+pub(super) enum ActName {
     /// Clean pages are dropped.
     Evict,
     /// Background writeback of every dirty page.
@@ -91,7 +91,7 @@ impl Scenario {
     ///
     /// # Errors
     /// A message with the place in the text, or with the fault that cannot be read.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         scenario.fail_rules()?;
         Ok(scenario)
@@ -101,7 +101,7 @@ impl Scenario {
     ///
     /// # Errors
     /// If one cannot be read.
-    pub fn fail_rules(&self) -> Result<Vec<FailRule>, String> {
+    pub(super) fn fail_rules(&self) -> Result<Vec<FailRule>, String> {
         let parse = |fault: &FaultEntry| {
             FailRule::from_str(&fault.fail_write)
                 .map_err(|error| format!("fail-write = \"{}\": {error}", fault.fail_write))
@@ -111,7 +111,7 @@ impl Scenario {
 
     /// The actions.
     #[must_use]
-    pub fn actions(&self) -> Vec<Action> {
+    pub(super) fn actions(&self) -> Vec<Action> {
         let translate = |entry: &ActionEntry| Action {
             on_line: entry.on_line.clone(),
             act: match entry.act {

@@ -94,18 +94,15 @@ impl Image {
         self.blocks.iter().map(|(number, block)| (BlockNo(*number), &block.bytes))
     }
 
-    /// Writes the image as a raw file, whole or not at all.
+    /// Writes the image raw: every block, one after the other.
     ///
     /// # Errors
-    /// As the operating system says.
-    pub fn save(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    /// As `out` says.
+    pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
         for number in 0..self.geometry.block_count {
             let block = self.blocks.get(&number).map_or(&self.zero, |block| &block.bytes);
-            file.write_all(block)?;
+            out.write_all(block)?;
         }
-        file.persist(path)?;
         Ok(())
     }
 
@@ -175,7 +172,9 @@ mod tests {
         let path = folder.path().join("image");
         let mut image = Image::new(SHAPE);
         image.set(BlockNo(3), filled(3, 5));
-        image.save(&path).expect("the folder is there");
+        let mut raw = Vec::new();
+        image.write_to(&mut raw).expect("a vector takes all");
+        std::fs::write(&path, raw).expect("the folder is there");
         assert_eq!(Image::load(&path, 512).expect("just saved").hash(), image.hash());
         std::fs::write(&path, [1; 700]).expect("the folder is there");
         assert!(Image::load(&path, 512).is_err());

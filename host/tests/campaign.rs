@@ -1,0 +1,62 @@
+//! The generators of the fuzz targets, from fixed seeds: the clean stack is accepted, and each
+//! defect that operations can show is caught by a clause that it names.
+
+use crashproof::check::campaign::Campaign;
+use crashproof::check::campaign::Execution;
+use crashproof::check::campaign::survive_image;
+use crashproof::sim::mix;
+
+const CLEAN_COUNT: u64 = 1_500;
+const DEFECT_COUNT: u64 = 6_000;
+
+/// Bytes that a fuzzer could have made.
+fn bytes(seed: u64) -> Vec<u8> {
+    let len = 64 + mix(seed) % 512;
+    (0..len).map(|at| (mix(seed.wrapping_mul(0x1_0001) ^ mix(at)) >> 24) as u8).collect()
+}
+
+fn executions(campaign: &Campaign, count: u64) -> impl Iterator<Item = (u64, Execution)> {
+    (1..=count).filter_map(|seed| Some((seed, campaign.execute(&bytes(seed))?)))
+}
+
+#[test]
+fn the_clean_stack_keeps_its_promises() {
+    let mut executed = 0;
+    for (seed, execution) in executions(&Campaign::default(), CLEAN_COUNT) {
+        executed += 1;
+        assert!(execution.violations.is_empty(), "seed {seed}: {execution:#?}");
+        assert!(execution.undecided.is_empty(), "seed {seed}: {execution:#?}");
+    }
+    assert!(executed > CLEAN_COUNT / 2, "most bytes are a program: {executed}");
+}
+
+#[test]
+fn every_defect_that_operations_can_show_is_caught_by_a_clause_that_it_names() {
+    // The others need a device that fails; `host/tests/commands.rs` shows them.
+    let needs_faults = ["clean_on_error", "report_once"];
+    for defect in crashproof::subject::DEFECTS {
+        if needs_faults.contains(&defect.name) {
+            continue;
+        }
+        let campaign = Campaign::with_defect(Some(defect.name)).expect("it is in the list");
+        let caught = executions(&campaign, DEFECT_COUNT).any(|(_, execution)| {
+            execution.violations.iter().any(|found| defect.clauses.contains(&found.clause))
+        });
+        assert!(caught, "{} is caught by none of {:?}", defect.name, defect.clauses);
+    }
+}
+
+#[test]
+fn the_same_bytes_make_the_same_trace() {
+    for seed in 1..50 {
+        let run = || Campaign::default().execute(&bytes(seed)).map(|execution| execution.trace);
+        assert_eq!(run(), run(), "seed {seed}");
+    }
+}
+
+#[test]
+fn no_medium_makes_the_stack_panic() {
+    for seed in 1..200 {
+        survive_image(&bytes(seed));
+    }
+}

@@ -1,0 +1,219 @@
+//! The program as a user meets it: what it prints, and the code it ends with.
+#![cfg(feature = "wasm")]
+
+use std::path::Path;
+use std::process::Command;
+use std::process::Output;
+
+/// Runs the program with words split at blanks.
+fn crashproof(words: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_crashproof"))
+        .args(words.split_whitespace())
+        .env_remove("RUST_BACKTRACE")
+        .output()
+        .expect("the program was built")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs the program and says what it printed if it ends otherwise than expected.
+fn ends_with(words: &str, code: i32) -> String {
+    let output = crashproof(words);
+    let shown = text(&output.stdout);
+    let complaint = text(&output.stderr);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "crashproof {words}\n{shown}\n{complaint}"
+    );
+    shown
+}
+
+#[test]
+fn every_workload_is_accepted_on_the_clean_stack() {
+    for guest in crashproof::guests::all() {
+        let name = guest.name;
+        let is_program = ["app_", "crash_", "litmus_", "posix_", "seed_"];
+        if is_program.iter().any(|family| name.starts_with(family)) {
+            ends_with(&format!("run {name}"), 0);
+        }
+    }
+}
+
+#[test]
+fn every_variant_of_the_rename_is_accepted_at_every_crash() {
+    for variant in ["none", "file", "dir", "both"] {
+        let words =
+            format!("explore crash_write_rename --verify verify_write_rename -- {variant}");
+        let shown = ends_with(&words, 0);
+        assert!(shown.contains("explored"), "{shown}");
+        if variant == "none" {
+            assert!(shown.contains("lost, as allowed"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_verifier_that_demands_too_much_is_a_finding_against_the_guest() {
+    let words = "explore crash_append_log --verify verify_append_log_greedy -- 3";
+    let shown = ends_with(words, 1);
+    assert!(shown.contains("the file system kept its promises"), "{shown}");
+    assert!(shown.contains("0 against the subject"), "{shown}");
+    ends_with("explore crash_append_log --verify verify_append_log -- 3", 0);
+}
+
+#[test]
+fn a_forgotten_sync_error_is_rejected_where_it_is_not_expected_and_accepted_where_it_is() {
+    let shown = ends_with(
+        "run seed_004_qemu_fsync --profile linux-errseq-4.17 --expect strict-sticky",
+        1,
+    );
+    assert!(shown.contains("ERR-STICKY-01") || shown.contains("ERR-CLAIM-01"), "{shown}");
+    ends_with("run seed_004_qemu_fsync --profile strict-sticky", 0);
+    ends_with("run seed_004_qemu_fsync --profile linux-errseq-4.17 --level linux", 0);
+}
+
+/// A workload that shows each defect.
+fn workload_of(defect: &str) -> &'static str {
+    match defect {
+        "clean_on_error" | "report_once" => "seed_004_qemu_fsync",
+        "rename_in_two_steps" | "directory_sync_ignored" => "crash_write_rename",
+        "truncate_keeps_bytes" => "posix_data",
+        "fdatasync_forgets_size" => "posix_exerciser",
+        _ => "crash_append_log",
+    }
+}
+
+#[test]
+fn every_defect_is_rejected_with_a_clause_that_it_names_and_silent_when_off() {
+    for defect in crashproof::subject::DEFECTS {
+        let workload = workload_of(defect.name);
+        let shown = ends_with(&format!("explore {workload} --defect {}", defect.name), 1);
+        let named = defect.clauses.iter().any(|clause| shown.contains(clause));
+        assert!(named, "{}: none of {:?} in\n{shown}", defect.name, defect.clauses);
+        ends_with(&format!("explore {workload}"), 0);
+    }
+}
+
+#[test]
+fn a_replay_shows_the_same_finding() {
+    let shown = ends_with("explore crash_append_log --defect sync_without_flush -- 3", 1);
+    let replay = shown
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("replay"))
+        .expect("a finding ends with its replay");
+    let words = replay.trim().strip_prefix("crashproof ").expect("it is a command");
+    let again = ends_with(words, 1);
+    let finding = |text: &str| {
+        let from = text.find("REJECTED").expect("a finding");
+        text[from..].lines().next().expect("a line").to_owned()
+    };
+    assert_eq!(finding(&shown), finding(&again));
+}
+
+#[test]
+fn the_same_command_prints_and_writes_the_same_bytes() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let once = |number: u32| {
+        let path = |kind: &str| folder.path().join(format!("{kind}{number}"));
+        let [trace, json] = ["trace", "json"].map(path);
+        let words = format!(
+            "explore posix_exerciser --seed 7 --trace {} --json {} -- 5 120",
+            trace.display(),
+            json.display()
+        );
+        let shown = crashproof(&words).stdout;
+        let read = |path: &Path| std::fs::read(path).expect("it was written");
+        (text(&shown), text(&read(&trace)), text(&read(&json)))
+    };
+    assert_eq!(once(1), once(2));
+}
+
+#[test]
+fn several_processes_share_one_file_system() {
+    let words = "run crash_append_log --also";
+    let output = Command::new(env!("CARGO_BIN_EXE_crashproof"))
+        .args(words.split_whitespace())
+        .args(["posix_exerciser 3 60", "--seed", "11"])
+        .output()
+        .expect("the program was built");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+}
+
+#[test]
+fn bad_input_is_named_and_ends_with_its_code() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let nonsense = folder.path().join("nonsense.wasm");
+    std::fs::write(&nonsense, "not a module").expect("the folder is there");
+    let nonsense = nonsense.display().to_string();
+    for (words, code, part) in [
+        ("run no_such_guest".to_owned(), 2, "no_such_guest"),
+        (format!("run {nonsense}"), 2, "not a WebAssembly module"),
+        ("run unknown_import".to_owned(), 2, "it imports"),
+        (format!("fsck {nonsense}"), 2, "nonsense.wasm"),
+        (format!("trace judge {nonsense}"), 2, "line 1"),
+        ("run posix_data --profile nonsense".to_owned(), 2, "nonsense"),
+        (format!("run posix_data --scenario {nonsense}"), 2, "nonsense.wasm"),
+        ("run posix_data --block-size 700".to_owned(), 2, "700"),
+        ("run posix_data --fs-size 2K".to_owned(), 2, "file system"),
+        ("run posix_data --defect nonsense".to_owned(), 2, "nonsense"),
+        ("run loops --fuel 100000".to_owned(), 4, ""),
+        ("run traps".to_owned(), 4, ""),
+        ("run recurses".to_owned(), 4, ""),
+        ("spec show NO-SUCH-01".to_owned(), 2, "NO-SUCH-01"),
+    ] {
+        let output = crashproof(&words);
+        let complaint = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words}\n{complaint}");
+        assert!(complaint.contains(part), "{words}: {complaint}");
+        assert!(!complaint.contains("panicked"), "{words}: {complaint}");
+    }
+}
+
+#[test]
+fn a_third_party_module_runs_by_its_path() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let path = folder.path().join("somebody.wasm");
+    let guest = crashproof::guests::named("posix_data").expect("it is built in");
+    std::fs::write(&path, guest.wasm).expect("the folder is there");
+    ends_with(&format!("run {}", path.display()), 0);
+}
+
+#[test]
+fn an_image_that_a_run_left_is_whole_and_a_broken_one_is_not() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let path = folder.path().join("image");
+    let words = format!("run posix_data --fs-size 1M --image {}", path.display());
+    ends_with(&words, 0);
+    ends_with(&format!("fsck {}", path.display()), 0);
+    let mut raw = std::fs::read(&path).expect("it was written");
+    let used: Vec<usize> = (8192..raw.len()).step_by(4096).filter(|at| raw[*at] != 0).collect();
+    for at in used {
+        raw[at] ^= 0xff;
+    }
+    std::fs::write(&path, raw).expect("the folder is there");
+    ends_with(&format!("fsck {}", path.display()), 1);
+}
+
+#[test]
+fn a_killed_process_leaves_everything_that_was_acknowledged() {
+    ends_with("explore crash_append_log --crash-kind process --verify verify_append_log -- 3", 0);
+    ends_with("explore crash_append_log --crash-kind kernel --verify verify_append_log -- 3", 0);
+}
+
+#[test]
+fn a_conformance_record_lists_nothing_as_held_that_nothing_exercised() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let out = folder.path().join("out");
+    ends_with(&format!("conform --out {}", out.display()), 0);
+    let json = std::fs::read_to_string(out.join("report.json")).expect("it was written");
+    let record: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    let clauses = record["clauses"].as_array().expect("a list of clauses");
+    assert!(clauses.iter().any(|clause| clause["standing"] == "held"));
+    for clause in clauses {
+        let is_exercised = clause["exercised"].as_u64().expect("a count") > 0;
+        assert!(clause["standing"] != "held" || is_exercised, "{clause}");
+    }
+}
