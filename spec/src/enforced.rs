@@ -91,6 +91,7 @@ mod tests {
         include_str!("ops/remove.rs"),
         include_str!("ops/rename.rs"),
         include_str!("ops/link.rs"),
+        include_str!("crash/adopt.rs"),
         include_str!("crash/mod.rs"),
         include_str!("crash/content.rs"),
         include_str!("crash/names.rs"),

@@ -5,6 +5,7 @@
 //!
 //! Architecture invariant: pure crates only; no clock, no chance and no I/O.
 
+pub mod clause;
 mod crash;
 mod enforced;
 mod errors;

@@ -2,6 +2,31 @@
 //!
 //! O-1: steps are dense; each call has one outcome, or the halt that cut it.
 
+mod cursor;
+mod error;
+mod parse;
+mod parse_call;
+mod quoted;
+mod text;
+pub mod wellformed;
+
+pub use error::ParseError;
+pub use error::Problem;
+pub use parse::Events;
+pub use parse::Limits;
+pub use parse::Parser;
+pub use parse::events;
+pub use parse::parse;
+pub use quoted::Quoted;
+pub use text::HEADER;
+pub use text::Writer;
+pub use text::fmt_event;
+pub use text::kind_name;
+pub use text::write_call;
+pub use text::write_event;
+pub use text::write_outcome;
+pub use text::write_testimony;
+
 use crate::words::Call;
 use crate::words::Outcome;
 use crate::words::Pid;

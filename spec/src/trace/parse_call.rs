@@ -1,0 +1,221 @@
+//! Reads a call and its outcome: the operation's name, then its arguments in their order.
+
+use crate::trace::cursor::Cursor;
+use crate::trace::cursor::decimal;
+use crate::trace::error::ParseError;
+use crate::trace::parse::ino;
+use crate::words::At;
+use crate::words::Call;
+use crate::words::DirectoryEntry;
+use crate::words::FileKind;
+use crate::words::HandleId;
+use crate::words::OpenOptions;
+use crate::words::Outcome;
+use crate::words::Stat;
+use crate::words::StatusFlags;
+use crate::words::TimeChange;
+use crate::words::Value;
+use crate::words::Whence;
+
+const CALL_EXPECTED: &str = "the name of an operation such as open or write";
+const OUTCOME_EXPECTED: &str =
+    "ok, handle, data, count, offset, stat, entries, target or error with an errno";
+
+/// One call, after its process.
+pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
+    let column = cursor.start();
+    match cursor.word(CALL_EXPECTED)? {
+        "open" => Ok(Call::Open { at: at(cursor)?, options: open_options(cursor)? }),
+        "stat" => Ok(Call::Stat { at: at(cursor)?, follow: cursor.takes("follow") }),
+        "utimens" => set_times(cursor),
+        "mkdir" => Ok(Call::MakeDirectory { at: at(cursor)? }),
+        "rmdir" => Ok(Call::RemoveDirectory { at: at(cursor)? }),
+        "unlink" => Ok(Call::Unlink { at: at(cursor)? }),
+        "rename" => Ok(Call::Rename { from: at(cursor)?, to: at(cursor)? }),
+        "link" => {
+            let from = at(cursor)?;
+            let follow = cursor.takes("follow");
+            Ok(Call::Link { from, follow, to: at(cursor)? })
+        }
+        "symlink" => Ok(Call::Symlink { target: cursor.bytes()?, at: at(cursor)? }),
+        "readlink" => Ok(Call::ReadLink { at: at(cursor)? }),
+        "syncfs" => Ok(Call::SyncAll),
+        name => {
+            call_of_handle(cursor, name)?.ok_or_else(|| cursor.expected_at(column, CALL_EXPECTED))
+        }
+    }
+}
+
+/// A call whose first argument is a handle; nothing if there is no such operation.
+fn call_of_handle(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Call>, ParseError> {
+    let known = match name {
+        "close" => Call::Close { handle: handle(cursor)? },
+        "read" => Call::Read {
+            handle: handle(cursor)?,
+            offset: offset_if_any(cursor)?,
+            len: cursor.small_number("", "a number of bytes below 2^32")?,
+        },
+        "write" => Call::Write {
+            handle: handle(cursor)?,
+            offset: offset_if_any(cursor)?,
+            data: cursor.bytes()?,
+        },
+        "seek" => {
+            Call::Seek { handle: handle(cursor)?, offset: signed(cursor)?, whence: whence(cursor)? }
+        }
+        "fstat" => Call::StatHandle { handle: handle(cursor)? },
+        "futimens" => Call::SetTimesHandle {
+            handle: handle(cursor)?,
+            access: time(cursor, "access=", "access= with keep, now or nanoseconds")?,
+            modify: time(cursor, "modify=", "modify= with keep, now or nanoseconds")?,
+        },
+        "truncate" => Call::Truncate {
+            handle: handle(cursor)?,
+            size_bytes: cursor.number("", "a size in bytes")?,
+        },
+        "allocate" => Call::Allocate {
+            handle: handle(cursor)?,
+            offset: cursor.number("@", "an offset such as @0")?,
+            len: cursor.number("", "a number of bytes")?,
+        },
+        "advise" => Call::Advise { handle: handle(cursor)? },
+        "fsync" => Call::Fsync { handle: handle(cursor)? },
+        "fdatasync" => Call::Fdatasync { handle: handle(cursor)? },
+        "setflags" => {
+            Call::SetStatusFlags { handle: handle(cursor)?, status: status_flags(cursor) }
+        }
+        "readdir" => Call::ReadDirectory {
+            handle: handle(cursor)?,
+            cookie: cursor.number("@", "a cookie such as @0")?,
+            count_max: cursor.small_number("", "a number of entries below 2^32")?,
+        },
+        _ => return Ok(None),
+    };
+    Ok(Some(known))
+}
+
+/// What a call was told, after its step.
+pub(crate) fn outcome(cursor: &mut Cursor<'_>) -> Result<Outcome, ParseError> {
+    let column = cursor.start();
+    let value = match cursor.word(OUTCOME_EXPECTED)? {
+        "error" => return Ok(Err(cursor.errno()?)),
+        "ok" => Value::Done,
+        "handle" => Value::Handle { handle: handle(cursor)?, kind: kind(cursor)? },
+        "data" => Value::Data(cursor.bytes()?),
+        "count" => Value::Count(cursor.small_number("", "a number of bytes below 2^32")?),
+        "offset" => Value::Offset(cursor.number("", "an offset in bytes")?),
+        "stat" => Value::Stat(stat(cursor)?),
+        "entries" => Value::Entries(entries(cursor)?),
+        "target" => Value::Target(cursor.bytes()?),
+        _ => return Err(cursor.expected_at(column, OUTCOME_EXPECTED)),
+    };
+    Ok(Ok(value))
+}
+
+fn stat(cursor: &mut Cursor<'_>) -> Result<Stat, ParseError> {
+    Ok(Stat {
+        ino: ino(cursor)?,
+        kind: kind(cursor)?,
+        link_count: cursor.number("links=", "a link count such as links=1")?,
+        size_bytes: cursor.number("size=", "a size such as size=4096")?,
+        access_nanos: cursor.number("access=", "a time such as access=0")?,
+        modify_nanos: cursor.number("modify=", "a time such as modify=0")?,
+        change_nanos: cursor.number("change=", "a time such as change=0")?,
+    })
+}
+
+fn entries(cursor: &mut Cursor<'_>) -> Result<Vec<DirectoryEntry>, ParseError> {
+    let mut entries = Vec::new();
+    while !cursor.is_at_end() {
+        entries.push(DirectoryEntry {
+            next_cookie: cursor.number("@", "a cookie such as @1")?,
+            ino: ino(cursor)?,
+            kind: kind(cursor)?,
+            name: cursor.bytes()?,
+        });
+    }
+    Ok(entries)
+}
+
+fn set_times(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
+    Ok(Call::SetTimes {
+        at: at(cursor)?,
+        follow: cursor.takes("follow"),
+        access: time(cursor, "access=", "access= with keep, now or nanoseconds")?,
+        modify: time(cursor, "modify=", "modify= with keep, now or nanoseconds")?,
+    })
+}
+
+fn time(
+    cursor: &mut Cursor<'_>,
+    prefix: &str,
+    expected: &'static str,
+) -> Result<TimeChange, ParseError> {
+    cursor.one_of(expected, |word| match word.strip_prefix(prefix)? {
+        "keep" => Some(TimeChange::Keep),
+        "now" => Some(TimeChange::Now),
+        nanos => decimal(nanos).map(TimeChange::At),
+    })
+}
+
+fn open_options(cursor: &mut Cursor<'_>) -> Result<OpenOptions, ParseError> {
+    Ok(OpenOptions {
+        read: cursor.takes("read"),
+        write: cursor.takes("write"),
+        create: cursor.takes("create"),
+        exclusive: cursor.takes("exclusive"),
+        truncate: cursor.takes("truncate"),
+        directory: cursor.takes("directory"),
+        follow: cursor.takes("follow"),
+        status: status_flags(cursor),
+    })
+}
+
+fn status_flags(cursor: &mut Cursor<'_>) -> StatusFlags {
+    StatusFlags {
+        append: cursor.takes("append"),
+        data_sync: cursor.takes("dsync"),
+        sync: cursor.takes("sync"),
+        read_sync: cursor.takes("rsync"),
+        nonblocking: cursor.takes("nonblock"),
+    }
+}
+
+fn at(cursor: &mut Cursor<'_>) -> Result<At, ParseError> {
+    Ok(At { directory: handle(cursor)?, path: cursor.bytes()? })
+}
+
+fn handle(cursor: &mut Cursor<'_>) -> Result<HandleId, ParseError> {
+    Ok(HandleId(cursor.number("h", "a handle such as h5")?))
+}
+
+fn offset_if_any(cursor: &mut Cursor<'_>) -> Result<Option<u64>, ParseError> {
+    if !cursor.is_next("@") {
+        return Ok(None);
+    }
+    cursor.number("@", "an offset such as @0").map(Some)
+}
+
+fn signed(cursor: &mut Cursor<'_>) -> Result<i64, ParseError> {
+    cursor.one_of("an offset such as 10 or -10", |word| {
+        decimal(word.strip_prefix('-').unwrap_or(word)).and_then(|_| word.parse().ok())
+    })
+}
+
+fn kind(cursor: &mut Cursor<'_>) -> Result<FileKind, ParseError> {
+    cursor.one_of("regular, directory or symlink", |word| match word {
+        "regular" => Some(FileKind::Regular),
+        "directory" => Some(FileKind::Directory),
+        "symlink" => Some(FileKind::Symlink),
+        _ => None,
+    })
+}
+
+fn whence(cursor: &mut Cursor<'_>) -> Result<Whence, ParseError> {
+    cursor.one_of("set, current or end", |word| match word {
+        "set" => Some(Whence::Set),
+        "current" => Some(Whence::Current),
+        "end" => Some(Whence::End),
+        _ => None,
+    })
+}
