@@ -6,8 +6,16 @@
 //! Architecture invariant: pure crates only; no clock, no chance and no I/O.
 
 pub mod clause;
+mod crash;
+mod enforced;
+mod errors;
+mod model;
+mod ops;
 pub mod oracle;
 pub mod promise;
 pub mod trace;
 pub mod violation;
 pub mod words;
+
+pub use enforced::ENFORCED;
+pub use oracle::Oracle;

@@ -1,0 +1,112 @@
+//! After a survey the model goes on from what was found: that is what there is, and durable.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use imbl::OrdMap;
+
+use crate::crash::Inquest;
+use crate::crash::content;
+use crate::model::File;
+use crate::model::FileId;
+use crate::model::Model;
+use crate::model::Node;
+use crate::model::Promise;
+use crate::model::Regular;
+use crate::trace::CrashKind;
+use crate::words::Found;
+use crate::words::FoundKind;
+use crate::words::HandleId;
+use crate::words::Ino;
+
+pub(crate) fn adopt(inquest: Inquest<'_>, kind: CrashKind) {
+    let found = Promise { clause: "CRASH-08", step: inquest.step };
+    let before = inquest.judge.model.clone();
+    let mut model = Model::new();
+    model.next_file = before.next_file;
+    model.order = before.order;
+    let mut by_ino: BTreeMap<Ino, FileId> = BTreeMap::new();
+    let mut places: BTreeMap<Bytes, FileId> = BTreeMap::from([(Bytes::new(), FileId::ROOT)]);
+    for (path, thing) in &inquest.survey.names {
+        if path.is_empty() {
+            model.file_mut(FileId::ROOT).ino = Some(thing.ino);
+            model.inos.insert(thing.ino, FileId::ROOT);
+            continue;
+        }
+        let at = path.iter().rposition(|byte| *byte == b'/');
+        let parent = path.slice(..at.unwrap_or(0));
+        let name = path.slice(at.map_or(0, |at| at + 1)..);
+        let Some(directory) = places.get(&parent).copied() else { continue };
+        let file = *by_ino.entry(thing.ino).or_insert_with(|| {
+            let taken = inquest.taken.get(path).copied();
+            let id = taken.filter(|id| !model.files.contains_key(id));
+            add(&mut model, id, path, thing, directory, found)
+        });
+        if model.directory(file).is_some() {
+            places.insert(path.clone(), file);
+        }
+        model.bind_found(directory, name, file, found);
+    }
+    if let CrashKind::Process(dead) = kind {
+        keep_handles(&mut model, &before, |handle| handle.process != dead);
+    }
+    inquest.judge.model = model;
+}
+
+fn add(
+    model: &mut Model,
+    id: Option<FileId>,
+    path: &Bytes,
+    thing: &Found,
+    directory: FileId,
+    promise: Promise,
+) -> FileId {
+    let order = model.next_order();
+    let node = match &thing.kind {
+        FoundKind::Directory => Node::directory(directory),
+        FoundKind::Symlink { target } => Node::Symlink(target.clone()),
+        FoundKind::Unreadable { .. } => Node::Regular(Regular::default()),
+        FoundKind::Regular { size_bytes, content } => {
+            let bytes =
+                content.as_ref().map(|content| content::extents(content, order, Some(promise)));
+            let floor = bytes.unwrap_or_default();
+            Node::Regular(Regular {
+                size: *size_bytes,
+                live: floor.clone(),
+                floor,
+                floor_size: *size_bytes,
+                floor_size_order: order,
+                size_promise: Some(promise),
+                ..Regular::default()
+            })
+        }
+    };
+    let mut file = File::new(node, path.clone());
+    file.ino = Some(thing.ino);
+    let id = id.unwrap_or_else(|| {
+        let id = FileId(model.next_file);
+        model.next_file += 1;
+        id
+    });
+    model.files.insert(id, file);
+    model.inos.insert(thing.ino, id);
+    id
+}
+
+/// Handles of processes that live on, with the files that only they hold.
+fn keep_handles(model: &mut Model, before: &Model, lives: impl Fn(&crate::model::Handle) -> bool) {
+    let kept: OrdMap<HandleId, crate::model::Handle> = before
+        .handles
+        .iter()
+        .filter(|(id, handle)| **id != HandleId::ROOT && lives(handle))
+        .map(|(id, handle)| (*id, handle.clone()))
+        .collect();
+    for (id, handle) in kept {
+        if !model.files.contains_key(&handle.file) {
+            let mut file = before.file(handle.file).clone();
+            (file.names, file.handles) = (0, 0);
+            model.files.insert(handle.file, file);
+        }
+        model.open(id, handle);
+    }
+}

@@ -1,0 +1,170 @@
+//! What a crash may leave, and what was found.
+//!
+//! M-3: per byte of a file and per name of a directory, tied by the order of operations; never
+//! by enumerating whole states.
+
+mod adopt;
+mod content;
+mod names;
+mod order;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::model::FileId;
+use crate::model::Promise;
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::trace::CrashKind;
+use crate::violation::LostEffect;
+use crate::violation::Violation;
+use crate::words::FoundKind;
+use crate::words::HandleId;
+use crate::words::Ino;
+use crate::words::Pid;
+use crate::words::Step;
+use crate::words::Survey;
+
+pub(crate) use content::Mismatch;
+
+/// A survey under judgement.
+pub(crate) struct Inquest<'a> {
+    pub(crate) judge: &'a mut Judge,
+    pub(crate) step: Step,
+    pub(crate) survey: &'a Survey,
+    /// Which directory was found at which path.
+    pub(crate) places: BTreeMap<Bytes, FileId>,
+    /// Which directories were found at all, and where.
+    pub(crate) found_directories: BTreeMap<FileId, Bytes>,
+    /// Whether a file may have what was found under a number.
+    pub(crate) checked: BTreeMap<(FileId, Ino), Option<Mismatch>>,
+    /// Which file each path was taken for.
+    pub(crate) taken: BTreeMap<Bytes, FileId>,
+}
+
+impl Inquest<'_> {
+    pub(crate) fn broken(
+        &mut self,
+        clause: &'static str,
+        subject: String,
+        observed: String,
+        allowed: String,
+        chain: Vec<(Step, String)>,
+    ) {
+        let (step, allowed) = (self.step, vec![allowed]);
+        self.judge.report(Violation { clause, step, subject, observed, allowed, chain });
+    }
+
+    /// The clause if it is enforced, else the general one about promises.
+    pub(crate) fn promised(&self, promise: Option<Promise>) -> &'static str {
+        match promise {
+            Some(promise) if self.judge.enforces(promise.clause) => promise.clause,
+            Some(_) | None => "CRASH-03",
+        }
+    }
+}
+
+/// Judges what was found after a crash; the model goes on from there.
+pub(crate) fn survey(
+    judge: &mut Judge,
+    step: Step,
+    kind: CrashKind,
+    survey: &Result<Survey, String>,
+) {
+    judge.exercise("CRASH-01");
+    let survey = match survey {
+        Ok(survey) => survey,
+        Err(said) => {
+            let frame = Frame { called: step, acked: None, process: Pid(0), overlapped: false };
+            let observed = format!("not opened: {said}");
+            return judge.broken(
+                &frame,
+                "CRASH-01",
+                ".".to_owned(),
+                observed,
+                "a file system that opens".to_owned(),
+            );
+        }
+    };
+    if let CrashKind::Process(_) = kind {
+        visible(judge, step);
+    }
+    let mut inquest = Inquest {
+        judge,
+        step,
+        survey,
+        places: BTreeMap::new(),
+        found_directories: BTreeMap::new(),
+        checked: BTreeMap::new(),
+        taken: BTreeMap::new(),
+    };
+    names::judge(&mut inquest);
+    links(&mut inquest);
+    lost_bytes(&mut inquest);
+    adopt::adopt(inquest, kind);
+}
+
+/// After the death of a process, everything acknowledged is visible.
+fn visible(judge: &mut Judge, step: Step) {
+    let names = Promise { clause: "NS-CREATE-01", step };
+    judge.model.names.promise_where(|op| op.acked.is_some(), names);
+    let files: Vec<FileId> = judge.model.files.keys().copied().collect();
+    for file in files {
+        if judge.model.regular(file).is_some()
+            && let Some(regular) = judge.model.regular_mut(file)
+        {
+            regular.lost.clear();
+            regular.promise(Step(u64::MAX), HandleId::ROOT, Promise { clause: "DATA-RW-01", step });
+        }
+    }
+}
+
+/// Names of one number are names of one file, and are counted.
+fn links(inquest: &mut Inquest<'_>) {
+    let mut names: BTreeMap<Ino, (u64, u64, Bytes)> = BTreeMap::new();
+    for (path, found) in &inquest.survey.names {
+        match found.kind {
+            FoundKind::Regular { .. } | FoundKind::Symlink { .. } => {
+                let entry = names.entry(found.ino).or_insert((0, found.link_count, path.clone()));
+                entry.0 += 1;
+            }
+            FoundKind::Directory | FoundKind::Unreadable { .. } => {}
+        }
+    }
+    inquest.judge.exercise("DUR-LINK-01");
+    for (count, told, path) in names.into_values() {
+        if count != told {
+            let subject = text(&path);
+            let observed = format!("link count {told}");
+            let allowed = format!("link count {count}, the number of its names");
+            inquest.broken("DUR-LINK-01", subject, observed, allowed, Vec::new());
+        }
+    }
+}
+
+/// Which unsynced bytes were lost; nobody promised them.
+fn lost_bytes(inquest: &mut Inquest<'_>) {
+    let mut lost: Vec<LostEffect> = Vec::new();
+    let mut seen: BTreeMap<FileId, ()> = BTreeMap::new();
+    for (path, file) in &inquest.taken {
+        let Some(regular) = inquest.judge.model.regular(*file) else { continue };
+        if regular.log.is_empty() || seen.insert(*file, ()).is_some() {
+            continue;
+        }
+        let Some(FoundKind::Regular { size_bytes, content: Ok(content) }) =
+            inquest.survey.names.get(path).map(|found| &found.kind)
+        else {
+            continue;
+        };
+        for change in content::lost(regular, *size_bytes, content) {
+            let what = change.describe(&text(path));
+            lost.push(LostEffect { step: change.step, what });
+        }
+    }
+    inquest.judge.lost_allowed.extend(lost);
+}
+
+pub(crate) fn text(path: &[u8]) -> String {
+    if path.is_empty() { ".".to_owned() } else { String::from_utf8_lossy(path).into_owned() }
+}

@@ -1,0 +1,253 @@
+//! What power loss may leave of the names: which file each name was found to mean.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::crash::Inquest;
+use crate::crash::content;
+use crate::crash::order;
+use crate::crash::text;
+use crate::model::FileId;
+use crate::model::Node;
+use crate::model::Promise;
+use crate::words::Found;
+use crate::words::FoundKind;
+
+/// A directory and a name in it.
+pub(crate) type Name = (FileId, Bytes);
+
+/// Everything that a name may mean: first what is promised, then, by order, what came later.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct History {
+    pub(crate) versions: Vec<(u64, Option<FileId>)>,
+    /// Which versions agree with what was found.
+    pub(crate) fits: Vec<bool>,
+    pub(crate) promise: Option<Promise>,
+    pub(crate) has_rename: bool,
+}
+
+impl History {
+    fn candidates(&self) -> BTreeSet<FileId> {
+        self.versions.iter().filter_map(|(_, file)| *file).collect()
+    }
+}
+
+/// Judges all names.
+pub(crate) fn judge(inquest: &mut Inquest<'_>) {
+    for clause in ["CRASH-02", "CRASH-03", "CRASH-04", "CRASH-07", "CRASH-09"] {
+        inquest.judge.exercise(clause);
+    }
+    let mut histories = histories(inquest);
+    inquest.places.insert(Bytes::new(), FileId::ROOT);
+    inquest.found_directories.insert(FileId::ROOT, Bytes::new());
+    let survey = inquest.survey;
+    for (path, found) in &survey.names {
+        if path.is_empty() {
+            continue;
+        }
+        let (parent, name) = split(path);
+        let Some(directory) = inquest.places.get(&parent).copied() else { continue };
+        identify(inquest, &mut histories, path, (directory, name), found);
+    }
+    missing(inquest, &mut histories);
+    let parents = &inquest.found_directories;
+    histories.retain(|(directory, _), history| {
+        parents.contains_key(directory) && history.fits.contains(&true)
+    });
+    order::judge(inquest, &histories);
+}
+
+/// The histories of names that changed since the last promise; other names mean one thing.
+fn histories(inquest: &Inquest<'_>) -> BTreeMap<Name, History> {
+    let names = &inquest.judge.model.names;
+    let mut histories: BTreeMap<Name, History> = BTreeMap::new();
+    for (order, op) in &names.log {
+        for edit in &op.edits {
+            let name = (edit.directory, edit.name.clone());
+            let bound = names.durable.get(&name).copied();
+            let history = histories.entry(name).or_default();
+            if history.versions.is_empty() {
+                history.versions.push((0, bound.and_then(|bound| bound.file)));
+                history.promise = bound.and_then(|bound| bound.promise);
+            }
+            history.versions.push((*order, edit.after));
+            history.has_rename |= op.verb == "rename";
+        }
+    }
+    histories
+}
+
+fn split(path: &Bytes) -> (Bytes, Bytes) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (path.slice(..at), path.slice(at + 1..)),
+        None => (Bytes::new(), path.clone()),
+    }
+}
+
+/// Which files may a found name mean?
+fn identify(
+    inquest: &mut Inquest<'_>,
+    histories: &mut BTreeMap<Name, History>,
+    path: &Bytes,
+    name: Name,
+    found: &Found,
+) {
+    let bound = inquest.judge.model.names.durable.get(&name).copied();
+    let stable = History {
+        versions: vec![(0, bound.and_then(|bound| bound.file))],
+        promise: bound.and_then(|bound| bound.promise),
+        ..History::default()
+    };
+    let history = histories.get(&name).cloned().unwrap_or(stable);
+    let candidates = history.candidates();
+    let mut fitting: BTreeSet<FileId> =
+        candidates.iter().copied().filter(|file| fits(inquest, *file, found)).collect();
+    if fitting.is_empty() {
+        return unexplained(inquest, histories, path, &name, found, &history);
+    }
+    if found.kind == FoundKind::Directory {
+        let chosen = directory(inquest, path, &fitting);
+        fitting = BTreeSet::from([chosen]);
+        inquest.places.insert(path.clone(), chosen);
+        inquest.found_directories.insert(chosen, path.clone());
+    }
+    let newest = history.versions.iter().rev().filter_map(|(_, file)| *file);
+    let taken = newest.clone().find(|file| fitting.contains(file));
+    if let Some(file) = taken {
+        inquest.taken.insert(path.clone(), file);
+    }
+    if let Some(history) = histories.get_mut(&name) {
+        history.fits = history
+            .versions
+            .iter()
+            .map(|(_, file)| file.is_some_and(|file| fitting.contains(&file)))
+            .collect();
+    }
+}
+
+fn fits(inquest: &mut Inquest<'_>, file: FileId, found: &Found) -> bool {
+    match (&inquest.judge.model.file(file).node, &found.kind) {
+        (Node::Directory(_), FoundKind::Directory) => true,
+        (Node::Symlink(target), FoundKind::Symlink { target: told }) => target == told,
+        (Node::Regular(regular), FoundKind::Regular { size_bytes, content: Ok(bytes) }) => {
+            let key = (file, found.ino);
+            if let Some(known) = inquest.checked.get(&key) {
+                return known.is_none();
+            }
+            let mismatch = content::check(regular, *size_bytes, bytes);
+            let fits = mismatch.is_none();
+            inquest.checked.insert(key, mismatch);
+            fits
+        }
+        (Node::Directory(_) | Node::Symlink(_) | Node::Regular(_), _) => false,
+    }
+}
+
+/// Of several directories that may be here, the one that its entries speak for.
+fn directory(inquest: &Inquest<'_>, path: &Bytes, fitting: &BTreeSet<FileId>) -> FileId {
+    let names = &inquest.judge.model.names;
+    let score = |directory: FileId| -> usize {
+        let known = |name: &Bytes| {
+            names.durable.get(&(directory, name.clone())).is_some_and(|b| b.file.is_some())
+                || names.log.values().flat_map(|op| &op.edits).any(|edit| {
+                    edit.directory == directory && edit.name == *name && edit.after.is_some()
+                })
+        };
+        let inside = |child: &&Bytes| split(child).0 == *path;
+        let found =
+            inquest.survey.names.keys().filter(inside).filter(|child| known(&split(child).1));
+        let missing = names
+            .durable
+            .range((directory, Bytes::new())..)
+            .take_while(|((of, _), _)| *of == directory);
+        let lacks = missing.filter(|((_, name), bound)| {
+            let child = [path, &b"/"[..], name].concat();
+            bound.file.is_some() && !inquest.survey.names.contains_key(&child[..])
+        });
+        (1 << 20) + 2 * found.count() - lacks.count().min(1 << 10)
+    };
+    if fitting.len() == 1 {
+        return *fitting.first().expect("it has one");
+    }
+    let best = fitting.iter().max_by_key(|directory| (score(**directory), directory.0));
+    *best.expect("a name that fits has a candidate")
+}
+
+/// A name was found whose meaning nothing explains.
+fn unexplained(
+    inquest: &mut Inquest<'_>,
+    histories: &mut BTreeMap<Name, History>,
+    path: &Bytes,
+    name: &Name,
+    found: &Found,
+    history: &History,
+) {
+    histories.remove(name);
+    let subject = text(path);
+    let newest = history.versions.iter().rev().find_map(|(_, file)| *file);
+    let Some(file) = newest else {
+        let removed = inquest.judge.model.names.durable.contains_key(name);
+        let clause = if removed { "CRASH-09" } else { "CRASH-04" };
+        let chain = history.promise.map(|by| (by.step, "its removal was durable".to_owned()));
+        let allowed = "no such name".to_owned();
+        let chain = chain.into_iter().collect();
+        return inquest.broken(clause, subject, "found".to_owned(), allowed, chain);
+    };
+    inquest.taken.insert(path.clone(), file);
+    match &found.kind {
+        FoundKind::Unreadable { errno } | FoundKind::Regular { content: Err(errno), .. } => {
+            let observed = format!("not readable: {}", errno.name());
+            inquest.broken("CRASH-01", subject, observed, "a file".to_owned(), Vec::new());
+        }
+        FoundKind::Regular { .. } | FoundKind::Directory | FoundKind::Symlink { .. } => {
+            if let Some(Some(mismatch)) = inquest.checked.get(&(file, found.ino)).cloned() {
+                let clause = match mismatch.promise {
+                    Some(promise) => inquest.promised(Some(promise)),
+                    None => mismatch.clause,
+                };
+                let (observed, allowed) = (mismatch.observed, mismatch.allowed);
+                return inquest.broken(clause, subject, observed, allowed, mismatch.chain);
+            }
+            let expected = inquest.judge.model.file(file).kind();
+            let observed = format!("another kind of file, or another target: {:?}", found.kind);
+            let observed = observed.chars().take(120).collect();
+            let allowed = format!("the {expected:?} that was made");
+            inquest.broken("CRASH-04", subject, observed, allowed, Vec::new());
+        }
+    }
+}
+
+/// Names that were not found, in directories that were.
+fn missing(inquest: &mut Inquest<'_>, histories: &mut BTreeMap<Name, History>) {
+    let mut gone: Vec<(Name, Bytes, History)> = Vec::new();
+    let child = |parent: &Bytes, name: &Bytes| -> Bytes {
+        if parent.is_empty() { name.clone() } else { [parent, &b"/"[..], name].concat().into() }
+    };
+    for (name, history) in histories.iter_mut().filter(|(_, history)| history.fits.is_empty()) {
+        let Some(parent) = inquest.found_directories.get(&name.0) else { continue };
+        let path = child(parent, &name.1);
+        history.fits = history.versions.iter().map(|(_, file)| file.is_none()).collect();
+        if !history.fits.contains(&true) {
+            gone.push((name.clone(), path, history.clone()));
+        }
+    }
+    for (name, bound) in &inquest.judge.model.names.durable {
+        let Some(parent) = inquest.found_directories.get(&name.0) else { continue };
+        let path = child(parent, &name.1);
+        let lacks = bound.file.is_some() && !inquest.survey.names.contains_key(&path);
+        if lacks && !histories.contains_key(name) {
+            let history = History { promise: bound.promise, ..History::default() };
+            gone.push((name.clone(), path, history));
+        }
+    }
+    for (_, path, history) in gone {
+        let general = inquest.promised(history.promise);
+        let clause = if history.has_rename { "DUR-RENAME-02" } else { general };
+        let by = history.promise.map(|by| (by.step, "this call made it durable".to_owned()));
+        let allowed = "the name, which was durable".to_owned();
+        let chain = by.into_iter().collect();
+        inquest.broken(clause, text(&path), "not found".to_owned(), allowed, chain);
+    }
+}

@@ -1,0 +1,117 @@
+//! Which clauses a rule of this crate enforces, and from which level on.
+
+use crate::promise::Level;
+
+macro_rules! enforced {
+    ($($id:literal $level:ident,)*) => {
+        /// The ids of all clauses that a rule enforces.
+        pub const ENFORCED: &[&str] = &[$($id,)*];
+
+        const LEVELS: &[(&str, Level)] = &[$(($id, Level::$level),)*];
+    };
+}
+
+enforced! {
+    "NS-CREATE-01" Posix,
+    "NS-UNLINK-01" Posix,
+    "NS-RENAME-01" Posix,
+    "NS-RENAME-02" Posix,
+    "NS-RENAME-03" Posix,
+    "NS-LINK-01" Posix,
+    "NS-DIR-01" Posix,
+    "NS-READDIR-01" Posix,
+    "NS-INO-01" Linux,
+    "NS-EXCL-01" Posix,
+    "DATA-RW-01" Posix,
+    "DATA-RW-02" Posix,
+    "DATA-RW-03" Posix,
+    "DATA-RW-04" Posix,
+    "DATA-RW-05" Posix,
+    "DATA-OFF-01" Posix,
+    "DATA-ISO-01" Strict,
+    "DATA-ERR-01" Strict,
+    "DATA-STALE-01" Strict,
+    "TRUNC-01" Posix,
+    "TRUNC-02" Posix,
+    "APP-01" Posix,
+    "APP-02" Posix,
+    "DUR-FSYNC-01" Posix,
+    "DUR-FSYNC-02" Posix,
+    "DUR-FSYNC-03" Posix,
+    "DUR-FDS-01" Posix,
+    "DUR-OSYNC-01" Posix,
+    "DUR-SYNCFS-01" Linux,
+    "DUR-DIR-01" Linux,
+    "DUR-DIR-02" Linux,
+    "DUR-RENAME-01" Linux,
+    "DUR-RENAME-02" Linux,
+    "DUR-LINK-01" Linux,
+    "CRASH-01" Linux,
+    "CRASH-02" Strict,
+    "CRASH-03" Posix,
+    "CRASH-04" Linux,
+    "CRASH-05" Strict,
+    "CRASH-06" Linux,
+    "CRASH-07" Strict,
+    "CRASH-08" Strict,
+    "CRASH-09" Linux,
+    "ERR-REPORT-01" Posix,
+    "ERR-STICKY-01" Strict,
+    "ERR-STICKY-02" Linux,
+    "ERR-CLAIM-01" Strict,
+    "ERR-FALSE-01" Linux,
+    "ERR-FALSE-02" Strict,
+    "RSTAB-01" Posix,
+    "RSTAB-02" Posix,
+}
+
+/// The level from which on a clause is enforced; a clause of no rule is the strictest.
+pub(crate) fn level_of(clause: &str) -> Level {
+    LEVELS.iter().find(|(id, _)| *id == clause).map_or(Level::Strict, |(_, level)| *level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of every rule: where a clause has to be cited to be enforced.
+    const RULES: &[&str] = &[
+        include_str!("model/names.rs"),
+        include_str!("model/regular.rs"),
+        include_str!("ops/mod.rs"),
+        include_str!("ops/open.rs"),
+        include_str!("ops/read.rs"),
+        include_str!("ops/write.rs"),
+        include_str!("ops/seek.rs"),
+        include_str!("ops/stat.rs"),
+        include_str!("ops/truncate.rs"),
+        include_str!("ops/sync.rs"),
+        include_str!("ops/read_directory.rs"),
+        include_str!("ops/make_directory.rs"),
+        include_str!("ops/remove.rs"),
+        include_str!("ops/rename.rs"),
+        include_str!("ops/link.rs"),
+        include_str!("crash/adopt.rs"),
+        include_str!("crash/mod.rs"),
+        include_str!("crash/content.rs"),
+        include_str!("crash/names.rs"),
+        include_str!("crash/order.rs"),
+        include_str!("errors/mod.rs"),
+        include_str!("errors/reads.rs"),
+    ];
+
+    #[test]
+    fn every_enforced_clause_is_cited_by_a_rule() {
+        for id in ENFORCED {
+            let quoted = format!("\"{id}\"");
+            assert!(RULES.iter().any(|rule| rule.contains(&quoted)), "no rule cites {id}");
+        }
+    }
+
+    #[test]
+    fn every_clause_is_enforced_once() {
+        for (at, id) in ENFORCED.iter().enumerate() {
+            assert!(!ENFORCED[..at].contains(id), "{id}");
+        }
+    }
+}

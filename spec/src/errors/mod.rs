@@ -1,0 +1,348 @@
+//! Who is owed which error, and who may be told success.
+//!
+//! A range enters the ledger when the subject says that it is lost, or, of a subject that says
+//! nothing, when a sync fails. It leaves when it was rewritten by changes that a successful sync
+//! covers, or removed.
+
+pub(crate) mod reads;
+
+use std::ops::Range;
+
+use imbl::Vector;
+
+use crate::model::FileId;
+use crate::model::Handle;
+use crate::model::Regular;
+use crate::model::overlaps;
+use crate::model::subtract;
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::promise::AfterFailure;
+use crate::promise::ClearRule;
+use crate::promise::Level;
+use crate::promise::Observers;
+use crate::violation::Violation;
+use crate::words::Errno;
+use crate::words::HandleId;
+use crate::words::Ino;
+use crate::words::Step;
+use crate::words::Testimony;
+
+/// Bytes that were acknowledged and could not be made durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    pub(crate) ranges: Vec<Range<u64>>,
+    pub(crate) errno: Errno,
+    pub(crate) step: Step,
+    /// Changes up to here are lost; later ones may supersede them.
+    pub(crate) order: u64,
+    /// The calls whose bytes are lost, at most a few.
+    pub(crate) writes: Vec<(Step, Range<u64>)>,
+    /// Who was told.
+    pub(crate) reported: Vector<(HandleId, Step)>,
+    /// Concluded from a failed sync, not said by the subject.
+    pub(crate) inferred: bool,
+    pub(crate) evicted: bool,
+}
+
+const WRITES_NAMED_MAX: usize = 4;
+
+/// The subject says something about a file.
+pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
+    judge.testifies = true;
+    match testimony {
+        Testimony::Lost { file, range, errno } => lost(judge, step, *file, range, *errno),
+        Testimony::Resolved { file, range } => resolved(judge, *file, range),
+        Testimony::Evicted { file, range } => {
+            if let Some(regular) = known(judge, *file) {
+                for lost in &mut regular.lost {
+                    lost.evicted |= lost.ranges.iter().any(|lost| overlaps(lost, range));
+                }
+            }
+        }
+        Testimony::Committed { .. } | Testimony::Audit { .. } => {}
+    }
+}
+
+fn known(judge: &mut Judge, ino: Ino) -> Option<&mut Regular> {
+    let file = judge.model.inos.get(&ino).copied()?;
+    judge.model.regular_mut(file)
+}
+
+fn lost(judge: &mut Judge, step: Step, ino: Ino, range: &Range<u64>, errno: Errno) {
+    let file = match judge.model.inos.get(&ino) {
+        Some(file) => *file,
+        None => match only_candidate(judge, range) {
+            Some(file) => {
+                judge.model.file_mut(file).ino = Some(ino);
+                judge.model.inos.insert(ino, file);
+                file
+            }
+            None => {
+                judge.floating.push_back((ino, range.clone(), errno, step));
+                return;
+            }
+        },
+    };
+    let order = judge.model.order;
+    if let Some(regular) = judge.model.regular_mut(file) {
+        enter(regular, step, order, range, errno);
+    }
+}
+
+/// The only file of unknown number that has unsynced bytes in a range.
+fn only_candidate(judge: &Judge, range: &Range<u64>) -> Option<FileId> {
+    let mut candidates = judge.model.files.iter().filter(|(id, file)| {
+        file.ino.is_none()
+            && judge.model.regular(**id).is_some_and(|regular| {
+                regular.log.values().any(|change| overlaps(&change.range(), range))
+            })
+    });
+    let first = candidates.next().map(|(id, _)| *id);
+    if candidates.next().is_some() { None } else { first }
+}
+
+/// The number of a file became known: what was said of it is now said of the file.
+pub(crate) fn identified(judge: &mut Judge, file: FileId, ino: Ino) {
+    let said: Vec<(Ino, Range<u64>, Errno, Step)> =
+        judge.floating.iter().filter(|(of, ..)| *of == ino).cloned().collect();
+    judge.floating.retain(|(of, ..)| *of != ino);
+    let order = judge.model.order;
+    if let Some(regular) = judge.model.regular_mut(file) {
+        for (_, range, errno, step) in said {
+            enter(regular, step, order, &range, errno);
+        }
+    }
+}
+
+fn enter(regular: &mut Regular, step: Step, order: u64, range: &Range<u64>, errno: Errno) {
+    regular.lost_ever = true;
+    let mut ranges = vec![];
+    let mut writes: Vec<(Step, Range<u64>)> = vec![];
+    for change in regular.log.values().filter(|change| change.data().is_some()) {
+        let of = change.range();
+        if change.step < step && overlaps(&of, range) {
+            let part = of.start.max(range.start)..of.end.min(range.end);
+            ranges.extend(subtract(vec![part.clone()], &ranges));
+            writes.push((change.step, part));
+        }
+    }
+    if ranges.is_empty() {
+        return;
+    }
+    let few = writes.len().saturating_sub(WRITES_NAMED_MAX);
+    let writes = writes.split_off(few);
+    let (reported, inferred, evicted) = (Vector::new(), false, false);
+    regular.lost.push_back(Lost {
+        ranges,
+        errno,
+        step,
+        order,
+        writes,
+        reported,
+        inferred,
+        evicted,
+    });
+}
+
+fn resolved(judge: &mut Judge, ino: Ino, range: &Range<u64>) {
+    let order = judge.model.order;
+    let Some(regular) = known(judge, ino) else { return };
+    regular.said_stable.push_back((range.clone(), order));
+    let mut entries = std::mem::take(&mut regular.lost);
+    for lost in &mut entries {
+        // Without a change since the loss there is nothing that could have been made durable.
+        let changed = superseding(regular, lost, None);
+        if changed.iter().any(|changed| overlaps(changed, range)) {
+            lost.ranges = subtract(std::mem::take(&mut lost.ranges), std::slice::from_ref(range));
+        }
+    }
+    entries.retain(|lost| !lost.ranges.is_empty());
+    regular.lost = entries;
+}
+
+/// What was changed since a loss, by calls acknowledged before `began` if it is given.
+fn superseding(regular: &Regular, lost: &Lost, began: Option<Step>) -> Vec<Range<u64>> {
+    let later = regular.log.range(lost.order + 1..).map(|(_, change)| change);
+    let mut ranges: Vec<Range<u64>> = later
+        .filter(|change| began.is_none_or(|began| change.acked.is_some_and(|at| at < began)))
+        .map(|change| change.range())
+        .collect();
+    for range in &lost.ranges {
+        let runs = regular.floor.runs(range.clone());
+        ranges
+            .extend(runs.iter().filter(|run| run.order > lost.order).map(|run| run.start..run.end));
+    }
+    ranges
+}
+
+/// A sync of a file said success.
+pub(crate) fn sync_succeeded(judge: &mut Judge, frame: &Frame, id: HandleId, file: FileId) {
+    let Some(handle) = judge.model.handles.get(&id).cloned() else { return };
+    let Some(regular) = judge.model.regular_mut(file) else { return };
+    let had = regular.lost_ever;
+    let mut entries = std::mem::take(&mut regular.lost);
+    for lost in &mut entries {
+        let gone = superseding(regular, lost, Some(frame.called));
+        lost.ranges = subtract(std::mem::take(&mut lost.ranges), &gone);
+    }
+    entries.retain(|lost| !lost.ranges.is_empty());
+    regular.lost = entries.clone();
+    judge.exercise("ERR-REPORT-01");
+    if had {
+        judge.exercise("ERR-FALSE-02");
+        judge.exercise("ERR-CLAIM-01");
+    }
+    for lost in &entries {
+        if let Some(clause) = false_success(judge, id, &handle, lost) {
+            let violation = explain(judge, frame, file, lost, clause);
+            judge.report(violation);
+        }
+    }
+}
+
+/// Which clause a success breaks that leaves a lost range lost.
+fn false_success(
+    judge: &mut Judge,
+    id: HandleId,
+    handle: &Handle,
+    lost: &Lost,
+) -> Option<&'static str> {
+    let told = lost.reported.iter().any(|(told, _)| *told == id);
+    let error = judge.promises.error;
+    let sticky = error.clear == ClearRule::SupersededAndStable && judge.level >= Level::Strict;
+    if sticky {
+        return Some(match (lost.reported.is_empty(), told) {
+            (true, _) => "ERR-REPORT-01",
+            (false, true) => "ERR-STICKY-01",
+            (false, false) => "ERR-CLAIM-01",
+        });
+    }
+    if told {
+        judge.exercise("ERR-STICKY-02");
+        return None;
+    }
+    let was_open = handle.opened < lost.step;
+    let unseen = error.unseen_reaches_next_opener && lost.step > handle.errors_seen_until;
+    let owed = match error.observers {
+        Observers::Everyone => true,
+        Observers::OpenAtError => was_open || (unseen && lost.reported.is_empty()),
+    };
+    let owed = owed && (judge.level >= Level::Linux || lost.reported.is_empty());
+    if owed && !lost.inferred { Some("ERR-REPORT-01") } else { None }
+}
+
+fn explain(
+    judge: &Judge,
+    frame: &Frame,
+    file: FileId,
+    lost: &Lost,
+    clause: &'static str,
+) -> Violation {
+    let subject = judge.model.path_text(file);
+    let mut chain: Vec<(Step, String)> = lost
+        .writes
+        .iter()
+        .map(|(step, range)| {
+            (*step, format!("write of {}..{} of {subject}, later lost", range.start, range.end))
+        })
+        .collect();
+    if !lost.inferred {
+        let said = format!("the subject gave up writing it: {}", lost.errno.name());
+        chain.push((lost.step, said));
+    }
+    for (handle, step) in lost.reported.iter().take(2) {
+        chain.push((*step, format!("a sync of handle {} reported the failure", handle.0)));
+    }
+    chain.push((frame.step(), "this sync said success".to_owned()));
+    let range = lost.ranges.first().cloned().unwrap_or_default();
+    Violation {
+        clause,
+        step: frame.step(),
+        subject,
+        observed: format!("success, with {}..{} lost", range.start, range.end),
+        allowed: vec![format!("{}, until the range is rewritten or removed", lost.errno.name())],
+        chain,
+    }
+}
+
+/// A sync of a file failed: who asked has been told.
+pub(crate) fn sync_failed(
+    judge: &mut Judge,
+    frame: &Frame,
+    id: HandleId,
+    file: FileId,
+    errno: Errno,
+) {
+    if ![Errno::Io, Errno::NoSpace].contains(&errno) {
+        return;
+    }
+    let clause = false_error(judge, id, file);
+    if let Some(clause) = clause {
+        let subject = judge.model.path_text(file);
+        let observed = format!("{}, with nothing left to fail", errno.name());
+        judge.broken(frame, clause, subject, observed, "success".to_owned());
+    }
+    judge.exercise("ERR-STICKY-01");
+    let infer = !judge.testifies;
+    let order = judge.model.order;
+    let Some(regular) = judge.model.regular_mut(file) else { return };
+    for lost in &mut regular.lost {
+        lost.reported.push_back((id, frame.step()));
+    }
+    if infer {
+        let before = regular.lost.len();
+        enter(regular, frame.called, order, &(0..u64::MAX), errno);
+        for lost in regular.lost.iter_mut().skip(before) {
+            lost.inferred = true;
+            lost.reported.push_back((id, frame.step()));
+        }
+    }
+}
+
+/// Which clause an error breaks for which there is no cause.
+fn false_error(judge: &mut Judge, id: HandleId, file: FileId) -> Option<&'static str> {
+    if !judge.testifies || !judge.floating.is_empty() || !is_quiet(judge) {
+        return None;
+    }
+    let regular = judge.model.regular(file)?;
+    let told = |lost: &Lost| lost.reported.iter().any(|(told, _)| *told == id);
+    let error = judge.promises.error;
+    if !regular.lost_ever {
+        judge.exercise("ERR-FALSE-01");
+        return Some("ERR-FALSE-01");
+    }
+    match error.clear {
+        ClearRule::SupersededAndStable if regular.lost.is_empty() => Some("ERR-FALSE-02"),
+        ClearRule::PerDescriptionCursor if regular.lost.iter().all(told) => {
+            if regular.lost.is_empty() { None } else { Some("ERR-STICKY-02") }
+        }
+        ClearRule::SupersededAndStable | ClearRule::PerDescriptionCursor => None,
+    }
+}
+
+/// Is there nothing, anywhere, that a sync would still have to write?
+fn is_quiet(judge: &Judge) -> bool {
+    judge.model.names.log.is_empty()
+        && judge.model.files.keys().all(|file| {
+            judge.model.regular(*file).is_none_or(|regular| {
+                regular.log.iter().all(|(order, change)| {
+                    let mut done: Vec<Range<u64>> = regular
+                        .lost
+                        .iter()
+                        .filter(|lost| *order <= lost.order)
+                        .flat_map(|lost| lost.ranges.iter().cloned())
+                        .collect();
+                    let stable = regular.said_stable.iter().filter(|(_, last)| order <= last);
+                    done.extend(stable.map(|(range, _)| range.clone()));
+                    change.data().is_some() && subtract(vec![change.range()], &done).is_empty()
+                })
+            })
+        })
+}
+
+/// May a lost range read as it was before?
+pub(crate) fn may_revert(judge: &Judge, lost: &Lost) -> bool {
+    let promised = judge.promises.error.after_failure;
+    promised == AfterFailure::MayRevertAfterEviction && (lost.evicted || !judge.testifies)
+}

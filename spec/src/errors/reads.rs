@@ -1,0 +1,205 @@
+//! What a read may find: the newest bytes; after a failure, what is promised about failures.
+
+use bytes::Bytes;
+
+use crate::errors::may_revert;
+use crate::model::FileId;
+use crate::model::Regular;
+use crate::model::Run;
+use crate::model::differs;
+use crate::model::overlaps;
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::violation::Violation;
+use crate::violation::show;
+use crate::words::Step;
+
+const READS_KEPT_MAX: usize = 16;
+
+impl Judge {
+    /// The clause that a wrong size of a file breaks.
+    pub(crate) fn size_clause(&self, file: FileId) -> &'static str {
+        let clause = self.model.regular(file).and_then(|regular| regular.size_clause);
+        clause.unwrap_or("DATA-RW-01")
+    }
+}
+
+/// A file is seen to have at least this size.
+pub(crate) fn size_at_least(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
+    if judge.model.regular(file).is_some_and(|regular| size > regular.size) {
+        size_is(judge, frame, file, size);
+    }
+}
+
+/// A file is seen to have this size.
+pub(crate) fn size_is(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
+    let clause = judge.size_clause(file);
+    judge.exercise(clause);
+    let Some(regular) = judge.model.regular_mut(file) else { return };
+    let expected = regular.size;
+    if size == expected {
+        return;
+    }
+    let failed_end = regular.maybes.values().map(|change| change.range().end).max().unwrap_or(0);
+    regular.size = size;
+    if size > expected && size <= failed_end {
+        return;
+    }
+    if size < expected {
+        let order = judge.model.order;
+        if let Some(regular) = judge.model.regular_mut(file) {
+            regular.live.put(size..u64::MAX, None, order, None);
+        }
+    }
+    let subject = judge.model.path_text(file);
+    judge.broken(frame, clause, subject, format!("size {size}"), format!("size {expected}"));
+}
+
+/// Compares bytes that were read with what they may be; afterwards they are what was read.
+pub(crate) fn compare(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, data: &Bytes) {
+    judge.exercise("DATA-RW-01");
+    if data.is_empty() {
+        return;
+    }
+    let end = at.saturating_add(data.len() as u64);
+    let found = Run { start: at, end, data: Some(data.clone()), order: 0, promise: None };
+    let Some(regular) = judge.model.regular(file) else { return };
+    let mut wrong: Vec<(u64, u64, Run)> = Vec::new();
+    for run in regular.live.runs(at..end) {
+        let mut from = run.start;
+        while let Some(first) = differs(&run, &found, from, run.end) {
+            let same = |at: &u64| run.byte(*at) == found.byte(*at);
+            let last = (first..run.end).find(same).unwrap_or(run.end);
+            wrong.push((first, last, run.clone()));
+            from = last;
+        }
+    }
+    let mut reported = false;
+    for (from, to, run) in wrong {
+        let told = found.part(from, to).unwrap_or_default();
+        if !explained(judge, frame, file, from, &told, &run) && !reported {
+            reported = true;
+            report(judge, frame, file, from, &told, &run);
+        }
+        if !frame.overlapped
+            && let Some(regular) = judge.model.regular_mut(file)
+        {
+            regular.live.put(from..to, Some(told), run.order, None);
+        }
+    }
+    note(judge, frame, file, at, end);
+}
+
+fn note(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, end: u64) {
+    let Some(regular) = judge.model.regular_mut(file) else { return };
+    let has_lost = !regular.lost.is_empty();
+    regular.reads.push_back((at..end, frame.step()));
+    if regular.reads.len() > READS_KEPT_MAX {
+        regular.reads.pop_front();
+    }
+    judge.exercise("RSTAB-01");
+    if has_lost {
+        judge.exercise("RSTAB-02");
+    }
+}
+
+/// Do failed writes, losses or overlapping calls explain bytes that differ?
+fn explained(
+    judge: &Judge,
+    frame: &Frame,
+    file: FileId,
+    from: u64,
+    told: &Bytes,
+    run: &Run,
+) -> bool {
+    let Some(regular) = judge.model.regular(file) else { return false };
+    let to = from + told.len() as u64;
+    let reverts = regular.lost.iter().any(|lost| {
+        lost.ranges.iter().any(|lost| overlaps(lost, &(from..to))) && may_revert(judge, lost)
+    });
+    told.iter().zip(from..).all(|(byte, at)| {
+        let failed = regular.maybes.range(run.order + 1..).any(|(_, change)| {
+            change.range().contains(&at)
+                && change.data().is_some_and(|data| {
+                    data[crate::model::index(at - change.range().start)] == *byte
+                })
+        });
+        failed || ((reverts || frame.overlapped) && is_older(regular, at, *byte))
+    })
+}
+
+/// Was a byte ever this, as far as is remembered?
+fn is_older(regular: &Regular, at: u64, byte: u8) -> bool {
+    let floor = regular.floor.runs(at..at + 1).iter().all(|run| run.byte(at) == byte);
+    floor
+        || regular.log.values().any(|change| {
+            let range = change.range();
+            range.contains(&at)
+                && change.data().map_or(0, |data| data[crate::model::index(at - range.start)])
+                    == byte
+        })
+}
+
+fn report(judge: &mut Judge, frame: &Frame, file: FileId, from: u64, told: &Bytes, run: &Run) {
+    let Some(regular) = judge.model.regular(file) else { return };
+    let to = from + told.len() as u64;
+    let older = told.iter().zip(from..).all(|(byte, at)| is_older(regular, at, *byte));
+    let lost = regular
+        .lost
+        .iter()
+        .find(|lost| lost.ranges.iter().any(|lost| overlaps(lost, &(from..to))))
+        .cloned();
+    let earlier = regular.reads.iter().find(|(read, _)| overlaps(read, &(from..to))).cloned();
+    let subject = judge.model.path_text(file);
+    let mut chain: Vec<(Step, String)> = Vec::new();
+    if let Some(change) = regular.newest(from, run.order) {
+        chain.push((change.step, change.describe(&subject)));
+    }
+    let clause = if let Some(lost) = lost {
+        chain.push((lost.step, format!("writeback failed: {}", lost.errno.name())));
+        if older { "RSTAB-02" } else { "DATA-RW-03" }
+    } else if let Some((_, step)) = earlier {
+        chain.push((step, "read, and nothing was changed since".to_owned()));
+        "RSTAB-01"
+    } else {
+        foreign(judge, file, from, told, run, older)
+    };
+    let expected = run.part(from, to).unwrap_or_else(|| vec![0; told.len()].into());
+    judge.report(Violation {
+        clause,
+        step: frame.step(),
+        subject,
+        observed: format!("read {} at {from}", show(told)),
+        allowed: vec![show(&expected)],
+        chain,
+    });
+}
+
+/// Which clause bytes break that differ without a failure.
+fn foreign(
+    judge: &Judge,
+    file: FileId,
+    from: u64,
+    told: &Bytes,
+    run: &Run,
+    older: bool,
+) -> &'static str {
+    let other = judge.model.last_write.as_ref().filter(|(other, _)| *other != file);
+    let leaked = told.iter().any(|byte| *byte != 0)
+        && other.is_some_and(|(_, data)| data.windows(told.len()).any(|part| part == told));
+    let failed = judge.model.regular(file).is_some_and(|regular| {
+        regular.maybes.values().any(|change| change.range().contains(&from))
+    });
+    match (run.data.is_some(), older) {
+        _ if failed && judge.enforces("DATA-ERR-01") => "DATA-ERR-01",
+        _ if leaked && judge.enforces("DATA-ISO-01") => "DATA-ISO-01",
+        (true, true) if told.iter().any(|byte| *byte != 0) => "DATA-RW-02",
+        (true, true) => "DATA-RW-01",
+        (true, false) if told.iter().all(|byte| *byte == 0) => "DATA-RW-01",
+        (true, false) => "DATA-RW-03",
+        (false, _) if run.order > 0 => "TRUNC-01",
+        (false, true) => "DATA-RW-04",
+        (false, false) if judge.enforces("DATA-STALE-01") => "DATA-STALE-01",
+        (false, false) => "DATA-RW-04",
+    }
+}

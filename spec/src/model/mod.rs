@@ -1,0 +1,342 @@
+//! What there is, as far as calls and answers tell: files, names, handles; and of each, what is
+//! promised to be durable.
+
+mod extents;
+mod names;
+mod regular;
+mod resolve;
+
+use bytes::Bytes;
+use imbl::OrdMap;
+use imbl::OrdSet;
+
+use crate::words::FileKind;
+use crate::words::HandleId;
+use crate::words::Ino;
+use crate::words::Pid;
+use crate::words::StatusFlags;
+use crate::words::Step;
+
+pub(crate) use extents::Extents;
+pub(crate) use extents::Promise;
+pub(crate) use extents::Run;
+pub(crate) use extents::differs;
+pub(crate) use extents::index;
+pub(crate) use names::Bound;
+pub(crate) use names::Edit;
+pub(crate) use names::NameOp;
+pub(crate) use names::Names;
+pub(crate) use regular::Change;
+pub(crate) use regular::Effect;
+pub(crate) use regular::Regular;
+pub(crate) use regular::overlaps;
+pub(crate) use regular::resized;
+pub(crate) use regular::subtract;
+pub(crate) use resolve::Place;
+pub(crate) use resolve::resolve;
+
+/// A file of the model; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FileId(pub(crate) u64);
+
+impl FileId {
+    pub(crate) const ROOT: Self = Self(0);
+}
+
+/// What a file is.
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
+    Regular(Regular),
+    Directory(Directory),
+    Symlink(Bytes),
+}
+
+/// A directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Directory {
+    pub(crate) entries: OrdMap<Bytes, FileId>,
+    pub(crate) parent: FileId,
+    pub(crate) subdirectories: u64,
+}
+
+/// A file.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    pub(crate) node: Node,
+    /// Known once somebody was told.
+    pub(crate) ino: Option<Ino>,
+    /// Number of names; of a directory 0 or 1.
+    pub(crate) names: u64,
+    /// Number of handles.
+    pub(crate) handles: u64,
+    /// One path it had, for reports.
+    pub(crate) path: Bytes,
+    /// The last operation on its names, by order; 0 if none.
+    pub(crate) named_at: u64,
+}
+
+/// A scan of a directory from its start.
+#[derive(Debug, Clone)]
+pub(crate) struct Scan {
+    /// What has to appear: there at the start, and not touched since.
+    pub(crate) due: OrdMap<Bytes, FileId>,
+    /// What has appeared.
+    pub(crate) seen: OrdSet<Bytes>,
+    /// What has changed since the start: it may appear, or not.
+    pub(crate) touched: OrdSet<Bytes>,
+    /// Where it goes on.
+    pub(crate) cookie: u64,
+}
+
+/// An open file description.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    pub(crate) file: FileId,
+    pub(crate) process: Pid,
+    pub(crate) opened: Step,
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) status: StatusFlags,
+    /// Unknown after a failed call that may have moved it.
+    pub(crate) offset: Option<u64>,
+    pub(crate) scan: Option<Scan>,
+    /// Failures up to here had been seen by somebody when it was opened.
+    pub(crate) errors_seen_until: Step,
+}
+
+/// Everything there is.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    pub(crate) files: OrdMap<FileId, File>,
+    pub(crate) handles: OrdMap<HandleId, Handle>,
+    pub(crate) inos: OrdMap<Ino, FileId>,
+    pub(crate) names: Names,
+    pub(crate) order: u64,
+    pub(crate) next_file: u64,
+    /// The last write: whose bytes may have ended up elsewhere.
+    pub(crate) last_write: Option<(FileId, Bytes)>,
+}
+
+impl Model {
+    pub(crate) fn new() -> Self {
+        let mut model = Self {
+            files: OrdMap::new(),
+            handles: OrdMap::new(),
+            inos: OrdMap::new(),
+            names: Names::default(),
+            order: 0,
+            next_file: 1,
+            last_write: None,
+        };
+        model.files.insert(FileId::ROOT, File::new(Node::directory(FileId::ROOT), Bytes::new()));
+        model.open_root();
+        model
+    }
+
+    pub(crate) fn open_root(&mut self) {
+        self.handles.insert(
+            HandleId::ROOT,
+            Handle {
+                file: FileId::ROOT,
+                process: Pid(0),
+                opened: Step(0),
+                read: true,
+                write: false,
+                status: StatusFlags::default(),
+                offset: Some(0),
+                scan: None,
+                errors_seen_until: Step(0),
+            },
+        );
+    }
+
+    pub(crate) fn next_order(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    pub(crate) fn file(&self, id: FileId) -> &File {
+        self.files.get(&id).expect("M-2: a name or a handle keeps its file")
+    }
+
+    pub(crate) fn file_mut(&mut self, id: FileId) -> &mut File {
+        self.files.get_mut(&id).expect("M-2: a name or a handle keeps its file")
+    }
+
+    pub(crate) fn regular(&self, id: FileId) -> Option<&Regular> {
+        match &self.files.get(&id)?.node {
+            Node::Regular(regular) => Some(regular),
+            Node::Directory(_) | Node::Symlink(_) => None,
+        }
+    }
+
+    pub(crate) fn regular_mut(&mut self, id: FileId) -> Option<&mut Regular> {
+        match &mut self.files.get_mut(&id)?.node {
+            Node::Regular(regular) => Some(regular),
+            Node::Directory(_) | Node::Symlink(_) => None,
+        }
+    }
+
+    pub(crate) fn directory(&self, id: FileId) -> Option<&Directory> {
+        match &self.files.get(&id)?.node {
+            Node::Directory(directory) => Some(directory),
+            Node::Regular(_) | Node::Symlink(_) => None,
+        }
+    }
+
+    fn directory_mut(&mut self, id: FileId) -> Option<&mut Directory> {
+        match &mut self.files.get_mut(&id)?.node {
+            Node::Directory(directory) => Some(directory),
+            Node::Regular(_) | Node::Symlink(_) => None,
+        }
+    }
+
+    pub(crate) fn new_file(&mut self, node: Node, path: Bytes) -> FileId {
+        let id = FileId(self.next_file);
+        self.next_file += 1;
+        self.files.insert(id, File::new(node, path));
+        id
+    }
+
+    /// An operation on names takes effect: all its edits, at once.
+    pub(crate) fn rename_edits(&mut self, op: NameOp) {
+        let order = self.next_order();
+        for edit in &op.edits {
+            self.edit(edit, order);
+        }
+        let gone: Vec<FileId> = op.edits.iter().filter_map(|edit| edit.before).collect();
+        self.names.log.insert(order, op);
+        for file in gone {
+            self.collect(file);
+        }
+    }
+
+    fn edit(&mut self, edit: &Edit, order: u64) {
+        if let Some(before) = edit.before {
+            self.unbind(edit, before, order);
+        }
+        if let Some(after) = edit.after {
+            self.bind(edit, after, order);
+        }
+        for handle in self.scans_of(edit.directory) {
+            let scan = self.handles.get_mut(&handle).and_then(|handle| handle.scan.as_mut());
+            if let Some(scan) = scan {
+                scan.due.remove(&edit.name);
+                scan.touched.insert(edit.name.clone());
+            }
+        }
+    }
+
+    fn scans_of(&self, directory: FileId) -> Vec<HandleId> {
+        if self.file(directory).handles == 0 && directory != FileId::ROOT {
+            return Vec::new();
+        }
+        self.handles
+            .iter()
+            .filter(|(_, handle)| handle.file == directory && handle.scan.is_some())
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    fn unbind(&mut self, edit: &Edit, before: FileId, order: u64) {
+        let is_directory = self.directory(before).is_some();
+        if let Some(directory) = self.directory_mut(edit.directory) {
+            directory.entries.remove(&edit.name);
+            directory.subdirectories -= u64::from(is_directory);
+        }
+        let file = self.file_mut(before);
+        file.names -= 1;
+        file.named_at = order;
+    }
+
+    fn bind(&mut self, edit: &Edit, after: FileId, order: u64) {
+        let path = self.path_of(edit.directory, &edit.name);
+        let is_directory = self.directory(after).is_some();
+        if let Some(directory) = self.directory_mut(edit.directory) {
+            directory.entries.insert(edit.name.clone(), after);
+            directory.subdirectories += u64::from(is_directory);
+        }
+        if let Some(moved) = self.directory_mut(after) {
+            moved.parent = edit.directory;
+        }
+        let file = self.file_mut(after);
+        file.names += 1;
+        file.named_at = order;
+        file.path = path;
+    }
+
+    /// A name was found after a crash: it is there, and durable.
+    pub(crate) fn bind_found(
+        &mut self,
+        directory: FileId,
+        name: Bytes,
+        file: FileId,
+        promise: Promise,
+    ) {
+        let edit = Edit { directory, name: name.clone(), before: None, after: Some(file) };
+        self.bind(&edit, file, 0);
+        let bound = Bound { file: Some(file), promise: Some(promise) };
+        self.names.durable.insert((directory, name), bound);
+    }
+
+    pub(crate) fn path_of(&self, directory: FileId, name: &[u8]) -> Bytes {
+        let base = &self.file(directory).path;
+        if base.is_empty() {
+            return Bytes::copy_from_slice(name);
+        }
+        [base, &b"/"[..], name].concat().into()
+    }
+
+    /// A path for a report.
+    pub(crate) fn path_text(&self, file: FileId) -> String {
+        let path = self.files.get(&file).map(|file| file.path.clone()).unwrap_or_default();
+        if path.is_empty() { ".".to_owned() } else { String::from_utf8_lossy(&path).into_owned() }
+    }
+
+    pub(crate) fn open(&mut self, id: HandleId, handle: Handle) {
+        self.file_mut(handle.file).handles += 1;
+        self.handles.insert(id, handle);
+    }
+
+    pub(crate) fn close(&mut self, id: HandleId) {
+        if id == HandleId::ROOT {
+            return;
+        }
+        if let Some(handle) = self.handles.remove(&id) {
+            self.file_mut(handle.file).handles -= 1;
+            self.collect(handle.file);
+        }
+    }
+
+    /// A file that is open no more, and that no crash can bring back, is forgotten by number.
+    fn collect(&mut self, id: FileId) {
+        let Some(file) = self.files.get(&id) else { return };
+        if file.names == 0
+            && file.handles == 0
+            && let Some(ino) = file.ino
+            && self.inos.get(&ino) == Some(&id)
+        {
+            self.inos.remove(&ino);
+        }
+    }
+}
+
+impl File {
+    pub(crate) fn new(node: Node, path: Bytes) -> Self {
+        Self { node, ino: None, names: 0, handles: 0, path, named_at: 0 }
+    }
+
+    pub(crate) fn kind(&self) -> FileKind {
+        match self.node {
+            Node::Regular(_) => FileKind::Regular,
+            Node::Directory(_) => FileKind::Directory,
+            Node::Symlink(_) => FileKind::Symlink,
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn directory(parent: FileId) -> Self {
+        Self::Directory(Directory { entries: OrdMap::new(), parent, subdirectories: 0 })
+    }
+}

@@ -1,0 +1,98 @@
+//! The history of names: what is promised, and the operations since, each atomic.
+
+use bytes::Bytes;
+use imbl::OrdMap;
+use imbl::OrdSet;
+
+use crate::model::FileId;
+use crate::model::Promise;
+use crate::words::Step;
+
+/// One name changes its meaning.
+#[derive(Debug, Clone)]
+pub(crate) struct Edit {
+    pub(crate) directory: FileId,
+    pub(crate) name: Bytes,
+    pub(crate) before: Option<FileId>,
+    pub(crate) after: Option<FileId>,
+}
+
+/// An operation on names.
+#[derive(Debug, Clone)]
+pub(crate) struct NameOp {
+    pub(crate) step: Step,
+    pub(crate) acked: Option<Step>,
+    pub(crate) edits: Vec<Edit>,
+    /// What it was: a verb and up to two paths.
+    pub(crate) verb: &'static str,
+    pub(crate) paths: [Bytes; 2],
+}
+
+impl NameOp {
+    pub(crate) fn describe(&self) -> String {
+        let text = |path: &Bytes| String::from_utf8_lossy(path).into_owned();
+        if self.paths[1].is_empty() {
+            return format!("{} of {}", self.verb, text(&self.paths[0]));
+        }
+        format!("{} of {} -> {}", self.verb, text(&self.paths[0]), text(&self.paths[1]))
+    }
+}
+
+/// What a name durably means.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    /// Nothing, if it was durably removed.
+    pub(crate) file: Option<FileId>,
+    pub(crate) promise: Option<Promise>,
+}
+
+/// A directory and a name in it.
+pub(crate) type Name = (FileId, Bytes);
+
+/// Promises about names.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Names {
+    pub(crate) durable: OrdMap<Name, Bound>,
+    /// Operations since, by order.
+    pub(crate) log: OrdMap<u64, NameOp>,
+}
+
+impl Names {
+    /// All operations up to `last` are promised.
+    pub(crate) fn promise_prefix(&mut self, last: u64, promise: Promise) {
+        let due: Vec<u64> = self.log.range(..=last).map(|(order, _)| *order).collect();
+        for order in due {
+            self.fold(order, promise);
+        }
+    }
+
+    /// Operations that satisfy `due` are promised, and with them all earlier ones on their names.
+    pub(crate) fn promise_where(&mut self, due: impl Fn(&NameOp) -> bool, promise: Promise) {
+        let mut names: OrdSet<Name> = OrdSet::new();
+        let mut folded = Vec::new();
+        for (order, op) in self.log.iter().rev() {
+            let touches = |edit: &Edit| names.contains(&(edit.directory, edit.name.clone()));
+            if due(op) || op.edits.iter().any(touches) {
+                names.extend(op.edits.iter().map(|edit| (edit.directory, edit.name.clone())));
+                folded.push(*order);
+            }
+        }
+        for order in folded.into_iter().rev() {
+            self.fold(order, promise);
+        }
+    }
+
+    fn fold(&mut self, order: u64, promise: Promise) {
+        let Some(op) = self.log.remove(&order) else { return };
+        let clause = if op.verb == "rename" && promise.clause == "DUR-DIR-01" {
+            "DUR-RENAME-01"
+        } else {
+            promise.clause
+        };
+        let promise = Some(Promise { clause, step: promise.step });
+        for edit in op.edits {
+            let bound = Bound { file: edit.after, promise };
+            self.durable.insert((edit.directory, edit.name), bound);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! A regular file: what is visible, what is promised, and what lies between.
+//!
+//! Per byte, what a crash may leave is the floor's version or any later one in the log.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use imbl::OrdMap;
+use imbl::Vector;
+
+use crate::errors::Lost;
+use crate::model::Extents;
+use crate::model::Promise;
+use crate::ops::Frame;
+use crate::words::HandleId;
+use crate::words::Step;
+
+/// What a change does to a file.
+#[derive(Debug, Clone)]
+pub(crate) enum Effect {
+    /// Bytes at an offset.
+    Write { offset: u64, data: Bytes },
+    /// A new size; bytes beyond a smaller one are gone for good.
+    Resize { from: u64, to: u64 },
+}
+
+/// A change that is not promised to be durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    /// The call.
+    pub(crate) step: Step,
+    /// When it was acknowledged.
+    pub(crate) acked: Option<Step>,
+    /// The handle that it came through.
+    pub(crate) handle: HandleId,
+    pub(crate) effect: Effect,
+}
+
+impl Change {
+    pub(crate) fn new(frame: &Frame, handle: HandleId, effect: Effect) -> Self {
+        Self { step: frame.called, acked: frame.acked, handle, effect }
+    }
+
+    /// The bytes that it determines.
+    pub(crate) fn range(&self) -> Range<u64> {
+        match &self.effect {
+            Effect::Write { offset, data } => *offset..offset.saturating_add(data.len() as u64),
+            Effect::Resize { from, to } if to < from => *to..u64::MAX,
+            Effect::Resize { .. } => 0..0,
+        }
+    }
+
+    pub(crate) fn data(&self) -> Option<&Bytes> {
+        match &self.effect {
+            Effect::Write { data, .. } => Some(data),
+            Effect::Resize { .. } => None,
+        }
+    }
+
+    pub(crate) fn describe(&self, path: &str) -> String {
+        match &self.effect {
+            Effect::Write { offset, data } => {
+                let end = offset.saturating_add(data.len() as u64);
+                format!("write of {offset}..{end} of {path}")
+            }
+            Effect::Resize { to, .. } => format!("truncation of {path} to {to}"),
+        }
+    }
+}
+
+/// A regular file.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Regular {
+    pub(crate) size: u64,
+    pub(crate) live: Extents,
+    /// Changes since the floor, by order.
+    pub(crate) log: OrdMap<u64, Change>,
+    pub(crate) floor: Extents,
+    pub(crate) floor_size: u64,
+    pub(crate) floor_size_order: u64,
+    pub(crate) size_promise: Option<Promise>,
+    /// The greatest size that was durably taken away.
+    pub(crate) shrunk_from: u64,
+    /// The clause that is about the current size.
+    pub(crate) size_clause: Option<&'static str>,
+    /// Failed writes: any of their bytes may be visible.
+    pub(crate) maybes: OrdMap<u64, Change>,
+    pub(crate) lost: Vector<Lost>,
+    pub(crate) lost_ever: bool,
+    /// Which changes, up to which order, the subject says to be durable.
+    pub(crate) said_stable: Vector<(Range<u64>, u64)>,
+    /// What was read since the last change.
+    pub(crate) reads: Vector<(Range<u64>, Step)>,
+}
+
+impl Regular {
+    /// A change takes effect.
+    pub(crate) fn change(&mut self, order: u64, change: Change) {
+        let range = change.range();
+        self.live.put(range, change.data().cloned(), order, None);
+        self.size = resized(self.size, &change);
+        self.reads.clear();
+        self.log.insert(order, change);
+    }
+
+    /// Everything acknowledged before `began` is promised, except what is known to be lost.
+    pub(crate) fn promise(&mut self, began: Step, by: HandleId, promise: Promise) {
+        let due: Vec<(u64, Change)> = self
+            .log
+            .iter()
+            .filter(|(_, change)| change.acked.is_some_and(|acked| acked < began))
+            .map(|(order, change)| (*order, change.clone()))
+            .collect();
+        for (order, change) in due {
+            let through_other = change.handle != by && change.data().is_some();
+            let clause = if through_other && promise.clause == "DUR-FSYNC-01" {
+                "DUR-FSYNC-02"
+            } else {
+                promise.clause
+            };
+            self.fold(order, &change, Promise { clause, step: promise.step });
+        }
+    }
+
+    /// One change is promised.
+    pub(crate) fn promise_one(&mut self, order: u64, promise: Promise) {
+        if let Some(change) = self.log.get(&order).cloned() {
+            self.fold(order, &change, promise);
+        }
+    }
+
+    fn fold(&mut self, order: u64, change: &Change, promise: Promise) {
+        let lost: Vec<Range<u64>> = self
+            .lost
+            .iter()
+            .filter(|lost| order <= lost.order)
+            .flat_map(|lost| lost.ranges.iter().cloned())
+            .collect();
+        let range = change.range();
+        let is_lost = lost.iter().any(|lost| overlaps(lost, &range));
+        let kept = subtract(vec![range.clone()], &lost);
+        for part in kept {
+            let data = change.data().map(|data| {
+                let at = |offset: u64| crate::model::index(offset - range.start);
+                data.slice(at(part.start)..at(part.end))
+            });
+            self.floor.put_over_older(part, data.as_ref(), order, Some(promise));
+        }
+        if is_lost {
+            return;
+        }
+        if order > self.floor_size_order || matches!(change.effect, Effect::Write { .. }) {
+            let size = resized(self.floor_size, change);
+            if size < self.floor_size {
+                self.shrunk_from = self.shrunk_from.max(self.floor_size);
+            }
+            if size != self.floor_size || self.size_promise.is_none() {
+                let whole = ["DUR-FSYNC-01", "DUR-FSYNC-02"].contains(&promise.clause);
+                let clause = if whole { "DUR-FSYNC-03" } else { promise.clause };
+                self.size_promise = Some(Promise { clause, step: promise.step });
+            }
+            self.floor_size = size;
+            self.floor_size_order = self.floor_size_order.max(order);
+        }
+        self.log.remove(&order);
+    }
+
+    /// The newest change of a byte in the log, if there is one.
+    pub(crate) fn newest(&self, at: u64, up_to: u64) -> Option<&Change> {
+        self.log
+            .iter()
+            .rev()
+            .filter(|(order, _)| **order <= up_to)
+            .map(|(_, change)| change)
+            .find(|change| change.range().contains(&at))
+    }
+}
+
+/// The size after a change.
+pub(crate) fn resized(size: u64, change: &Change) -> u64 {
+    match &change.effect {
+        Effect::Write { data, .. } if data.is_empty() => size,
+        Effect::Write { .. } => size.max(change.range().end),
+        Effect::Resize { to, .. } => *to,
+    }
+}
+
+pub(crate) fn overlaps(a: &Range<u64>, b: &Range<u64>) -> bool {
+    a.start.max(b.start) < a.end.min(b.end)
+}
+
+/// What is left of ranges without others.
+pub(crate) fn subtract(ranges: Vec<Range<u64>>, others: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut left = ranges;
+    for other in others {
+        let mut next = Vec::with_capacity(left.len());
+        for range in left {
+            if overlaps(&range, other) {
+                next.push(range.start..other.start.max(range.start));
+                next.push(other.end.min(range.end)..range.end);
+            } else {
+                next.push(range);
+            }
+        }
+        next.retain(|range| range.start < range.end);
+        left = next;
+    }
+    left
+}

@@ -1,0 +1,394 @@
+//! One operation, one file: what may be answered, then what an answer changes.
+//!
+//! M-1: a call always has at least one permitted answer. Conditions have no order: where several
+//! fail, any of their errors is permitted.
+
+mod handles;
+mod link;
+mod make_directory;
+mod open;
+mod read;
+mod read_directory;
+mod remove;
+mod rename;
+mod seek;
+mod stat;
+mod sync;
+mod truncate;
+mod write;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use imbl::OrdMap;
+use imbl::OrdSet;
+use imbl::Vector;
+
+use crate::enforced::level_of;
+use crate::model::Edit;
+use crate::model::FileId;
+use crate::model::Handle;
+use crate::model::Model;
+use crate::model::NameOp;
+use crate::model::Place;
+use crate::promise::Level;
+use crate::promise::Promises;
+use crate::violation::LostEffect;
+use crate::violation::Reason;
+use crate::violation::Violation;
+use crate::words::Call;
+use crate::words::Errno;
+use crate::words::HandleId;
+use crate::words::Ino;
+use crate::words::Outcome;
+use crate::words::Pid;
+use crate::words::Step;
+use crate::words::Value;
+
+/// When a call was made, and when it was answered, if it was.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    pub(crate) called: Step,
+    pub(crate) acked: Option<Step>,
+    pub(crate) process: Pid,
+    /// Were other calls under way?
+    pub(crate) overlapped: bool,
+}
+
+impl Frame {
+    pub(crate) fn step(&self) -> Step {
+        self.acked.unwrap_or(self.called)
+    }
+}
+
+/// What is believed, and what was found wrong with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Judge {
+    pub(crate) promises: Arc<Promises>,
+    pub(crate) level: Level,
+    pub(crate) model: Model,
+    pub(crate) violations: Vector<Violation>,
+    reported: OrdSet<(&'static str, String)>,
+    pub(crate) exercised: OrdMap<&'static str, u64>,
+    pub(crate) undecided: Vector<Reason>,
+    pub(crate) lost_allowed: Vector<LostEffect>,
+    /// Losses of files whose number is not known yet.
+    pub(crate) floating: Vector<(Ino, Range<u64>, Errno, Step)>,
+    /// Does the subject speak about itself?
+    pub(crate) testifies: bool,
+    /// Is the order of past calls a guess? Then a mismatch is no violation.
+    pub(crate) uncertain: bool,
+}
+
+impl Judge {
+    pub(crate) fn new(promises: Arc<Promises>, level: Level) -> Self {
+        Self {
+            promises,
+            level,
+            model: Model::new(),
+            violations: Vector::new(),
+            reported: OrdSet::new(),
+            exercised: OrdMap::new(),
+            undecided: Vector::new(),
+            lost_allowed: Vector::new(),
+            floating: Vector::new(),
+            testifies: false,
+            uncertain: false,
+        }
+    }
+
+    pub(crate) fn enforces(&self, clause: &str) -> bool {
+        level_of(clause) <= self.level
+    }
+
+    /// Notes that an event decided a clause, one way or the other.
+    pub(crate) fn exercise(&mut self, clause: &'static str) {
+        if self.enforces(clause) {
+            *self.exercised.entry(clause).or_insert(0) += 1;
+        }
+    }
+
+    pub(crate) fn undecided(&mut self, step: Step, what: &'static str) {
+        if !self.undecided.iter().any(|reason| reason.what == what) {
+            self.undecided.push_back(Reason { step, what });
+        }
+    }
+
+    /// Reports each clause once for each subject.
+    pub(crate) fn report(&mut self, violation: Violation) {
+        if !self.enforces(violation.clause) {
+            return;
+        }
+        if self.uncertain {
+            let what = "a mismatch after overlapping calls without commit order";
+            self.undecided(violation.step, what);
+            return;
+        }
+        self.exercise(violation.clause);
+        if self.reported.insert((violation.clause, violation.subject.clone())).is_none() {
+            self.violations.push_back(violation);
+        }
+    }
+
+    /// Reports a violation without earlier events.
+    pub(crate) fn broken(
+        &mut self,
+        frame: &Frame,
+        clause: &'static str,
+        subject: String,
+        observed: String,
+        allowed: String,
+    ) {
+        let (step, allowed) = (frame.step(), vec![allowed]);
+        self.report(Violation { clause, step, subject, observed, allowed, chain: Vec::new() });
+    }
+
+    /// Judges one call and lets its answer take effect.
+    pub(crate) fn call(&mut self, frame: &Frame, call: &Call, outcome: &Outcome) {
+        match call {
+            Call::Open { at, options } => open::judge(self, frame, at, *options, outcome),
+            Call::Close { handle } => handles::close(self, frame, *handle, outcome),
+            Call::Read { handle, offset, len } => {
+                read::judge(self, frame, *handle, *offset, *len, outcome);
+            }
+            Call::Write { handle, offset, data } => {
+                write::judge(self, frame, *handle, *offset, data, outcome);
+            }
+            Call::Seek { handle, offset, whence } => {
+                seek::judge(self, frame, *handle, *offset, *whence, outcome);
+            }
+            Call::Stat { at, follow } => stat::by_path(self, frame, at, *follow, outcome),
+            Call::StatHandle { handle } => stat::by_handle(self, frame, *handle, outcome),
+            Call::SetTimes { at, follow, .. } => {
+                handles::set_times(self, frame, at, *follow, outcome);
+            }
+            Call::SetTimesHandle { handle, .. } | Call::Advise { handle } => {
+                handles::without_effect(self, frame, *handle, outcome);
+            }
+            Call::Truncate { handle, size_bytes } => {
+                truncate::judge(self, frame, *handle, *size_bytes, outcome);
+            }
+            Call::Allocate { handle, offset, len } => {
+                truncate::allocate(self, frame, *handle, *offset, *len, outcome);
+            }
+            Call::Fsync { handle } => sync::judge(self, frame, *handle, "DUR-FSYNC-01", outcome),
+            Call::Fdatasync { handle } => sync::judge(self, frame, *handle, "DUR-FDS-01", outcome),
+            Call::SetStatusFlags { handle, status } => {
+                handles::set_status(self, frame, *handle, *status, outcome);
+            }
+            Call::ReadDirectory { handle, cookie, count_max } => {
+                read_directory::judge(self, frame, *handle, *cookie, *count_max, outcome);
+            }
+            Call::MakeDirectory { at } => make_directory::judge(self, frame, at, outcome),
+            Call::RemoveDirectory { at } => remove::directory(self, frame, at, outcome),
+            Call::Unlink { at } => remove::unlink(self, frame, at, outcome),
+            Call::Rename { from, to } => rename::judge(self, frame, from, to, outcome),
+            Call::Link { from, follow, to } => link::judge(self, frame, from, *follow, to, outcome),
+            Call::Symlink { target, at } => link::symlink(self, frame, target, at, outcome),
+            Call::ReadLink { at } => link::read(self, frame, at, outcome),
+            Call::SyncAll => sync::all(self, frame, outcome),
+        }
+    }
+
+    /// The answer is no answer to this call.
+    pub(crate) fn malformed(&mut self, frame: &Frame) {
+        self.undecided(frame.step(), "malformed trace: the value does not answer the call");
+    }
+
+    /// The handle, or the judgement of an answer about one that is not there.
+    pub(crate) fn handle(
+        &mut self,
+        frame: &Frame,
+        id: HandleId,
+        outcome: &Outcome,
+    ) -> Option<Handle> {
+        if let Some(handle) = self.model.handles.get(&id) {
+            return Some(handle.clone());
+        }
+        if outcome.is_ok() {
+            self.undecided(frame.step(), "malformed trace: success on a handle that is not open");
+        }
+        None
+    }
+
+    /// Judges an answer; true if it is a success that may take effect.
+    pub(crate) fn settle(
+        &mut self,
+        frame: &Frame,
+        permitted: &Permitted,
+        outcome: &Outcome,
+    ) -> bool {
+        self.exercise(permitted.clause);
+        let observed = match outcome {
+            Ok(_) if permitted.must.is_empty() => return true,
+            Err(errno) if permitted.allows(*errno) => return false,
+            Ok(_) => "answered success".to_owned(),
+            Err(errno) => format!("answered {}", errno.name()),
+        };
+        let subject = permitted.subject.clone();
+        self.broken(frame, permitted.clause, subject, observed, permitted.describe());
+        false
+    }
+
+    /// An operation on names takes effect.
+    pub(crate) fn names(
+        &mut self,
+        frame: &Frame,
+        verb: &'static str,
+        paths: [Bytes; 2],
+        edits: Vec<Edit>,
+    ) {
+        let op = NameOp { step: frame.called, acked: frame.acked, edits, verb, paths };
+        self.model.rename_edits(op);
+    }
+
+    /// Is a directory still in the tree, so that names can be made in it?
+    pub(crate) fn is_linked(&self, directory: FileId) -> bool {
+        directory == FileId::ROOT || self.model.file(directory).names > 0
+    }
+}
+
+/// Which answers are permitted.
+#[derive(Debug)]
+pub(crate) struct Permitted {
+    /// If there are any, success is not permitted.
+    must: Vec<Errno>,
+    may: Vec<Errno>,
+    /// The clause that is broken by any other answer.
+    pub(crate) clause: &'static str,
+    subject: String,
+}
+
+/// Errors that need no cause in the model.
+const CAUSELESS: &[Errno] = &[
+    Errno::Interrupted,
+    Errno::Io,
+    Errno::NoMemory,
+    Errno::NoSpace,
+    Errno::TooManyOpen,
+    Errno::NotSupported,
+];
+
+/// A name of this length is allowed everywhere (`_POSIX_NAME_MAX`).
+const NAME_LEN_SURE: usize = 14;
+/// A path of this length is allowed everywhere (`_POSIX_PATH_MAX`).
+const PATH_LEN_SURE: usize = 255;
+
+impl Permitted {
+    pub(crate) fn new(clause: &'static str, subject: String) -> Self {
+        Self { must: Vec::new(), may: Vec::new(), clause, subject }
+    }
+
+    pub(crate) fn path(clause: &'static str, path: &Bytes) -> Self {
+        let longest = path.split(|byte| *byte == b'/').map(<[u8]>::len).max().unwrap_or(0);
+        let long = longest > NAME_LEN_SURE || path.len() > PATH_LEN_SURE;
+        Self::new(clause, String::from_utf8_lossy(path).into_owned())
+            .may(long, &[Errno::NameTooLong])
+            .may(std::str::from_utf8(path).is_err(), &[Errno::IllegalSequence, Errno::Invalid])
+    }
+
+    /// Under this condition one of these errors has to be answered.
+    pub(crate) fn must(mut self, condition: bool, errnos: &[Errno]) -> Self {
+        if condition {
+            self.must.extend_from_slice(errnos);
+        }
+        self
+    }
+
+    /// As `must`; another answer breaks this clause.
+    pub(crate) fn must_by(
+        mut self,
+        condition: bool,
+        errnos: &[Errno],
+        clause: &'static str,
+    ) -> Self {
+        if condition {
+            self.must.extend_from_slice(errnos);
+            self.clause = clause;
+        }
+        self
+    }
+
+    /// Under this condition another answer breaks this clause.
+    pub(crate) fn about(mut self, condition: bool, clause: &'static str) -> Self {
+        if condition {
+            self.clause = clause;
+        }
+        self
+    }
+
+    /// Under this condition these errors may be answered.
+    pub(crate) fn may(mut self, condition: bool, errnos: &[Errno]) -> Self {
+        if condition {
+            self.may.extend_from_slice(errnos);
+        }
+        self
+    }
+
+    /// What a path that leads nowhere requires.
+    pub(crate) fn resolved(self, place: &Result<Place, Vec<Errno>>) -> Self {
+        match place {
+            Ok(_) => self,
+            Err(errnos) => self.must(true, errnos),
+        }
+    }
+
+    fn allows(&self, errno: Errno) -> bool {
+        self.must.contains(&errno) || self.may.contains(&errno) || CAUSELESS.contains(&errno)
+    }
+
+    fn describe(&self) -> String {
+        if self.must.is_empty() {
+            return "success, or an error with a cause".to_owned();
+        }
+        let names: Vec<&str> = self.must.iter().map(|errno| errno.name()).collect();
+        names.join(" or ")
+    }
+}
+
+/// Lets a call that was cut off take effect, as if it had succeeded in full, where it could.
+pub(crate) fn take_effect(judge: &mut Judge, frame: &Frame, call: &Call) {
+    let outcome = match call {
+        Call::Open { options, .. } if options.create || options.truncate => {
+            let kind = crate::words::FileKind::Regular;
+            Ok(Value::Handle { handle: HandleId(u64::MAX - frame.called.0), kind })
+        }
+        Call::Write { data, .. } => match u32::try_from(data.len()) {
+            Ok(count) => Ok(Value::Count(count)),
+            Err(_) => return,
+        },
+        Call::Truncate { .. }
+        | Call::Allocate { .. }
+        | Call::MakeDirectory { .. }
+        | Call::RemoveDirectory { .. }
+        | Call::Unlink { .. }
+        | Call::Rename { .. }
+        | Call::Link { .. }
+        | Call::Symlink { .. } => Ok(Value::Done),
+        Call::Open { .. }
+        | Call::Close { .. }
+        | Call::Read { .. }
+        | Call::Seek { .. }
+        | Call::Stat { .. }
+        | Call::StatHandle { .. }
+        | Call::SetTimes { .. }
+        | Call::SetTimesHandle { .. }
+        | Call::Advise { .. }
+        | Call::Fsync { .. }
+        | Call::Fdatasync { .. }
+        | Call::SetStatusFlags { .. }
+        | Call::ReadDirectory { .. }
+        | Call::ReadLink { .. }
+        | Call::SyncAll => return,
+    };
+    let before = judge.clone();
+    judge.call(frame, call, &outcome);
+    if judge.violations.len() > before.violations.len()
+        || judge.undecided.len() > before.undecided.len()
+    {
+        *judge = before;
+    } else {
+        judge.exercised = before.exercised;
+    }
+}

@@ -1,0 +1,94 @@
+//! `fsync`, `fdatasync`, `syncfs`: what was acknowledged before the call began is durable.
+
+use crate::errors;
+use crate::model::FileId;
+use crate::model::Promise;
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::ops::Permitted;
+use crate::promise::Level;
+use crate::words::Errno;
+use crate::words::HandleId;
+use crate::words::Outcome;
+
+pub(crate) fn judge(
+    judge: &mut Judge,
+    frame: &Frame,
+    id: HandleId,
+    clause: &'static str,
+    outcome: &Outcome,
+) {
+    let Some(handle) = judge.handle(frame, id, outcome) else { return };
+    let file = handle.file;
+    let is_directory = judge.model.directory(file).is_some();
+    let permitted = Permitted::new(clause, judge.model.path_text(file))
+        .may(true, &[Errno::NotCapable])
+        .may(is_directory, &[Errno::Invalid, Errno::BadFile, Errno::IsDirectory]);
+    let Some(step) = frame.acked else { return };
+    if !judge.settle(frame, &permitted, outcome) {
+        if let Err(errno) = outcome {
+            errors::sync_failed(judge, frame, id, file, *errno);
+        }
+        return;
+    }
+    if is_directory {
+        judge.exercise("DUR-DIR-01");
+        let promise = Promise { clause: "DUR-DIR-01", step };
+        return promise_names(judge, frame, file, promise);
+    }
+    errors::sync_succeeded(judge, frame, id, file);
+    if let Some(regular) = judge.model.regular_mut(file) {
+        regular.promise(frame.called, id, Promise { clause, step });
+    }
+    if clause == "DUR-FSYNC-01" {
+        judge.exercise("DUR-FSYNC-02");
+    }
+    judge.exercise(if clause == "DUR-FSYNC-01" { "DUR-FSYNC-03" } else { clause });
+    if judge.promises.file_sync_covers_names && clause == "DUR-FSYNC-01" {
+        judge.exercise("DUR-DIR-02");
+        promise_names(judge, frame, file, Promise { clause: "DUR-DIR-02", step });
+    }
+}
+
+/// Names in a directory, or of a file, are promised.
+fn promise_names(judge: &mut Judge, frame: &Frame, file: FileId, promise: Promise) {
+    if !judge.enforces(promise.clause) {
+        return;
+    }
+    let began = frame.called;
+    let due = |op: &crate::model::NameOp| {
+        op.acked.is_some_and(|acked| acked < began)
+            && op.edits.iter().any(|edit| {
+                edit.directory == file || edit.before == Some(file) || edit.after == Some(file)
+            })
+    };
+    let ordered = judge.promises.ordered_namespace && judge.level >= Level::Strict;
+    let names = &mut judge.model.names;
+    if !ordered {
+        return names.promise_where(due, promise);
+    }
+    let last = names.log.iter().rev().find(|(_, op)| due(op)).map(|(order, _)| *order);
+    if let Some(last) = last {
+        names.promise_prefix(last, promise);
+    }
+}
+
+/// Everything, everywhere.
+pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
+    let permitted = Permitted::new("DUR-SYNCFS-01", ".".to_owned());
+    if !judge.settle(frame, &permitted, outcome) || !judge.enforces("DUR-SYNCFS-01") {
+        return;
+    }
+    let Some(step) = frame.acked else { return };
+    let promise = Promise { clause: "DUR-SYNCFS-01", step };
+    let began = frame.called;
+    judge.model.names.promise_where(|op| op.acked.is_some_and(|acked| acked < began), promise);
+    let files: Vec<FileId> = judge.model.files.keys().copied().collect();
+    for file in files {
+        if judge.model.regular(file).is_some_and(|regular| !regular.log.is_empty())
+            && let Some(regular) = judge.model.regular_mut(file)
+        {
+            regular.promise(began, HandleId::ROOT, promise);
+        }
+    }
+}

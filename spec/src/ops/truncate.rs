@@ -1,0 +1,74 @@
+//! `ftruncate` and `posix_fallocate`: bytes beyond a smaller size are gone for good; a greater
+//! one exposes zeros.
+
+use crate::model::Change;
+use crate::model::Effect;
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::ops::Permitted;
+use crate::words::Errno;
+use crate::words::HandleId;
+use crate::words::Outcome;
+
+/// Sizes up to this are allowed everywhere.
+const FILE_SIZE_SURE: u64 = 1 << 31;
+
+pub(crate) fn judge(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, outcome: &Outcome) {
+    let Some(handle) = judge.handle(frame, id, outcome) else { return };
+    let is_regular = judge.model.regular(handle.file).is_some();
+    let beyond = i64::try_from(size).is_err();
+    let permitted = Permitted::new("TRUNC-01", judge.model.path_text(handle.file))
+        .must(!handle.write, &[Errno::Invalid, Errno::BadFile, Errno::NotCapable])
+        .must(!is_regular, &[Errno::IsDirectory, Errno::Invalid, Errno::BadFile])
+        .must(beyond, &[Errno::FileTooBig, Errno::Invalid])
+        .may(size > FILE_SIZE_SURE, &[Errno::FileTooBig, Errno::Invalid]);
+    if judge.settle(frame, &permitted, outcome) {
+        resize(judge, frame, id, size, "TRUNC-01");
+    } else if outcome.is_err()
+        && let Some(regular) = judge.model.regular_mut(handle.file)
+    {
+        regular.size_clause = Some("TRUNC-02");
+        judge.exercise("TRUNC-02");
+    }
+}
+
+/// Room for bytes; the file grows to hold them.
+pub(crate) fn allocate(
+    judge: &mut Judge,
+    frame: &Frame,
+    id: HandleId,
+    offset: u64,
+    len: u64,
+    outcome: &Outcome,
+) {
+    let Some(handle) = judge.handle(frame, id, outcome) else { return };
+    let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok());
+    let any = [Errno::FileTooBig, Errno::Invalid, Errno::BadFile, Errno::NotCapable];
+    let permitted = Permitted::new("DATA-RW-04", judge.model.path_text(handle.file))
+        .must(end.is_none(), &[Errno::FileTooBig, Errno::Invalid])
+        .may(true, &any)
+        .may(true, &[Errno::IsDirectory, Errno::NoAddress]);
+    if judge.settle(frame, &permitted, outcome)
+        && let Some(end) = end
+        && judge.model.regular(handle.file).is_some_and(|regular| end > regular.size)
+    {
+        resize(judge, frame, id, end, "DATA-RW-04");
+    }
+}
+
+fn resize(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, clause: &'static str) {
+    let Some(file) = judge.model.handles.get(&id).map(|handle| handle.file) else { return };
+    let order = judge.model.next_order();
+    let Some(regular) = judge.model.regular_mut(file) else { return };
+    if size == regular.size && regular.maybes.is_empty() {
+        return;
+    }
+    let effect = Effect::Resize { from: regular.size.max(size + 1), to: size };
+    let effect = if size < regular.size || !regular.maybes.is_empty() {
+        effect
+    } else {
+        Effect::Resize { from: regular.size, to: size }
+    };
+    regular.change(order, Change::new(frame, id, effect));
+    regular.size_clause = Some(clause);
+}

@@ -1,0 +1,114 @@
+//! `write`: a prefix of the bytes is there, as long as the answer says.
+
+use bytes::Bytes;
+
+use crate::model::Change;
+use crate::model::Effect;
+use crate::model::FileId;
+use crate::model::Handle;
+use crate::model::Promise;
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::ops::Permitted;
+use crate::words::Errno;
+use crate::words::HandleId;
+use crate::words::Outcome;
+use crate::words::Value;
+
+pub(crate) fn judge(
+    judge: &mut Judge,
+    frame: &Frame,
+    id: HandleId,
+    offset: Option<u64>,
+    data: &Bytes,
+    outcome: &Outcome,
+) {
+    let Some(handle) = judge.handle(frame, id, outcome) else { return };
+    let Some(regular) = judge.model.regular(handle.file) else { return };
+    let at = if handle.status.append { Some(regular.size) } else { offset.or(handle.offset) };
+    let end = at.and_then(|at| at.checked_add(data.len() as u64));
+    let too_big = at.is_some() && end.is_none_or(|end| i64::try_from(end).is_err());
+    let large = end.is_none_or(|end| end > FILE_SIZE_SURE);
+    let permitted = Permitted::new("DATA-RW-05", judge.model.path_text(handle.file))
+        .must(!handle.write, &[Errno::BadFile, Errno::NotCapable])
+        .may(large, &[Errno::FileTooBig])
+        .may(too_big, &[Errno::FileTooBig, Errno::Invalid, Errno::Overflow]);
+    if !judge.settle(frame, &permitted, outcome) {
+        return failed(judge, frame, &handle, at, data, outcome);
+    }
+    let Ok(Value::Count(count)) = outcome else { return judge.malformed(frame) };
+    let count = *count as usize;
+    if count > data.len() || (count == 0 && !data.is_empty()) {
+        let allowed = format!("1 to {} bytes", data.len());
+        let subject = judge.model.path_text(handle.file);
+        judge.broken(frame, "DATA-RW-05", subject, format!("{count} bytes"), allowed);
+    }
+    let Some(at) = at else {
+        return judge.undecided(frame.step(), "a write at an offset that is not known");
+    };
+    let written = data.slice(..count.min(data.len()));
+    if too_big {
+        return;
+    }
+    apply(judge, frame, id, at, written);
+    if (offset.is_none() || handle.status.append)
+        && let Some(handle) = judge.model.handles.get_mut(&id)
+        && offset.is_none()
+    {
+        handle.offset = Some(at + count as u64);
+    }
+}
+
+/// Files up to this size are allowed everywhere.
+const FILE_SIZE_SURE: u64 = 1 << 31;
+
+fn apply(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, written: Bytes) {
+    let Some(handle) = judge.model.handles.get(&id).cloned() else { return };
+    let order = judge.model.next_order();
+    let size_clause = if handle.status.append { "APP-02" } else { "DATA-RW-01" };
+    let is_synced = handle.status.sync || handle.status.data_sync;
+    if handle.status.append {
+        judge.exercise("APP-01");
+    }
+    if written.is_empty() {
+        return;
+    }
+    judge.model.last_write = Some((handle.file, written.clone()));
+    let Some(regular) = judge.model.regular_mut(handle.file) else { return };
+    if at + written.len() as u64 > regular.size {
+        regular.size_clause = Some(size_clause);
+    }
+    let effect = Effect::Write { offset: at, data: written };
+    regular.change(order, Change::new(frame, id, effect));
+    if is_synced && let Some(step) = frame.acked {
+        regular.promise_one(order, Promise { clause: "DUR-OSYNC-01", step });
+    }
+}
+
+/// A write that failed may have left any of its bytes behind [DATA-ERR-01].
+fn failed(
+    judge: &mut Judge,
+    frame: &Frame,
+    handle: &Handle,
+    at: Option<u64>,
+    data: &Bytes,
+    outcome: &Outcome,
+) {
+    let partial = [Errno::Io, Errno::NoSpace, Errno::Interrupted];
+    let Err(errno) = outcome else { return };
+    let Some(at) = at else { return };
+    if !partial.contains(errno) || at.checked_add(data.len() as u64).is_none() || data.is_empty() {
+        return;
+    }
+    remember(judge, frame, handle.file, Effect::Write { offset: at, data: data.clone() });
+}
+
+fn remember(judge: &mut Judge, frame: &Frame, file: FileId, effect: Effect) {
+    let order = judge.model.next_order();
+    judge.exercise("DATA-ERR-01");
+    if let Some(regular) = judge.model.regular_mut(file) {
+        let mut change = Change::new(frame, HandleId::ROOT, effect);
+        change.acked = None;
+        regular.maybes.insert(order, change);
+    }
+}

@@ -1,0 +1,407 @@
+//! Events in, verdict out.
+//!
+//! Calls that do not overlap are judged when they are answered. Calls that overlap are kept until
+//! none is under way, and judged in the order in which the subject says that they took effect;
+//! else in an order that explains the answers, found by bounded search.
+//!
+//! M-4: same trace, same verdict.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use imbl::Vector;
+
+use crate::crash;
+use crate::errors;
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::ops::take_effect;
+use crate::promise::Level;
+use crate::promise::Promises;
+use crate::trace::CrashKind;
+use crate::trace::Event;
+use crate::violation::LostEffect;
+use crate::violation::Verdict;
+use crate::violation::Violation;
+use crate::words::Call;
+use crate::words::HandleId;
+use crate::words::Outcome;
+use crate::words::Pid;
+use crate::words::Step;
+use crate::words::Testimony;
+
+/// A call from its beginning to the end of the group in which it is judged.
+#[derive(Debug, Clone)]
+struct Pending {
+    process: Pid,
+    call: Call,
+    outcome: Option<(Step, Outcome)>,
+    committed: bool,
+}
+
+/// What happened in a group of overlapping calls, in order.
+#[derive(Debug, Clone)]
+enum Item {
+    Committed(Step),
+    Answered(Step),
+    Said(Step, Testimony),
+}
+
+/// A judge of one trace. Cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Oracle {
+    judge: Judge,
+    step: Step,
+    pending: OrdMap<Step, Pending>,
+    under_way: u64,
+    items: Vector<Item>,
+    /// The crash after which nobody has looked yet.
+    crashed: Option<CrashKind>,
+    /// Was there a crash of a process, so that what is durable is known only from below?
+    blurred: bool,
+}
+
+impl Oracle {
+    /// A judge of a trace that begins with an empty file system.
+    #[must_use]
+    pub fn new(promises: Arc<Promises>, level: Level) -> Self {
+        Self {
+            judge: Judge::new(promises, level),
+            step: Step(0),
+            pending: OrdMap::new(),
+            under_way: 0,
+            items: Vector::new(),
+            crashed: None,
+            blurred: false,
+        }
+    }
+
+    /// Takes the next event.
+    pub fn event(&mut self, event: &Event) {
+        self.step.0 += 1;
+        match event {
+            Event::Called { process, call } => self.called(*process, call),
+            Event::Answered { call, outcome } => self.answered(*call, outcome),
+            Event::Exited { process } => self.exited(*process),
+            Event::Testified(testimony) => self.testified(testimony),
+            Event::Crashed(kind) => self.crash(*kind),
+            Event::Surveyed(found) => {
+                self.flush();
+                let kind = self.crashed.take().unwrap_or(CrashKind::Process(Pid(u32::MAX)));
+                let is_process = matches!(kind, CrashKind::Process(_));
+                if self.blurred && !is_process {
+                    let what = "power was lost after a process had crashed";
+                    self.judge.undecided(self.step, what);
+                    return;
+                }
+                self.blurred |= is_process;
+                crash::survey(&mut self.judge, self.step, kind, found);
+            }
+        }
+    }
+
+    /// The number of the last event.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
+    /// Every promise that was found to be broken.
+    pub fn violations(&self) -> impl ExactSizeIterator<Item = &Violation> {
+        self.judge.violations.iter()
+    }
+
+    /// The verdict on the trace so far. Calls under way are not judged yet.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let judge = &self.judge;
+        if !judge.violations.is_empty() {
+            return Verdict::Rejected(judge.violations.iter().cloned().collect());
+        }
+        if !judge.undecided.is_empty() {
+            return Verdict::Undecided(judge.undecided.iter().cloned().collect());
+        }
+        Verdict::Accepted
+    }
+
+    /// How many events decided each clause, one way or the other.
+    pub fn exercised(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.judge.exercised.iter().map(|(clause, count)| (*clause, *count))
+    }
+
+    /// Effects that nobody had promised to be durable, and that a crash undid.
+    pub fn lost_allowed(&self) -> impl ExactSizeIterator<Item = &LostEffect> {
+        self.judge.lost_allowed.iter()
+    }
+
+    fn called(&mut self, process: Pid, call: &Call) {
+        match self.crashed {
+            Some(CrashKind::Process(_)) | None => {}
+            Some(CrashKind::Kernel | CrashKind::Power) => {
+                self.judge.undecided(self.step, "malformed trace: a call before the survey");
+                return;
+            }
+        }
+        let call = call.clone();
+        let pending = Pending { process, call, outcome: None, committed: false };
+        self.pending.insert(self.step, pending);
+        self.under_way += 1;
+    }
+
+    fn answered(&mut self, call: Step, outcome: &Outcome) {
+        match self.pending.get_mut(&call) {
+            Some(pending) if pending.outcome.is_none() => {
+                pending.outcome = Some((self.step, outcome.clone()));
+            }
+            Some(_) | None => {
+                self.judge.undecided(self.step, "malformed trace: an answer without a call");
+                return;
+            }
+        }
+        self.items.push_back(Item::Answered(call));
+        self.under_way -= 1;
+        if self.under_way == 0 {
+            self.flush();
+        }
+    }
+
+    fn testified(&mut self, testimony: &Testimony) {
+        match testimony {
+            Testimony::Committed { call } => match self.pending.get_mut(call) {
+                Some(pending) if pending.outcome.is_none() => {
+                    pending.committed = true;
+                    self.items.push_back(Item::Committed(*call));
+                }
+                Some(_) | None => {
+                    let what = "malformed testimony: a commit outside its call";
+                    self.judge.undecided(self.step, what);
+                }
+            },
+            Testimony::Lost { .. }
+            | Testimony::Resolved { .. }
+            | Testimony::Evicted { .. }
+            | Testimony::Audit { .. } => {
+                self.items.push_back(Item::Said(self.step, testimony.clone()));
+                if self.under_way == 0 {
+                    self.flush();
+                }
+            }
+        }
+    }
+
+    fn exited(&mut self, process: Pid) {
+        if self.under_way == 0 {
+            self.flush();
+        }
+        self.close_all(|owner| owner == process);
+    }
+
+    fn close_all(&mut self, dead: impl Fn(Pid) -> bool) {
+        let handles: Vec<HandleId> = self
+            .judge
+            .model
+            .handles
+            .iter()
+            .filter(|(_, handle)| dead(handle.process))
+            .map(|(id, _)| *id)
+            .collect();
+        for handle in handles {
+            self.judge.model.close(handle);
+        }
+    }
+
+    /// The run is cut short: what is under way may take effect, in part or not at all.
+    fn crash(&mut self, kind: CrashKind) {
+        let open: Vec<(Step, Pending)> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.outcome.is_none())
+            .map(|(step, pending)| (*step, pending.clone()))
+            .collect();
+        self.flush();
+        for (called, pending) in open {
+            let is_dead = match kind {
+                CrashKind::Process(dead) => dead == pending.process,
+                CrashKind::Kernel | CrashKind::Power => true,
+            };
+            if !is_dead {
+                self.pending.insert(called, pending);
+                self.under_way += 1;
+            } else if !pending.committed {
+                let process = pending.process;
+                let frame = Frame { called, acked: None, process, overlapped: false };
+                take_effect(&mut self.judge, &frame, &pending.call);
+            }
+        }
+        match kind {
+            CrashKind::Process(dead) => self.close_all(|owner| owner == dead),
+            CrashKind::Kernel | CrashKind::Power => {}
+        }
+        self.crashed = Some(kind);
+    }
+
+    /// Judges the calls of a group.
+    fn flush(&mut self) {
+        let items = std::mem::take(&mut self.items);
+        let pending = std::mem::take(&mut self.pending);
+        self.under_way = 0;
+        let alone = pending.len() <= 1;
+        let default: Vector<Item> = items.clone();
+        if alone || pending.values().all(|pending| pending.committed || is_sync(&pending.call)) {
+            return self.judge.group(&default, &pending, !alone);
+        }
+        self.search(&default, &pending);
+    }
+
+    /// Looks for an order of the calls that explains their answers.
+    fn search(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>) {
+        let known = self.judge.violations.len();
+        let before = self.judge.clone();
+        let mut tries = TRIES_MAX;
+        let free: Vec<Step> = pending
+            .iter()
+            .filter(|(_, pending)| pending.outcome.is_some() && !pending.committed)
+            .filter(|(_, pending)| !is_sync(&pending.call))
+            .map(|(step, _)| *step)
+            .collect();
+        let mut orders = vec![items.clone()];
+        let mut next = 0;
+        while next < orders.len() && tries > 0 {
+            tries -= 1;
+            let mut judge = before.clone();
+            judge.group(&orders[next], pending, true);
+            if judge.violations.len() == known {
+                self.judge = judge;
+                self.judge.uncertain |= are_ambiguous(&free, pending);
+                return;
+            }
+            let more = earlier(&orders[next], &free, pending);
+            for order in more {
+                if orders.len() < ORDERS_MAX {
+                    orders.push(order);
+                }
+            }
+            next += 1;
+        }
+        if next < orders.len() || orders.len() == ORDERS_MAX {
+            self.judge.undecided(self.step, "overlapping calls without commit order");
+            self.judge.uncertain = true;
+            return;
+        }
+        self.judge.group(items, pending, true);
+    }
+}
+
+const TRIES_MAX: u32 = 2_000;
+const ORDERS_MAX: usize = 2_000;
+
+fn is_sync(call: &Call) -> bool {
+    matches!(call, Call::Fsync { .. } | Call::Fdatasync { .. } | Call::SyncAll)
+}
+
+fn changes(call: &Call) -> bool {
+    match call {
+        Call::Open { options, .. } => options.create || options.truncate,
+        Call::Write { .. }
+        | Call::Truncate { .. }
+        | Call::Allocate { .. }
+        | Call::MakeDirectory { .. }
+        | Call::RemoveDirectory { .. }
+        | Call::Unlink { .. }
+        | Call::Rename { .. }
+        | Call::Link { .. }
+        | Call::Symlink { .. } => true,
+        Call::Close { .. }
+        | Call::Read { .. }
+        | Call::Seek { .. }
+        | Call::Stat { .. }
+        | Call::StatHandle { .. }
+        | Call::SetTimes { .. }
+        | Call::SetTimesHandle { .. }
+        | Call::Advise { .. }
+        | Call::Fsync { .. }
+        | Call::Fdatasync { .. }
+        | Call::SetStatusFlags { .. }
+        | Call::ReadDirectory { .. }
+        | Call::ReadLink { .. }
+        | Call::SyncAll => false,
+    }
+}
+
+/// Do at least two calls change something whose order nobody told?
+fn are_ambiguous(free: &[Step], pending: &OrdMap<Step, Pending>) -> bool {
+    let changing = |step: &&Step| pending.get(*step).is_some_and(|call| changes(&call.call));
+    free.iter().filter(changing).count() > 1
+}
+
+/// Orders in which one call of unknown place takes effect one place earlier.
+fn earlier(
+    items: &Vector<Item>,
+    free: &[Step],
+    pending: &OrdMap<Step, Pending>,
+) -> Vec<Vector<Item>> {
+    let mut orders = Vec::new();
+    for at in 1..items.len() {
+        let Item::Answered(step) = items[at] else { continue };
+        let began_before = match &items[at - 1] {
+            Item::Committed(other) | Item::Answered(other) => pending
+                .get(other)
+                .and_then(|other| other.outcome.as_ref())
+                .is_none_or(|(answered, _)| step < *answered),
+            Item::Said(said, _) => step < *said,
+        };
+        if free.contains(&step) && began_before {
+            let mut order = items.clone();
+            order.swap(at - 1, at);
+            orders.push(order);
+        }
+    }
+    orders
+}
+
+impl Judge {
+    /// Judges what happened in a group, in this order.
+    fn group(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>, overlapped: bool) {
+        for item in items {
+            match item {
+                Item::Said(step, testimony) => errors::said(self, *step, testimony),
+                Item::Committed(call) => {
+                    if let Some(pending) = pending.get(call)
+                        && overlapped
+                        && !is_sync(&pending.call)
+                    {
+                        self.one(*call, pending, overlapped);
+                    }
+                }
+                Item::Answered(call) => {
+                    if let Some(pending) = pending.get(call)
+                        && (!overlapped || !pending.committed || is_sync(&pending.call))
+                    {
+                        self.one(*call, pending, overlapped);
+                    }
+                }
+            }
+        }
+        if !overlapped
+            && let Some((called, call)) = pending.iter().next()
+            && call.outcome.is_none()
+            && call.committed
+        {
+            self.one(*called, call, overlapped);
+        }
+    }
+
+    fn one(&mut self, called: Step, pending: &Pending, overlapped: bool) {
+        let process = pending.process;
+        match &pending.outcome {
+            Some((answered, outcome)) => {
+                let frame = Frame { called, acked: Some(*answered), process, overlapped };
+                self.call(&frame, &pending.call, outcome);
+            }
+            None => {
+                let frame = Frame { called, acked: None, process, overlapped };
+                take_effect(self, &frame, &pending.call);
+            }
+        }
+    }
+}
