@@ -90,7 +90,6 @@ fn a_forged_top_node_never_panics() {
     let image = busy_image();
     let (slot, root) = newest_root(&image);
     let bytes = image.get(root.tree.block).expect("inside");
-    let mut accepted = 0;
     for number in 0..20_000_u64 {
         let random = mix(number);
         let mut broken = bytes.to_vec();
@@ -101,9 +100,8 @@ fn a_forged_top_node_never_panics() {
         let tree = BlockPtr { checksum: crc32c::crc32c(&broken), ..root.tree };
         let forged = with(&image, root.tree.block, broken);
         let forged = with(&forged, slot, Root { tree, ..root }.encode().to_vec());
-        accepted += u32::from(use_it(forged).is_ok());
+        let _ = use_it(forged);
     }
-    let _ = accepted;
 }
 
 /// As above for a tree of one leaf, whose items are all within reach.

@@ -1,5 +1,7 @@
 //! The file system against a map, under random operations, remounts and crashes of the kernel.
 
+use std::collections::btree_map::Entry;
+
 use super::*;
 use crate::sim::mix;
 
@@ -30,9 +32,9 @@ impl Walk {
         let old = self.pick(random >> 8);
         match (random % 8, old) {
             (0 | 1, _) | (_, None) => {
-                if !self.model.contains_key(&fresh) {
+                if let Entry::Vacant(place) = self.model.entry(fresh.clone()) {
                     let ino = sim.block_on(create(&cow, &fresh))?;
-                    self.model.insert(fresh, (ino, Vec::new()));
+                    place.insert((ino, Vec::new()));
                 }
             }
             (2, Some(old)) => {
@@ -54,10 +56,16 @@ impl Walk {
                 let (ino, content) = self.model.get_mut(&old).expect("picked from it");
                 let first = random >> 40 & 15;
                 let blocks: Vec<u64> = (first..=first + (random >> 48 & 3)).collect();
-                sim.block_on(write(&cow, *ino, &blocks, random as u8))?;
-                let end = (blocks[blocks.len() - 1] as usize + 1) * 512;
-                content.resize(content.len().max(end), 0);
-                content[first as usize * 512..end].fill(random as u8);
+                let payload = Payload::Owned(Bytes::from(vec![random as u8; 512]));
+                let payloads = blocks.iter().map(|block| (*block, payload.clone())).collect();
+                let writing = cow.write_blocks(*ino, payloads, u64::MAX, Times::default());
+                let written = sim.block_on(writing);
+                for (block, _) in blocks.iter().zip(&written).filter(|(_, result)| result.is_ok()) {
+                    let start = *block as usize * 512;
+                    content.resize(content.len().max(start + 512), 0);
+                    content[start..start + 512].fill(random as u8);
+                }
+                return written.into_iter().collect();
             }
         }
         Ok(())
