@@ -33,13 +33,11 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field of a key; keys are big-endian, so that byte order is number order.
-    #[expect(clippy::big_endian_bytes, reason = "byte order of keys is the order of the tree")]
     pub(super) fn key_u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
     }
 
     /// The next field of a key.
-    #[expect(clippy::big_endian_bytes, reason = "byte order of keys is the order of the tree")]
     pub(super) fn key_u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_be_bytes)
     }
