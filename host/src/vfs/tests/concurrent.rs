@@ -174,7 +174,8 @@ fn a_file_that_is_unlinked_while_it_is_opened_is_open_or_gone() {
         assert_eq!(world.stat("f"), Err(Errno::NoEntry));
         assert_eq!(world.sim.block_on(world.vfs.cow().orphans()), Ok(Vec::new()));
     };
-    assert!(exhaust(&[Site::Preempt, Site::Schedule], 12, scenario) > 10);
+    let count = exhaust(&[Site::Preempt, Site::Schedule], 12, scenario);
+    assert!(count > 4, "the schedules differ: {count}");
 }
 
 /// Many processes, many seeds: everybody is answered, and the order that was testified has each

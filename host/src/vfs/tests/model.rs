@@ -78,7 +78,7 @@ impl Run {
             self.model.files.entry(file).or_default().resize(size as usize, 0);
             return;
         }
-        let (offset, len) = (self.below(SIZE_MAX), self.below(2 * BLOCK as u64));
+        let (offset, len) = (self.below(SIZE_MAX), 1 + self.below(2 * BLOCK as u64));
         let data = vec![self.below(255) as u8 + 1; len as usize];
         let count = self.world.write(handle, offset, &data).expect("there is space");
         self.model.write(file, offset, &data[..count as usize]);
