@@ -45,6 +45,7 @@ impl PageCache {
         let mut state = self.lock();
         let file = state.file(ino)?;
         file.stored_size_bytes = size_bytes;
+        file.stored_access_nanos = times.access_nanos;
         file.are_times_dirty = file.times != times;
         self.forget_if_idle(&mut state, ino);
         Ok(())

@@ -143,7 +143,9 @@ struct CachedFile {
     /// Are the bytes beneath, from the stored size to the end of its block, zero or valid?
     is_tail_clean: bool,
     times: Times,
+    /// Does the file system beneath have other times?
     are_times_dirty: bool,
+    stored_access_nanos: u64,
     /// Changes whenever a read from beneath that began earlier could be stale.
     generation: u64,
     ledger: Ledger,
@@ -225,6 +227,7 @@ impl PageCache {
             is_tail_clean: inode.size_bytes.is_multiple_of(self.page_size_bytes),
             times: inode.times,
             are_times_dirty: false,
+            stored_access_nanos: inode.times.access_nanos,
             generation: 0,
             ledger: Ledger::default(),
             users: 1,

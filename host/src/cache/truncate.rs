@@ -29,6 +29,7 @@ impl PageCache {
         let file = state.file(ino)?;
         file.size_bytes = size_bytes;
         file.stored_size_bytes = size_bytes;
+        file.stored_access_nanos = times.access_nanos;
         file.times = times;
         file.are_times_dirty = false;
         file.generation += 1;

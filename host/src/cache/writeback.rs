@@ -271,7 +271,9 @@ impl PageCache {
         let is_aligned = stored.is_multiple_of(self.page_size_bytes);
         file.is_tail_clean |= is_tail_written || is_aligned;
         file.stored_size_bytes = stored;
-        file.are_times_dirty = file.times != description.times;
+        // Content goes down with the times of its change; the time of access does not.
+        let is_access_dirty = file.times.access_nanos != file.stored_access_nanos;
+        file.are_times_dirty = is_access_dirty || file.times != description.times;
         Ok(())
     }
 }
