@@ -7,12 +7,35 @@
 //! Architecture invariant: a device does not know what a block means. [`Origin`] is a label for
 //! fault plans and reports, as the request flags of a real block layer are.
 
+mod disk;
+mod fault;
+mod history;
+mod image;
+mod power;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 
 use bytes::Bytes;
+
+pub use disk::Disk;
+pub use fault::FailCount;
+pub use fault::FailRule;
+pub use fault::Faulty;
+pub use history::DeviceEvent;
+pub use history::History;
+pub use history::Written;
+pub use image::Block;
+pub use image::Image;
+pub use power::CrashPoint;
+pub use power::CrashState;
+pub use power::CrashStates;
+pub use power::StateBounds;
+pub use power::Survival;
+pub use power::Survivors;
+pub use power::Walk;
 
 /// Number of a block, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,135 @@
+//! Dropping pages: clean ones to save memory, all of a file that is removed.
+
+use std::ops::Bound;
+
+use crate::cache::CachedFile;
+use crate::cache::PageAfterFailure;
+use crate::cache::PageCache;
+use crate::cache::State;
+use crate::cache::ranges::Ranges;
+use crate::call::Ino;
+use crate::call::Testimony;
+use crate::cow::CowError;
+use crate::sim::Point;
+
+impl PageCache {
+    /// Drops every page that may be dropped.
+    pub fn evict_all(&self) {
+        let files: Vec<_> = self.lock().files.keys().copied().collect();
+        for ino in files {
+            self.evict(ino);
+        }
+    }
+
+    /// Drops every page of a file that may be dropped.
+    pub fn evict(&self, ino: u64) {
+        self.evict_some(ino, 0, u64::MAX);
+    }
+
+    /// Is any page in memory?
+    #[must_use]
+    pub fn has_pages(&self) -> bool {
+        self.lock().page_count > 0
+    }
+
+    /// Evicts clean pages of every file, one file after the other.
+    pub async fn reclaim(&self) {
+        let files: Vec<_> = self.lock().files.keys().copied().collect();
+        for ino in files {
+            self.sim.point(Point::Evict).await;
+            self.evict(ino);
+        }
+    }
+
+    /// Keeps the cache within its bound: evicts clean pages, and writes back a file's dirty ones
+    /// if that was not enough.
+    pub(crate) async fn balance(&self, ino: u64) -> Result<(), CowError> {
+        if self.excess() == 0 {
+            return Ok(());
+        }
+        self.evict_excess();
+        if self.excess() > 0 {
+            self.write_back(ino).await?;
+            self.evict_excess();
+        }
+        Ok(())
+    }
+
+    fn excess(&self) -> u64 {
+        let page_count_max = self.policy.cached_bytes_max / self.page_size_bytes;
+        self.lock().page_count.saturating_sub(page_count_max)
+    }
+
+    /// Evicts clean pages, going round all files from where the last time ended.
+    fn evict_excess(&self) {
+        let (first, page_no) = self.lock().reclaimed_to;
+        let mut files: Vec<_> = self.lock().files.keys().copied().collect();
+        let split = files.partition_point(|ino| *ino < first);
+        files.rotate_left(split);
+        for ino in files {
+            let excess = self.excess();
+            if excess == 0 {
+                return;
+            }
+            let from = if ino == first { page_no.saturating_add(1) } else { 0 };
+            let last = self.evict_some(ino, from, excess);
+            self.lock().reclaimed_to = (ino, last.unwrap_or(0));
+        }
+        // The head of the file that the round began with.
+        self.evict_some(first, 0, self.excess());
+    }
+
+    fn is_evictable(&self, file: &CachedFile, page_no: u64) -> bool {
+        let is_pinned = self.policy.errors.page_after_failure == PageAfterFailure::Pinned
+            && file.ledger.meets(&self.page_range(page_no));
+        !is_pinned && file.pages.get(&page_no).is_some_and(|page| page.is_clean())
+    }
+
+    /// Drops up to `count_max` pages of a file from a page on; answers the last of them.
+    fn evict_some(&self, ino: u64, from: u64, count_max: u64) -> Option<u64> {
+        let mut state = self.lock();
+        let file = state.files.get(&ino)?;
+        let pages = file.pages.range((Bound::Included(from), Bound::Unbounded));
+        let evictable =
+            pages.map(|(page_no, _)| *page_no).filter(|no| self.is_evictable(file, *no));
+        let chosen: Vec<u64> =
+            evictable.take(usize::try_from(count_max).unwrap_or(usize::MAX)).collect();
+        let mut dropped = Ranges::default();
+        let size_bytes = file.size_bytes;
+        for page_no in &chosen {
+            self.drop_page(&mut state, ino, *page_no);
+            let range = self.page_range(*page_no);
+            dropped.add(range.start..range.end.min(size_bytes));
+        }
+        self.forget_if_idle(&mut state, ino);
+        for range in dropped.iter() {
+            self.witness.say(Testimony::Evicted { file: Ino(ino), range });
+        }
+        chosen.last().copied()
+    }
+
+    /// Takes a page out of memory, with the block that was set aside for it.
+    pub(super) fn drop_page(&self, state: &mut State, ino: u64, page_no: u64) {
+        let file = state.files.get_mut(&ino);
+        if let Some(page) = file.and_then(|file| file.pages.remove(&page_no)) {
+            state.page_count -= 1;
+            if page.reserved {
+                self.cow.unreserve(1);
+            }
+        }
+    }
+
+    /// Forgets a file that was removed. The caller holds its writeback lock.
+    pub fn discard(&self, ino: u64) {
+        let mut state = self.lock();
+        let Some(file) = state.files.get_mut(&ino) else { return };
+        let resolved = file.ledger.remove_from(0);
+        let pages: Vec<u64> = file.pages.keys().copied().collect();
+        for page_no in pages {
+            self.drop_page(&mut state, ino, page_no);
+        }
+        state.files.remove(&ino);
+        drop(state);
+        self.say_resolved(ino, resolved);
+    }
+}

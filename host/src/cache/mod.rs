@@ -1,0 +1,298 @@
+//! The page cache: content of files between the guest and the file system beneath.
+//!
+//! Flow: a write changes pages in memory and reserves space; [`PageCache::write_back`] captures
+//! dirty pages and hands them down; a sync makes durable what was handed down and answers what
+//! the error ledger owes. Size and times of a file live here while it is in use, and reach the
+//! file system with the content that they describe.
+//!
+//! Order of waiting: a file's content lock (held by the caller), its writeback lock, then the
+//! transaction of the file system.
+//!
+//! Architecture invariant: a page under writeback may be written to; nobody waits for it.
+
+mod attributes;
+mod errors;
+mod evict;
+mod page;
+mod ranges;
+mod read;
+mod sync;
+mod truncate;
+mod write;
+mod writeback;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+
+pub use errors::ClearRule;
+pub use errors::ErrorCursor;
+pub use errors::ErrorPolicy;
+pub use errors::Observers;
+pub use errors::PageAfterFailure;
+pub use sync::SyncScope;
+
+use crate::cache::errors::Ledger;
+use crate::cache::page::Page;
+use crate::cache::ranges::Ranges;
+use crate::call::Errno;
+use crate::call::Ino;
+use crate::call::Testimony;
+use crate::call::Witness;
+use crate::cow::Cow;
+use crate::cow::CowError;
+use crate::cow::Times;
+use crate::device::DeviceError;
+use crate::sim::Sim;
+use crate::sim::TaskLock;
+
+/// What truncating does with the bytes beyond the new end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Truncation {
+    /// They are gone for good.
+    DropsBytes,
+    /// Only the size changes; they return when the file grows again.
+    KeepsOldBytes,
+}
+
+/// What `fdatasync` makes durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DataSyncScope {
+    /// Content, and the size that is needed to read it.
+    DataAndSize,
+    /// Content alone: bytes beyond the old end of the file cannot be found afterwards.
+    DataOnly,
+}
+
+/// What the cache is assembled from. The default is correct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// How failed writeback is remembered.
+    pub errors: ErrorPolicy,
+    /// What truncating does with bytes.
+    pub truncation: Truncation,
+    /// What `fdatasync` covers.
+    pub data_sync_scope: DataSyncScope,
+    /// More cached bytes are written back and evicted.
+    pub cached_bytes_max: u64,
+    /// Pages that are handed down together.
+    pub batch_pages_max: usize,
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self {
+            errors: ErrorPolicy::default(),
+            truncation: Truncation::DropsBytes,
+            data_sync_scope: DataSyncScope::DataAndSize,
+            cached_bytes_max: 64 << 20,
+            batch_pages_max: 256,
+        }
+    }
+}
+
+/// Why a sync did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncError {
+    /// Content or its description could not be made durable just now.
+    Cow(CowError),
+    /// The ledger owes this error.
+    Owed(Errno),
+}
+
+impl From<CowError> for SyncError {
+    fn from(error: CowError) -> Self {
+        Self::Cow(error)
+    }
+}
+
+/// The errno that an error from beneath becomes.
+#[must_use]
+pub fn errno_of(error: &CowError) -> Errno {
+    match error {
+        CowError::NoSpace | CowError::Device(DeviceError::NoSpace) => Errno::NoSpace,
+        CowError::Device(DeviceError::Io | DeviceError::OutOfRange | DeviceError::PowerOff)
+        | CowError::Corrupt { .. }
+        | CowError::Geometry(_) => Errno::Io,
+        CowError::NoInode(_) | CowError::NoEntry => Errno::NoEntry,
+        CowError::EntryExists => Errno::Exists,
+        CowError::NameLength => Errno::NameTooLong,
+    }
+}
+
+/// Is the power off, so that the run is over?
+pub(crate) fn is_power_off(error: &CowError) -> bool {
+    *error == CowError::Device(DeviceError::PowerOff)
+}
+
+/// One file in memory.
+#[derive(Debug)]
+struct CachedFile {
+    pages: BTreeMap<u64, Page>,
+    /// Acknowledged bytes that no writeback has captured yet.
+    unwritten: Ranges,
+    /// The size that callers see.
+    size_bytes: u64,
+    /// The size in the file system beneath; never above `size_bytes`.
+    stored_size_bytes: u64,
+    /// Are the bytes beneath, from the stored size to the end of its block, zero or valid?
+    is_tail_clean: bool,
+    times: Times,
+    are_times_dirty: bool,
+    /// Changes whenever a read from beneath that began earlier could be stale.
+    generation: u64,
+    ledger: Ledger,
+    /// Who holds the file in memory.
+    users: u32,
+    writeback: TaskLock,
+}
+
+impl CachedFile {
+    fn is_clean(&self) -> bool {
+        !self.are_times_dirty
+            && self.size_bytes == self.stored_size_bytes
+            && self.pages.values().all(Page::is_clean)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<u64, CachedFile>,
+    page_count: u64,
+    /// Where reclaim goes on: after this page of this file.
+    reclaimed_to: (u64, u64),
+}
+
+impl State {
+    fn file(&mut self, ino: u64) -> Result<&mut CachedFile, CowError> {
+        self.files.get_mut(&ino).ok_or(CowError::NoInode(ino))
+    }
+}
+
+/// The page cache. Clones are the same cache.
+#[derive(Debug, Clone)]
+pub struct PageCache {
+    cow: Cow,
+    sim: Sim,
+    witness: Witness,
+    policy: CachePolicy,
+    page_size_bytes: u64,
+    zero_page: Bytes,
+    loading: TaskLock,
+    state: Arc<Mutex<State>>,
+}
+
+impl PageCache {
+    /// A cache over a mounted file system.
+    #[must_use]
+    pub fn new(cow: Cow, sim: Sim, witness: Witness, policy: CachePolicy) -> Self {
+        let block_size_bytes = cow.geometry().block_size_bytes;
+        Self {
+            cow,
+            sim,
+            witness,
+            policy,
+            page_size_bytes: u64::from(block_size_bytes),
+            zero_page: Bytes::from(vec![0; block_size_bytes as usize]),
+            loading: TaskLock::default(),
+            state: Arc::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a file in memory until [`PageCache::detach`].
+    pub async fn attach(&self, ino: u64) -> Result<(), CowError> {
+        // One task loads at a time: the inode that was read is still the newest when it enters.
+        let _loading = self.loading.acquire().await;
+        if let Some(file) = self.lock().files.get_mut(&ino) {
+            file.users += 1;
+            return Ok(());
+        }
+        let inode = self.cow.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
+        let file = CachedFile {
+            pages: BTreeMap::new(),
+            unwritten: Ranges::default(),
+            size_bytes: inode.size_bytes,
+            stored_size_bytes: inode.size_bytes,
+            is_tail_clean: inode.size_bytes.is_multiple_of(self.page_size_bytes),
+            times: inode.times,
+            are_times_dirty: false,
+            generation: 0,
+            ledger: Ledger::default(),
+            users: 1,
+            writeback: TaskLock::default(),
+        };
+        self.lock().files.insert(ino, file);
+        Ok(())
+    }
+
+    /// Lets go of a file; its pages stay until they are evicted.
+    pub fn detach(&self, ino: u64) {
+        let mut state = self.lock();
+        if let Some(file) = state.files.get_mut(&ino) {
+            file.users = file.users.saturating_sub(1);
+        }
+        self.forget_if_idle(&mut state, ino);
+    }
+
+    /// The cursor of a description that is opened now.
+    #[must_use]
+    pub fn error_cursor(&self, ino: u64) -> ErrorCursor {
+        self.lock()
+            .files
+            .get(&ino)
+            .map_or_else(ErrorCursor::default, |file| file.ledger.open_cursor())
+    }
+
+    /// Number of pages that are still to be written back.
+    #[must_use]
+    pub fn dirty_page_count(&self) -> u64 {
+        let state = self.lock();
+        let dirty = |file: &CachedFile| file.pages.values().filter(|page| page.dirty).count();
+        state.files.values().map(dirty).sum::<usize>() as u64
+    }
+
+    /// Files with something that is still to be written back.
+    fn dirty_files(&self) -> Vec<u64> {
+        let state = self.lock();
+        state.files.iter().filter(|(_, file)| !file.is_clean()).map(|(ino, _)| *ino).collect()
+    }
+
+    /// Is there anything for the flusher to do?
+    #[must_use]
+    pub fn has_dirty(&self) -> bool {
+        self.lock().files.values().any(|file| {
+            let has_unstored = file.size_bytes != file.stored_size_bytes;
+            file.are_times_dirty || has_unstored || !file.unwritten.is_empty()
+        })
+    }
+
+    fn page_range(&self, page_no: u64) -> Range<u64> {
+        let start = page_no * self.page_size_bytes;
+        start..start.saturating_add(self.page_size_bytes)
+    }
+
+    /// Says that bytes are no longer lost.
+    fn say_resolved(&self, ino: u64, ranges: Vec<Range<u64>>) {
+        for range in ranges {
+            self.witness.say(Testimony::Resolved { file: Ino(ino), range });
+        }
+    }
+
+    /// Drops a file from memory if nothing is left to remember of it.
+    fn forget_if_idle(&self, state: &mut State, ino: u64) {
+        let Some(file) = state.files.get(&ino) else { return };
+        let is_idle = file.users == 0 && file.pages.is_empty() && file.is_clean();
+        if is_idle && !file.ledger.must_stay(&self.policy.errors) {
+            state.files.remove(&ino);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Reading through the cache.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+
+use crate::cache::CachedFile;
+use crate::cache::PageCache;
+use crate::cache::page::Page;
+use crate::cow::CowError;
+
+impl PageCache {
+    /// Reads up to `len` bytes, as they are at one moment: the last before the answer.
+    pub async fn read(&self, ino: u64, offset: u64, len: u64) -> Result<Bytes, CowError> {
+        loop {
+            let range = {
+                let mut state = self.lock();
+                let end = offset.saturating_add(len).min(state.file(ino)?.size_bytes);
+                offset..end
+            };
+            if range.is_empty() {
+                return Ok(Bytes::new());
+            }
+            let page_size = self.page_size_bytes;
+            for page_no in range.start / page_size..range.end.div_ceil(page_size) {
+                self.load(ino, page_no).await?;
+            }
+            // Pages may have been evicted, or the file cut, while others were loaded.
+            let mut state = self.lock();
+            let file = state.file(ino)?;
+            let is_same_end = range.end == offset.saturating_add(len).min(file.size_bytes);
+            if is_same_end && let Some(bytes) = self.assemble(file, range) {
+                return Ok(bytes);
+            }
+        }
+    }
+
+    /// The bytes of a range that is not empty, if every page of it is in memory.
+    fn assemble(&self, file: &CachedFile, range: Range<u64>) -> Option<Bytes> {
+        let page_size = self.page_size_bytes;
+        let (first, last) = (range.start / page_size, (range.end - 1) / page_size);
+        let part = |page_no: u64| {
+            let in_page = self.page_range(page_no);
+            let start = range.start.max(in_page.start) - in_page.start;
+            let end = range.end.min(in_page.end) - in_page.start;
+            let page = file.pages.get(&page_no)?;
+            Some(page.bytes.slice(start as usize..end as usize))
+        };
+        if first == last {
+            return part(first);
+        }
+        let mut bytes = BytesMut::with_capacity((range.end - range.start) as usize);
+        for page_no in first..=last {
+            bytes.extend_from_slice(&part(page_no)?);
+        }
+        Some(bytes.freeze())
+    }
+
+    /// Brings a page into memory.
+    pub(super) async fn load(&self, ino: u64, page_no: u64) -> Result<(), CowError> {
+        loop {
+            let generation = {
+                let mut state = self.lock();
+                let file = state.file(ino)?;
+                if file.pages.contains_key(&page_no) {
+                    return Ok(());
+                }
+                file.generation
+            };
+            let read = self.cow.read_block(ino, page_no).await;
+            let mut state = self.lock();
+            let file = state.file(ino)?;
+            if file.generation != generation {
+                continue; // What was read may be older than what is there now.
+            }
+            let mut page = Page::clean(read?.unwrap_or_else(|| self.zero_page.clone()));
+            let valid_end =
+                if file.is_tail_clean { file.size_bytes } else { file.stored_size_bytes };
+            let start = self.page_range(page_no).start;
+            let keep = valid_end.saturating_sub(start).min(self.page_size_bytes);
+            page.cut(keep as usize);
+            if file.pages.insert(page_no, page).is_none() {
+                state.page_count += 1;
+            }
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Writing into the cache: pages change in memory, and space is set aside for them.
+
+use bytes::Bytes;
+
+use crate::cache::CachedFile;
+use crate::cache::PageCache;
+use crate::cache::page::Change;
+use crate::cache::page::Page;
+use crate::cow::CowError;
+
+/// The changes of one write, by page, in order.
+type Changes = Vec<(u64, Change)>;
+
+impl PageCache {
+    /// Writes bytes at an offset; all of them take effect at one moment, the last before the
+    /// answer. Answers how many: fewer if space is short, and an error only if there is none.
+    ///
+    /// The caller holds the file's content lock.
+    pub async fn write(&self, ino: u64, offset: u64, data: &Bytes) -> Result<usize, CowError> {
+        let mut changes = self.split(offset, data);
+        let mut granted = 0;
+        let mut was_cleaned = false;
+        loop {
+            if let Some(page_no) = self.missing(ino, offset, &changes)? {
+                let loaded = self.load(ino, page_no).await;
+                loaded.inspect_err(|_| self.cow.unreserve(granted))?;
+                continue;
+            }
+            let needed = self.needed(ino, offset, &changes)?;
+            if needed <= granted {
+                let count = self.apply(ino, offset, &changes, granted)?;
+                return Ok(count);
+            }
+            match self.cow.reserve(needed - granted).await {
+                Ok(()) => granted = needed,
+                Err(CowError::NoSpace) if !was_cleaned => {
+                    // Overwritten blocks become free only when their successors are committed.
+                    was_cleaned = true;
+                    self.write_back_all().await.inspect_err(|_| self.cow.unreserve(granted))?;
+                    self.cow.commit().await.inspect_err(|_| self.cow.unreserve(granted))?;
+                }
+                Err(CowError::NoSpace) => {
+                    if changes.len() == 1 {
+                        self.cow.unreserve(granted);
+                        return Err(CowError::NoSpace);
+                    }
+                    // What fits is found by halving: at worst half of it is left to the next call.
+                    changes.truncate(changes.len() / 2);
+                }
+                Err(error) => {
+                    self.cow.unreserve(granted);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn split(&self, offset: u64, data: &Bytes) -> Changes {
+        let mut changes = Vec::new();
+        let mut done = 0;
+        while done < data.len() {
+            let position = offset + done as u64;
+            let at = (position % self.page_size_bytes) as usize;
+            let count = (self.page_size_bytes as usize - at).min(data.len() - done);
+            let bytes = data.slice(done..done + count);
+            changes.push((position / self.page_size_bytes, Change { at, bytes }));
+            done += count;
+        }
+        changes
+    }
+
+    /// The page at the end of the file, if a write at `offset` leaves it behind although the block
+    /// beneath may hold old bytes beyond the end: it must be written back with zeros there.
+    fn tail_page(&self, file: &CachedFile, offset: u64) -> Option<u64> {
+        let page_no = file.size_bytes / self.page_size_bytes;
+        let is_behind = offset / self.page_size_bytes > page_no;
+        let is_partial = !file.size_bytes.is_multiple_of(self.page_size_bytes);
+        (is_behind && is_partial && !file.is_tail_clean).then_some(page_no)
+    }
+
+    /// A page that must be in memory before the changes can be applied.
+    fn missing(&self, ino: u64, offset: u64, changes: &Changes) -> Result<Option<u64>, CowError> {
+        let mut state = self.lock();
+        let file = state.file(ino)?;
+        let is_partial = |change: &Change| (change.bytes.len() as u64) < self.page_size_bytes;
+        let ends = [changes.first(), changes.last()];
+        let partial = ends.into_iter().flatten().filter(|(_, change)| is_partial(change));
+        let wanted = partial.map(|(page_no, _)| *page_no).chain(self.tail_page(file, offset));
+        let mut missing = wanted.filter(|page_no| {
+            self.page_range(*page_no).start < file.size_bytes && !file.pages.contains_key(page_no)
+        });
+        Ok(missing.next())
+    }
+
+    /// Number of blocks that must be set aside before the changes can be applied.
+    fn needed(&self, ino: u64, offset: u64, changes: &Changes) -> Result<u64, CowError> {
+        let mut state = self.lock();
+        let file = state.file(ino)?;
+        let touched = changes.iter().map(|(page_no, _)| *page_no);
+        let is_unreserved =
+            |page_no: &u64| !file.pages.get(page_no).is_some_and(|page| page.reserved);
+        Ok(touched.chain(self.tail_page(file, offset)).filter(is_unreserved).count() as u64)
+    }
+
+    fn apply(
+        &self,
+        ino: u64,
+        offset: u64,
+        changes: &Changes,
+        granted: u64,
+    ) -> Result<usize, CowError> {
+        let mut state = self.lock();
+        let file = state.file(ino)?;
+        let (mut left, mut added, mut written) = (granted, 0, 0);
+        let tail = self.tail_page(file, offset);
+        if let Some(page) = tail.and_then(|page_no| file.pages.get_mut(&page_no)) {
+            left -= u64::from(!std::mem::replace(&mut page.reserved, true));
+            page.dirty = true;
+        }
+        for (page_no, change) in changes {
+            let page = file.pages.entry(*page_no).or_insert_with(|| {
+                added += 1;
+                Page::clean(self.zero_page.clone())
+            });
+            page.apply(change);
+            left -= u64::from(!std::mem::replace(&mut page.reserved, true));
+            page.dirty = true;
+            written += change.bytes.len();
+        }
+        let end = offset + written as u64;
+        file.unwritten.add(offset..end);
+        file.size_bytes = file.size_bytes.max(end);
+        file.times.modify_nanos = self.sim.now_nanos();
+        file.times.change_nanos = file.times.modify_nanos;
+        file.are_times_dirty = true;
+        file.generation += 1;
+        state.page_count += added;
+        drop(state);
+        if left > 0 {
+            self.cow.unreserve(left);
+        }
+        Ok(written)
+    }
+}

@@ -1,0 +1,277 @@
+//! Writeback: dirty pages are captured and handed down.
+//!
+//! The phases are scheduling points of their own. A write between them is legal: before the
+//! capture it is captured too, after it the page is dirty again.
+
+use std::ops::Range;
+
+use crate::cache::DataSyncScope;
+use crate::cache::PageAfterFailure;
+use crate::cache::PageCache;
+use crate::cache::SyncScope;
+use crate::cache::errno_of;
+use crate::cache::is_power_off;
+use crate::cache::ranges::Ranges;
+use crate::call::Errno;
+use crate::call::Ino;
+use crate::call::Testimony;
+use crate::cow::CowError;
+use crate::cow::Times;
+use crate::device::Payload;
+use crate::sim::Point;
+use crate::sim::TaskLockGuard;
+
+/// A page that was captured.
+#[derive(Debug)]
+struct Captured {
+    page_no: u64,
+    payload: Payload,
+    /// The acknowledged bytes in it that no capture had before.
+    ranges: Vec<Range<u64>>,
+    reserved: bool,
+}
+
+/// What a file was when its last page was captured.
+#[derive(Debug, Clone, Copy)]
+struct Description {
+    size_bytes: u64,
+    times: Times,
+}
+
+impl PageCache {
+    /// Writes back what is dirty in every file, with sizes and times.
+    pub async fn write_back_all(&self) -> Result<(), CowError> {
+        for ino in self.dirty_files() {
+            match self.write_back(ino).await {
+                // The file was removed meanwhile.
+                Ok(()) | Err(CowError::NoInode(_)) => {}
+                Err(error) if is_power_off(&error) => return Err(error),
+                // The ledger has it, or the pages are still dirty: a sync will tell.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes back what is dirty in a file, with its size and times. A page that the device
+    /// refuses is no error here: the ledger has it. An error is what keeps pages dirty.
+    pub async fn write_back(&self, ino: u64) -> Result<(), CowError> {
+        self.write_back_for(ino, SyncScope::Full).await
+    }
+
+    pub(super) async fn write_back_for(&self, ino: u64, scope: SyncScope) -> Result<(), CowError> {
+        self.sim.point(Point::WbSelect).await;
+        let (chosen, lock) = {
+            let mut state = self.lock();
+            let file = state.file(ino)?;
+            let dirty = file.pages.iter().filter(|(_, page)| page.dirty);
+            (dirty.map(|(page_no, _)| *page_no).collect::<Vec<u64>>(), file.writeback.clone())
+        };
+        let guard = lock.acquire().await;
+        self.sim.point(Point::WbLock).await;
+        let is_data_only =
+            scope == SyncScope::Data && self.policy.data_sync_scope == DataSyncScope::DataOnly;
+        if !is_data_only {
+            self.clean_tail(ino).await?;
+        }
+        for pages in chosen.chunks(self.policy.batch_pages_max.max(1)) {
+            self.write_batch(ino, pages, false, is_data_only).await?;
+        }
+        let is_needed = match scope {
+            SyncScope::Full => true,
+            SyncScope::Data => self.has_unstored_size(ino)?,
+        };
+        if is_needed && !is_data_only {
+            self.store_attributes(ino).await?;
+        }
+        drop(guard);
+        self.forget_if_idle(&mut self.lock(), ino);
+        Ok(())
+    }
+
+    fn has_unstored_size(&self, ino: u64) -> Result<bool, CowError> {
+        let mut state = self.lock();
+        let file = state.file(ino)?;
+        Ok(file.size_bytes != file.stored_size_bytes)
+    }
+
+    /// Waits until no writeback of the file is under way, and keeps others from beginning.
+    pub async fn hold_writeback(&self, ino: u64) -> Option<TaskLockGuard> {
+        let lock = self.lock().files.get(&ino)?.writeback.clone();
+        Some(lock.acquire().await)
+    }
+
+    /// Makes the bytes beneath, between the stored size and the end of its block, zero or valid, so
+    /// that the file may grow. The caller holds the writeback lock.
+    pub(super) async fn clean_tail(&self, ino: u64) -> Result<(), CowError> {
+        let page_no = {
+            let mut state = self.lock();
+            let file = state.file(ino)?;
+            if file.is_tail_clean {
+                return Ok(());
+            }
+            file.stored_size_bytes / self.page_size_bytes
+        };
+        self.load(ino, page_no).await?;
+        let failure = self.write_batch(ino, &[page_no], true, false).await?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Captures pages and hands them down together; those that are clean only if `is_forced`.
+    /// Answers the first failure that the ledger was told of.
+    async fn write_batch(
+        &self,
+        ino: u64,
+        pages: &[u64],
+        is_forced: bool,
+        is_data_only: bool,
+    ) -> Result<Option<CowError>, CowError> {
+        let mut batch = Vec::with_capacity(pages.len());
+        let mut described = None;
+        for page_no in pages {
+            self.sim.point(Point::WbProtect).await;
+            let Some(reserved) = self.protect(ino, *page_no, is_forced)? else { continue };
+            self.sim.point(Point::WbCapture).await;
+            if let Some((captured, description)) = self.capture(ino, *page_no, reserved)? {
+                batch.push(captured);
+                described = Some(description);
+            }
+        }
+        let Some(mut description) = described else { return Ok(None) };
+        if is_data_only {
+            description.size_bytes = self.lock().file(ino)?.stored_size_bytes;
+        }
+        self.sim.point(Point::WbSubmit).await;
+        let blocks = batch.iter().map(|page| (page.page_no, page.payload.clone())).collect();
+        let Description { size_bytes, times } = description;
+        let results = self.cow.write_blocks(ino, blocks, size_bytes, times).await;
+        self.sim.point(Point::WbEnd).await;
+        self.end_batch(ino, batch, results, description)
+    }
+
+    /// Clears a page's dirty mark; answers whether a block was set aside for it, or nothing if
+    /// there is nothing to write.
+    fn protect(&self, ino: u64, page_no: u64, is_forced: bool) -> Result<Option<bool>, CowError> {
+        let mut state = self.lock();
+        let Some(page) = state.file(ino)?.pages.get_mut(&page_no) else { return Ok(None) };
+        if !page.dirty && !is_forced {
+            return Ok(None);
+        }
+        page.dirty = false;
+        page.writeback = true;
+        Ok(Some(std::mem::take(&mut page.reserved)))
+    }
+
+    fn capture(
+        &self,
+        ino: u64,
+        page_no: u64,
+        reserved: bool,
+    ) -> Result<Option<(Captured, Description)>, CowError> {
+        let mut state = self.lock();
+        let file = state.file(ino)?;
+        let ranges = file.unwritten.take(self.page_range(page_no));
+        let description = Description { size_bytes: file.size_bytes, times: file.times };
+        let Some(page) = file.pages.get(&page_no) else { return Ok(None) };
+        let payload = Payload::Owned(page.bytes.clone());
+        Ok(Some((Captured { page_no, payload, ranges, reserved }, description)))
+    }
+
+    fn end_batch(
+        &self,
+        ino: u64,
+        batch: Vec<Captured>,
+        results: Vec<Result<(), CowError>>,
+        description: Description,
+    ) -> Result<Option<CowError>, CowError> {
+        let mut failure = None;
+        let mut lost = Ranges::default();
+        let (mut stored_end, mut stored_pages) = (0, Vec::new());
+        for (captured, result) in batch.into_iter().zip(results) {
+            match result {
+                Ok(()) => {
+                    stored_end = stored_end.max(self.page_range(captured.page_no).end);
+                    stored_pages.push(captured.page_no);
+                    self.end_page(ino, captured)?;
+                }
+                Err(error) if is_power_off(&error) => return Err(error),
+                Err(error) => {
+                    failure = failure.or(Some(error));
+                    captured.ranges.iter().for_each(|range| lost.add(range.clone()));
+                    self.fail_page(ino, captured, errno_of(&error))?;
+                }
+            }
+        }
+        if !stored_pages.is_empty() {
+            self.note_stored(ino, &stored_pages, stored_end, description)?;
+        }
+        if let Some(error) = failure {
+            let errno = errno_of(&error);
+            for range in lost.iter() {
+                self.witness.say(Testimony::Lost { file: Ino(ino), range, errno });
+            }
+        }
+        Ok(failure)
+    }
+
+    fn end_page(&self, ino: u64, captured: Captured) -> Result<(), CowError> {
+        let mut state = self.lock();
+        let file = state.file(ino)?;
+        file.generation += 1;
+        file.ledger.wrote(&captured.ranges);
+        if let Some(page) = file.pages.get_mut(&captured.page_no) {
+            page.writeback = false;
+        }
+        drop(state);
+        self.cow.unreserve(u64::from(captured.reserved));
+        Ok(())
+    }
+
+    /// The device refused a page: the ledger remembers it, and the policy decides what it becomes.
+    fn fail_page(&self, ino: u64, captured: Captured, errno: Errno) -> Result<(), CowError> {
+        let mut state = self.lock();
+        let file = state.file(ino)?;
+        file.generation += 1;
+        file.ledger.fail(&captured.ranges, errno);
+        let policy = self.policy.errors.page_after_failure;
+        let mut is_kept = false;
+        let mut is_dropped = false;
+        if let Some(page) = file.pages.get_mut(&captured.page_no) {
+            page.writeback = false;
+            // A block stays set aside for a pinned page: so the device bounds their number, and
+            // rewriting one does not fail for lack of space.
+            is_kept = policy == PageAfterFailure::Pinned && captured.reserved && !page.reserved;
+            page.reserved |= is_kept;
+            is_dropped = policy == PageAfterFailure::CleanDropped && !page.dirty;
+        }
+        if is_dropped {
+            self.drop_page(&mut state, ino, captured.page_no);
+        }
+        drop(state);
+        if captured.reserved && !is_kept {
+            self.cow.unreserve(1);
+        }
+        Ok(())
+    }
+
+    /// Notes what the file system beneath now knows of the file.
+    fn note_stored(
+        &self,
+        ino: u64,
+        pages: &[u64],
+        end: u64,
+        description: Description,
+    ) -> Result<(), CowError> {
+        let mut state = self.lock();
+        let file = state.file(ino)?;
+        let stored = file.stored_size_bytes.max(description.size_bytes.min(end));
+        let tail_page = stored / self.page_size_bytes;
+        // What was captured is zero or valid beyond the size that went with it.
+        let is_tail_written = pages.contains(&tail_page);
+        let is_aligned = stored.is_multiple_of(self.page_size_bytes);
+        file.is_tail_clean |= is_tail_written || is_aligned;
+        file.stored_size_bytes = stored;
+        file.are_times_dirty = file.times != description.times;
+        Ok(())
+    }
+}

@@ -1,0 +1,2 @@
+//! One run, and everything that is derived from it.
+pub mod program;

@@ -1,0 +1,256 @@
+//! Programs of a few operations on a few names: what fuzzing generates.
+//!
+//! Flow: bytes -> [`Program`] (arbitrary) -> requests on a tiny stack whose chance comes from
+//! the rest of the bytes -> crash, recovery, survey -> oracle.
+
+use arbitrary::Arbitrary;
+use bytes::Bytes;
+
+use crate::call::At;
+use crate::call::HandleId;
+use crate::call::OpenOptions;
+use crate::call::Request;
+use crate::call::StatusFlags;
+
+/// Handles that a program can have open at once.
+const SLOT_COUNT: usize = 4;
+
+/// One of a few names, so that operations meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
+pub enum Name {
+    /// `a`
+    A,
+    /// `b`
+    B,
+    /// `c`
+    C,
+    /// The directory `d`.
+    D,
+    /// The directory `e`.
+    E,
+    /// `d/a`
+    DirA,
+    /// `d/b`
+    DirB,
+    /// `e/a`
+    OtherA,
+}
+
+impl Name {
+    fn at(self) -> At {
+        let path: &'static [u8] = match self {
+            Self::A => b"a",
+            Self::B => b"b",
+            Self::C => b"c",
+            Self::D => b"d",
+            Self::E => b"e",
+            Self::DirA => b"d/a",
+            Self::DirB => b"d/b",
+            Self::OtherA => b"e/a",
+        };
+        At { directory: HandleId::ROOT, path: Bytes::from_static(path) }
+    }
+}
+
+/// How a file is opened by a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
+pub enum Mode {
+    /// Read and write what is there.
+    Update,
+    /// Make it if it is not there.
+    Create,
+    /// Make it, or fail.
+    Exclusive,
+    /// Make it, or cut it to nothing.
+    Truncate,
+    /// Append, making it if needed.
+    Append,
+    /// Each write is followed by `fdatasync`.
+    DataSync,
+    /// Each write is followed by `fsync`.
+    Sync,
+    /// A directory, to sync or list it.
+    Directory,
+}
+
+impl Mode {
+    fn options(self) -> OpenOptions {
+        let status = StatusFlags {
+            append: self == Self::Append,
+            data_sync: self == Self::DataSync,
+            sync: self == Self::Sync,
+            ..StatusFlags::default()
+        };
+        OpenOptions {
+            read: true,
+            write: self != Self::Directory,
+            create: !matches!(self, Self::Update | Self::Directory),
+            exclusive: self == Self::Exclusive,
+            truncate: self == Self::Truncate,
+            directory: self == Self::Directory,
+            follow: true,
+            status,
+        }
+    }
+}
+
+/// One operation. Offsets and lengths are small, so that ranges overlap and cross blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Arbitrary)]
+pub enum Operation {
+    /// `open` into a slot, closing what was there.
+    Open(u8, Name, Mode),
+    /// `close`.
+    Close(u8),
+    /// `pwrite` of so many sixteenths of a block.
+    WriteAt(u8, u8, u8),
+    /// `write` at the description's offset.
+    Write(u8, u8),
+    /// `pread`.
+    ReadAt(u8, u8, u8),
+    /// `ftruncate`.
+    Truncate(u8, u8),
+    /// `fsync`.
+    Fsync(u8),
+    /// `fdatasync`.
+    Fdatasync(u8),
+    /// `fsync` of the root directory.
+    FsyncRoot,
+    /// `fstat`.
+    StatHandle(u8),
+    /// `stat`.
+    Stat(Name),
+    /// `readdir` of a slot.
+    List(u8),
+    /// `mkdir`.
+    MakeDirectory(Name),
+    /// `rmdir`.
+    RemoveDirectory(Name),
+    /// `unlink`.
+    Unlink(Name),
+    /// `rename`.
+    Rename(Name, Name),
+    /// `link`.
+    Link(Name, Name),
+    /// `symlink`.
+    Symlink(Name, Name),
+    /// `syncfs`.
+    SyncAll,
+    /// Background writeback of everything.
+    Flush,
+    /// Clean pages are dropped.
+    Evict,
+}
+
+/// Operations, then a crash, and more operations after recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Arbitrary)]
+pub struct Program {
+    /// What happens before the crash.
+    pub before: Vec<Operation>,
+    /// What happens after recovery.
+    pub after: Vec<Operation>,
+}
+
+/// What an operation asks of the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A request; the handle it answers goes into the slot, if there is one.
+    Request(Request, Option<usize>),
+    /// The slot's handle is closed, then this is asked.
+    Replace(HandleId, Request, usize),
+    /// Background writeback.
+    Flush,
+    /// Eviction.
+    Evict,
+    /// Nothing: there is no handle in the slot.
+    Nothing,
+}
+
+/// The handles a program has open.
+#[derive(Debug, Clone, Default)]
+pub struct Slots {
+    /// The handle of each slot.
+    pub handles: [Option<HandleId>; SLOT_COUNT],
+    written: u64,
+}
+
+impl Slots {
+    fn index(slot: u8) -> usize {
+        usize::from(slot) % SLOT_COUNT
+    }
+
+    fn with(&self, slot: u8, request: impl FnOnce(HandleId) -> Request) -> Asked {
+        match self.handles[Self::index(slot)] {
+            Some(handle) => Asked::Request(request(handle), None),
+            None => Asked::Nothing,
+        }
+    }
+
+    /// Bytes that no other write of the program has: foreign bytes are recognised.
+    fn data(&mut self, sixteenths: u8, block_size_bytes: u32) -> Bytes {
+        self.written += 1;
+        let len = (u32::from(sixteenths % 48) + 1) * (block_size_bytes / 16);
+        let tag = self.written.to_le_bytes();
+        let byte = |at: u32| tag[at as usize % 2] ^ (at as u8).rotate_left(3);
+        (0..len).map(byte).collect()
+    }
+
+    /// What `operation` asks, on blocks of that size.
+    pub fn ask(&mut self, operation: Operation, block_size_bytes: u32) -> Asked {
+        use Operation as O;
+        let offset = |units: u8| u64::from(units % 64) * u64::from(block_size_bytes / 16);
+        let plain = |request| Asked::Request(request, None);
+        match operation {
+            O::Open(slot, name, mode) => {
+                let index = Self::index(slot);
+                let open = Request::Open { at: name.at(), options: mode.options() };
+                match self.handles[index].take() {
+                    Some(handle) => Asked::Replace(handle, open, index),
+                    None => Asked::Request(open, Some(index)),
+                }
+            }
+            O::Close(slot) => match self.handles[Self::index(slot)].take() {
+                Some(handle) => plain(Request::Close { handle }),
+                None => Asked::Nothing,
+            },
+            O::WriteAt(slot, at, len) => {
+                let data = self.data(len, block_size_bytes);
+                let offset = Some(offset(at));
+                self.with(slot, |handle| Request::Write { handle, offset, data })
+            }
+            O::Write(slot, len) => {
+                let data = self.data(len, block_size_bytes);
+                self.with(slot, |handle| Request::Write { handle, offset: None, data })
+            }
+            O::ReadAt(slot, at, len) => {
+                let (offset, len) = (Some(offset(at)), u32::from(len) * (block_size_bytes / 16));
+                self.with(slot, |handle| Request::Read { handle, offset, len })
+            }
+            O::Truncate(slot, at) => {
+                let size_bytes = offset(at);
+                self.with(slot, |handle| Request::Truncate { handle, size_bytes })
+            }
+            O::Fsync(slot) => self.with(slot, |handle| Request::Fsync { handle }),
+            O::Fdatasync(slot) => self.with(slot, |handle| Request::Fdatasync { handle }),
+            O::FsyncRoot => plain(Request::Fsync { handle: HandleId::ROOT }),
+            O::StatHandle(slot) => self.with(slot, |handle| Request::StatHandle { handle }),
+            O::Stat(name) => plain(Request::Stat { at: name.at(), follow: true }),
+            O::List(slot) => {
+                let list = |handle| Request::ReadDirectory { handle, cookie: 0, count_max: 64 };
+                self.with(slot, list)
+            }
+            O::MakeDirectory(name) => plain(Request::MakeDirectory { at: name.at() }),
+            O::RemoveDirectory(name) => plain(Request::RemoveDirectory { at: name.at() }),
+            O::Unlink(name) => plain(Request::Unlink { at: name.at() }),
+            O::Rename(from, to) => plain(Request::Rename { from: from.at(), to: to.at() }),
+            O::Link(from, to) => {
+                plain(Request::Link { from: from.at(), follow: false, to: to.at() })
+            }
+            O::Symlink(target, name) => {
+                plain(Request::Symlink { target: target.at().path, at: name.at() })
+            }
+            O::SyncAll => plain(Request::SyncAll),
+            O::Flush => Asked::Flush,
+            O::Evict => Asked::Evict,
+        }
+    }
+}

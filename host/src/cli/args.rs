@@ -1,0 +1,345 @@
+//! What was typed: one struct a command, checked as far as possible without touching a file.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+
+use crate::device::FailRule;
+use crate::sim::DecisionLog;
+
+const ABOUT: &str = "Runs storage code as WebAssembly guests on a file system that loses power \
+and fails writes, and says which durability promise was broken, by whom, and how to see it again.";
+
+const EXIT_CODES: &str = "Exit codes:
+  0  accepted, within the bounds that are printed
+  1  a promise was broken, by the file system or by the guest
+  2  wrong usage, or a file that cannot be used
+  3  a bug of crashproof itself
+  4  undecided: the oracle cannot tell, a limit cut the run short, or nothing was checked
+
+Examples:
+  crashproof run seed_004_qemu_fsync --profile linux-errseq-4.17 --expect strict-sticky
+  crashproof explore app_redb --verify verify_redb
+  crashproof explore ./my_store.wasm --verify ./my_check.wasm -- --some-option
+  crashproof spec show ERR-STICKY-01";
+
+/// The program's arguments.
+#[derive(Debug, Parser)]
+#[command(name = "crashproof", version, about = ABOUT, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a guest once and judge what the file system answered.
+    Run(Box<RunArguments>),
+    /// Run a guest, then crash it after every device write and flush, recover, survey and judge.
+    Explore(Box<ExploreArguments>),
+    /// Run again what a report names: the same decisions, the same crash.
+    Replay(Box<ReplayArguments>),
+    /// Run every built-in guest and write a report, clause by clause.
+    Conform(ConformArguments),
+    /// List the built-in guests.
+    Guests,
+    /// List the defects that `--defect` can put into the reference stack.
+    Defects,
+    /// The clauses that are judged.
+    #[command(subcommand)]
+    Spec(SpecCommand),
+    /// Check an image of the reference file system.
+    Fsck(FsckArguments),
+    /// Read and judge recorded traces.
+    #[command(subcommand)]
+    Trace(TraceCommand),
+}
+
+/// The world a guest runs in.
+#[derive(Debug, Args)]
+pub struct WorldArguments {
+    /// A built-in guest (`crashproof guests` lists them), or the path of a wasm32-wasip1 module.
+    pub guest: String,
+    /// Arguments of the guest.
+    #[arg(last = true, value_name = "ARGS")]
+    pub arguments: Vec<String>,
+    /// What is tested: `reference`, or a directory of this machine as `dir:PATH`.
+    #[arg(long, default_value = "reference", value_name = "SUBJECT")]
+    pub subject: SubjectName,
+    /// The error-reporting profile that the reference stack behaves by and is judged by.
+    #[arg(long, default_value = "strict-sticky")]
+    pub profile: String,
+    /// The profile that is expected, if it is not the one that the stack behaves by.
+    #[arg(long, value_name = "PROFILE")]
+    pub expect: Option<String>,
+    /// How much is demanded. Default: strict for the reference stack, linux for a directory.
+    #[arg(long)]
+    pub level: Option<LevelName>,
+    /// Put a defect into the reference stack (`crashproof defects` lists them).
+    #[arg(long = "defect", value_name = "NAME")]
+    pub defects: Vec<String>,
+    /// Decide schedules, delays and background work by this seed, instead of calmly.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// With --seed: also answer with short reads and writes and EINTR, as POSIX allows.
+    #[arg(long, requires = "seed")]
+    pub adversity: bool,
+    /// Directories that the guest finds preopened.
+    #[arg(long = "dir", value_name = "NAME", default_value = "/")]
+    pub directories: Vec<String>,
+    /// Environment variables of the guest.
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub environment: Vec<KeyValue>,
+    /// A file that the guest reads as its standard input.
+    #[arg(long, value_name = "FILE")]
+    pub stdin: Option<PathBuf>,
+    /// End the guest after so many units of fuel, as Undecided; without it a run may be long.
+    #[arg(long)]
+    pub fuel: Option<u64>,
+    /// Memory that the guest may have.
+    #[arg(long, default_value = "1G", value_name = "SIZE")]
+    pub memory: Size,
+    /// Size of the reference file system's device.
+    #[arg(long, default_value = "64M", value_name = "SIZE")]
+    pub fs_size: Size,
+    /// Bytes in a block of the device: a power of two from 512 to 65536.
+    #[arg(long, default_value = "4096", value_name = "SIZE")]
+    pub block_size: Size,
+    /// Fail device writes: CLASS:NTH[xCOUNT|..][=enospc], CLASS being data, tree, log, root or
+    /// any; `data:2` fails the second data write once, `data:2..` from there on until healed.
+    #[arg(long = "fail-write", value_name = "SPEC")]
+    pub fail_writes: Vec<FailRule>,
+    /// A further process of the same world, as 'GUEST ARGS'.
+    #[arg(long = "also", value_name = "GUEST ARGS")]
+    pub also: Vec<String>,
+    /// Processes, faults and actions from a TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+}
+
+/// `crashproof run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The world.
+    #[command(flatten)]
+    pub world: WorldArguments,
+    /// Write the trace to this file as the run goes.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the device's image as the run left it.
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// End the run by a crash, recover, survey and judge what is left.
+    #[arg(long, value_name = "KIND")]
+    pub crash_kind: Option<CrashKindName>,
+}
+
+/// `crashproof explore`.
+#[derive(Debug, Args)]
+pub struct ExploreArguments {
+    /// The world.
+    #[command(flatten)]
+    pub world: WorldArguments,
+    /// A guest that is run on each recovered file system, with the lines that the first guest
+    /// had printed on its standard input: exit 0 says that they are true.
+    #[arg(long, value_name = "MODULE")]
+    pub verify: Option<String>,
+    /// How the run is cut short.
+    #[arg(long, default_value = "power", value_name = "KIND")]
+    pub crash_kind: CrashKindName,
+    /// All subsets of the unflushed writes are tried while there are at most so many.
+    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    pub subset_bound: u32,
+    /// Also tear surviving writes at sector boundaries.
+    #[arg(long)]
+    pub torn_writes: bool,
+    /// Fail, as Undecided, if any bound was hit.
+    #[arg(long)]
+    pub exhaustive: bool,
+    /// Write the trace of the run to this file.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `crashproof replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// The world.
+    #[command(flatten)]
+    pub world: WorldArguments,
+    /// The decisions, as a report printed them.
+    #[arg(long, default_value = "0")]
+    pub log: DecisionLog,
+    /// The crash, as a report printed it: the device event after which it came, and which of
+    /// the unflushed writes survived.
+    #[arg(long, value_name = "POSITION:SURVIVORS")]
+    pub crash: Option<String>,
+    /// The verifier, as for explore.
+    #[arg(long, value_name = "MODULE")]
+    pub verify: Option<String>,
+    /// How the run is cut short.
+    #[arg(long, default_value = "power", value_name = "KIND")]
+    pub crash_kind: CrashKindName,
+    /// Write the trace, crash and survey included, to this file.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+}
+
+/// `crashproof conform`.
+#[derive(Debug, Args)]
+pub struct ConformArguments {
+    /// The directory for report.json and report.md; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The profile that the reference stack behaves by and is judged by.
+    #[arg(long, default_value = "strict-sticky")]
+    pub profile: String,
+}
+
+/// `crashproof spec`.
+#[derive(Debug, Subcommand)]
+pub enum SpecCommand {
+    /// List every clause: id, level, whether it is enforced, statement.
+    List,
+    /// Show one clause whole.
+    Show {
+        /// The clause's id, such as ERR-STICKY-01.
+        id: String,
+    },
+}
+
+/// `crashproof fsck`.
+#[derive(Debug, Args)]
+pub struct FsckArguments {
+    /// The image.
+    pub image: PathBuf,
+}
+
+/// `crashproof trace`.
+#[derive(Debug, Subcommand)]
+pub enum TraceCommand {
+    /// Check that a trace is well formed and print it.
+    Show {
+        /// The trace.
+        file: PathBuf,
+    },
+    /// Judge a trace.
+    Judge {
+        /// The trace.
+        file: PathBuf,
+        /// The profile that is expected.
+        #[arg(long, default_value = "strict-sticky", value_name = "PROFILE")]
+        expect: String,
+        /// How much is demanded.
+        #[arg(long, default_value = "strict")]
+        level: LevelName,
+    },
+}
+
+/// What is tested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubjectName {
+    /// The reference stack.
+    Reference,
+    /// A directory of this machine.
+    Directory(PathBuf),
+}
+
+impl FromStr for SubjectName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "reference" => Ok(Self::Reference),
+            Some(("dir", path)) if !path.is_empty() => Ok(Self::Directory(path.into())),
+            _ => Err("a subject is `reference` or `dir:PATH`".to_owned()),
+        }
+    }
+}
+
+/// How much is demanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LevelName {
+    /// What POSIX says.
+    Posix,
+    /// And what Linux file systems do in fact.
+    Linux,
+    /// And what a careful reader would want.
+    Strict,
+}
+
+/// How a run is cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CrashKindName {
+    /// The process dies; the page cache survives.
+    Process,
+    /// The kernel dies; the device's cache survives.
+    Kernel,
+    /// Power is lost; only what was flushed is sure to survive.
+    Power,
+}
+
+/// `NAME=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValue(pub String, pub String);
+
+impl FromStr for KeyValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').ok_or("an environment variable is NAME=VALUE")?;
+        Ok(Self(name.to_owned(), value.to_owned()))
+    }
+}
+
+/// A number of bytes, with an optional suffix K, M or G (powers of 1024).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (digits, factor) = match text.as_bytes().last() {
+            Some(b'K' | b'k') => (&text[..text.len() - 1], 1 << 10),
+            Some(b'M' | b'm') => (&text[..text.len() - 1], 1 << 20),
+            Some(b'G' | b'g') => (&text[..text.len() - 1], 1 << 30),
+            _ => (text, 1),
+        };
+        let number: u64 =
+            digits.parse().map_err(|_| format!("`{text}` is not a size such as 64M"))?;
+        number.checked_mul(factor).map(Self).ok_or_else(|| format!("`{text}` is too large"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_binary_suffixes() {
+        assert_eq!("64M".parse(), Ok(Size(64 << 20)));
+        assert_eq!("512".parse(), Ok(Size(512)));
+        assert!("M".parse::<Size>().is_err());
+        assert!("99999999999999G".parse::<Size>().is_err());
+    }
+}

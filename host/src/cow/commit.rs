@@ -1,0 +1,219 @@
+//! A commit: the tree as it is now becomes what is found after power loss.
+//!
+//! Invariant C-4: the tree is durable before any root names it, and the root is durable before
+//! the commit returns. The order of the steps is the policy's table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::cow::CommitStep;
+use crate::cow::CowError;
+use crate::cow::format::BlockPtr;
+use crate::cow::format::Generation;
+use crate::cow::format::root::Root;
+use crate::cow::store::Freed;
+use crate::cow::store::LogEnd;
+use crate::cow::store::Store;
+use crate::cow::store::origin;
+use crate::cow::tree::Child;
+use crate::cow::tree::Node;
+use crate::cow::tree::Tree;
+use crate::device::BlockNo;
+use crate::device::Class;
+use crate::sim::Point;
+
+/// What a commit writes, frozen: transactions go on beside it.
+struct Frozen {
+    tree: Tree,
+    next_ino: u64,
+    generation: Generation,
+    /// Freed by the transactions that are frozen.
+    freed: Freed,
+    dirty: u64,
+}
+
+/// The blocks of a commit.
+struct Plan {
+    nodes: Vec<(Arc<Node>, BlockPtr, Bytes)>,
+    root: Root,
+    root_slot: BlockNo,
+    /// Everything that was allocated for it.
+    allocated: Vec<BlockNo>,
+}
+
+impl Store {
+    /// Commits, when no other sync or commit is under way.
+    pub(super) async fn commit(&self) -> Result<(), CowError> {
+        self.find_free().await?;
+        let guard = self.durable.acquire().await;
+        let committed = self.commit_alone().await;
+        drop(guard);
+        committed
+    }
+
+    /// Commits; the caller holds `durable`.
+    pub(super) async fn commit_alone(&self) -> Result<(), CowError> {
+        let unchanged = {
+            let state = self.state();
+            !state.uncommitted && !state.log_broken
+        };
+        if unchanged {
+            return self.flush().await;
+        }
+        self.sim.point(Point::TxQuiesce).await;
+        let frozen = self.freeze().await;
+        let plan = match self.plan(&frozen) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.thaw(frozen, &[], false);
+                return Err(error);
+            }
+        };
+        let mut root_started = false;
+        for step in &self.policy.commit_order {
+            root_started |= *step == CommitStep::WriteRoot;
+            if let Err(error) = self.commit_step(*step, &plan).await {
+                self.thaw(frozen, &plan.allocated, root_started);
+                return Err(error);
+            }
+        }
+        self.committed(frozen, plan);
+        Ok(())
+    }
+
+    /// Waits for the transaction that is under way, and takes the tree that it leaves.
+    async fn freeze(&self) -> Frozen {
+        let guard = self.quiet.acquire().await;
+        let frozen = {
+            let mut state = self.state();
+            state.epoch += 1;
+            state.uncommitted = false;
+            state.unlogged.clear();
+            let generation = state.generation_next;
+            state.generation_next = Generation(generation.0.saturating_add(1));
+            Frozen {
+                tree: state.live.clone(),
+                next_ino: state.next_ino,
+                generation,
+                freed: std::mem::take(&mut state.freed),
+                dirty: std::mem::take(&mut state.dirty),
+            }
+        };
+        drop(guard);
+        frozen
+    }
+
+    /// Undoes a freeze: the next commit tries all of it again, in fresh blocks.
+    fn thaw(&self, frozen: Frozen, allocated: &[BlockNo], root_in_doubt: bool) {
+        let mut state = self.state();
+        state.uncommitted = true;
+        state.log_broken = true;
+        state.dirty += frozen.dirty;
+        state.freed.append(frozen.freed);
+        if root_in_doubt {
+            // The root may be on the medium: what it names stays until a newer one is durable.
+            state.freed.blocks.extend_from_slice(allocated);
+        } else if let Some(free) = &mut state.free {
+            allocated.iter().for_each(|block| free.release(*block));
+        }
+    }
+
+    fn plan(&self, frozen: &Frozen) -> Result<Plan, CowError> {
+        let dirty = frozen.tree.dirty_nodes();
+        let (allocated, root_slot) = {
+            let mut state = self.state();
+            let free = state.free.as_mut().ok_or(CowError::NoSpace)?;
+            let blocks = free.allocate(dirty.len() as u64 + 1).ok_or(CowError::NoSpace)?;
+            (blocks, BlockNo(1 - state.root_slot.0))
+        };
+        // The address of a node is only looked up, never an order.
+        let mut placed: BTreeMap<usize, BlockPtr> = BTreeMap::new();
+        let mut nodes = Vec::with_capacity(dirty.len());
+        for (node, block) in dirty.into_iter().zip(&allocated) {
+            let bytes = node
+                .to_block(frozen.generation, |child| place(child, &placed))
+                .encode(self.geometry.block_size_bytes);
+            let checksum = crc32c::crc32c(&bytes);
+            let ptr = BlockPtr { block: *block, generation: frozen.generation, checksum };
+            placed.insert(Arc::as_ptr(&node).addr(), ptr);
+            nodes.push((node, ptr, bytes));
+        }
+        let root = Root {
+            geometry: self.geometry,
+            generation: frozen.generation,
+            tree: place(&frozen.tree.top, &placed),
+            next_ino: frozen.next_ino,
+            log_head: allocated[nodes.len()],
+        };
+        Ok(Plan { nodes, root, root_slot, allocated })
+    }
+
+    async fn commit_step(&self, step: CommitStep, plan: &Plan) -> Result<(), CowError> {
+        match step {
+            CommitStep::WriteTree => self.write_tree(plan).await,
+            CommitStep::Flush => {
+                self.sim.point(Point::TxFlush).await;
+                self.flush().await
+            }
+            CommitStep::WriteRoot => {
+                self.sim.point(Point::TxWriteRoot).await;
+                let bytes = plan.root.encode();
+                self.written(self.submit(plan.root_slot, bytes, origin(Class::Root))).await
+            }
+        }
+    }
+
+    async fn write_tree(&self, plan: &Plan) -> Result<(), CowError> {
+        let mut submitted = Vec::with_capacity(plan.nodes.len());
+        for (_, ptr, bytes) in &plan.nodes {
+            self.sim.point(Point::TxWriteTree).await;
+            submitted.push(self.submit(ptr.block, bytes.clone(), origin(Class::Tree)));
+        }
+        let mut outcome = Ok(());
+        for id in submitted {
+            // Every write is waited for: none may land in a block that has a new owner.
+            let written = self.written(id).await;
+            outcome = outcome.and(written);
+        }
+        outcome
+    }
+
+    fn committed(&self, frozen: Frozen, plan: Plan) {
+        for (node, ptr, _) in plan.nodes {
+            let fresh = node.location.set(ptr).is_ok();
+            assert!(fresh, "C-1: a node is written once");
+        }
+        let mut state = self.state();
+        let log = LogEnd {
+            generation: plan.root.generation,
+            next: plan.root.log_head,
+            sequence: 0,
+            link: plan.root.link(),
+            blocks: vec![plan.root.log_head],
+        };
+        let old_log = std::mem::replace(&mut state.log, log);
+        state.root = plan.root;
+        state.root_slot = plan.root_slot;
+        state.log_broken = false;
+        let nodes = frozen.freed.nodes.iter().filter_map(|node| node.location.get());
+        let nodes = nodes.map(|ptr| ptr.block);
+        let blocks = frozen.freed.blocks.into_iter().chain(old_log.blocks).chain(nodes);
+        if let Some(free) = &mut state.free {
+            blocks.for_each(|block| free.release(block));
+        }
+    }
+}
+
+/// Where a child is, or will be.
+fn place(child: &Child, placed: &BTreeMap<usize, BlockPtr>) -> BlockPtr {
+    match child {
+        Child::Disk(unread) => unread.ptr,
+        Child::Memory(node) => *node
+            .location
+            .get()
+            .or_else(|| placed.get(&Arc::as_ptr(node).addr()))
+            .expect("dirty nodes are placed before the nodes above them"),
+    }
+}

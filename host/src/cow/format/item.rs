@@ -1,0 +1,519 @@
+//! Items of the tree: what a key says, what its value says.
+//!
+//! A key is the number of a file, the kind of the item, and what tells items of that kind apart.
+//! So everything about a file is next to each other, a directory's entries in the order of their
+//! cookies.
+
+use bytes::Bytes;
+
+use super::field::Fields;
+use crate::device::BlockNo;
+use crate::device::Geometry;
+
+/// The number of the root directory.
+pub const ROOT_INO: u64 = 1;
+
+/// The first cookie of a directory entry; 1 and 2 are for `.` and `..`.
+pub const COOKIE_FIRST: u64 = 3;
+
+/// What kind of file an inode is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// A regular file.
+    Regular = 1,
+    /// A directory.
+    Directory = 2,
+    /// A symbolic link.
+    Symlink = 3,
+}
+
+/// The three times of a file, in nanoseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Times {
+    /// Last access.
+    pub access_nanos: u64,
+    /// Last change of content.
+    pub modify_nanos: u64,
+    /// Last change of anything.
+    pub change_nanos: u64,
+}
+
+/// What is known of a file apart from its names and its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inode {
+    /// What kind of file it is.
+    pub kind: Kind,
+    /// Number of names.
+    pub link_count: u32,
+    /// Bytes of content that are written back; of a symbolic link, of its target.
+    pub size_bytes: u64,
+    /// Its times.
+    pub times: Times,
+    /// Of a directory, the directory it is in (the root is in itself); otherwise 0.
+    pub parent: u64,
+    /// Of a directory, the cookie of its next entry; otherwise 0.
+    pub next_cookie: u64,
+}
+
+/// Where a name leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryTarget {
+    /// Number of the file.
+    pub ino: u64,
+    /// Its kind.
+    pub kind: Kind,
+    /// The place of the name in its directory.
+    pub cookie: u64,
+}
+
+/// One name of a directory, in the order of cookies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryItem {
+    /// The place of the name in its directory.
+    pub cookie: u64,
+    /// The name: one component.
+    pub name: Bytes,
+    /// Number of the file.
+    pub ino: u64,
+    /// Its kind.
+    pub kind: Kind,
+}
+
+/// The longest name in bytes, whatever the block size.
+pub const NAME_MAX: usize = 255;
+
+/// Content blocks that one extent item speaks of.
+pub const EXTENT_SLOTS: u64 = 8;
+
+/// The kinds of items. The number is part of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum ItemKind {
+    /// An [`Inode`].
+    Inode = 1,
+    /// From a name of a directory to its [`EntryTarget`].
+    Name = 2,
+    /// From a cookie of a directory to its [`EntryItem`].
+    Entry = 3,
+    /// From [`EXTENT_SLOTS`] blocks of a file to blocks of the device.
+    Extent = 4,
+    /// A part of the target of a symbolic link.
+    Symlink = 5,
+    /// A file without a name that was not removed yet; all of them are under file 0.
+    Orphan = 6,
+}
+
+impl ItemKind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Inode, Self::Name, Self::Entry, Self::Extent, Self::Symlink, Self::Orphan];
+
+    /// What the kind's keys and values say, for the printed layout.
+    #[must_use]
+    pub fn layout(self) -> [&'static str; 3] {
+        match self {
+            Self::Inode => [
+                "inode",
+                "nothing",
+                "kind u8, link count u32, size u64, times of access, modification and change u64, \
+                 parent u64, next cookie u64",
+            ],
+            Self::Name => ["name", "the name", "ino u64, kind u8, cookie u64"],
+            Self::Entry => ["entry", "cookie u64", "ino u64, kind u8, the name"],
+            Self::Extent => [
+                "extent",
+                "first file block u64, a multiple of 8",
+                "bitmap of slots u16; for each slot that is set: block u64, CRC-32C u32",
+            ],
+            Self::Symlink => ["symlink", "part u32", "bytes of the target"],
+            Self::Orphan => ["orphan", "ino u64", "nothing"],
+        }
+    }
+}
+
+/// What a key says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// An inode.
+    Inode {
+        /// The file.
+        ino: u64,
+    },
+    /// A name.
+    Name {
+        /// The directory.
+        dir: u64,
+        /// The name in it.
+        name: Bytes,
+    },
+    /// An entry.
+    Entry {
+        /// The directory.
+        dir: u64,
+        /// The place in it.
+        cookie: u64,
+    },
+    /// An extent.
+    Extent {
+        /// The file.
+        ino: u64,
+        /// The first block of the file that it speaks of.
+        first: u64,
+    },
+    /// A part of a target.
+    Symlink {
+        /// The symbolic link.
+        ino: u64,
+        /// Which part, from 0.
+        part: u32,
+    },
+    /// An orphan.
+    Orphan {
+        /// The file.
+        ino: u64,
+    },
+}
+
+#[expect(clippy::big_endian_bytes, reason = "byte order of keys is the order of the tree")]
+impl Key {
+    /// The bytes of the key.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let head = |ino: u64, kind: ItemKind| {
+            let mut key = ino.to_be_bytes().to_vec();
+            key.push(kind as u8);
+            key
+        };
+        let (mut key, rest): (Vec<u8>, &[u8]) = match self {
+            Self::Inode { ino } => (head(*ino, ItemKind::Inode), &[]),
+            Self::Name { dir, name } => (head(*dir, ItemKind::Name), name),
+            Self::Entry { dir, cookie } => (head(*dir, ItemKind::Entry), &cookie.to_be_bytes()),
+            Self::Extent { ino, first } => (head(*ino, ItemKind::Extent), &first.to_be_bytes()),
+            Self::Symlink { ino, part } => (head(*ino, ItemKind::Symlink), &part.to_be_bytes()),
+            Self::Orphan { ino } => (head(0, ItemKind::Orphan), &ino.to_be_bytes()),
+        };
+        key.extend_from_slice(rest);
+        Bytes::from(key)
+    }
+
+    /// The first key of that kind of that file, or what comes before it.
+    #[must_use]
+    pub fn start(ino: u64, kind: ItemKind) -> Bytes {
+        let mut key = ino.to_be_bytes().to_vec();
+        key.push(kind as u8);
+        Bytes::from(key)
+    }
+
+    /// What comes after every key of that kind of that file.
+    #[must_use]
+    pub fn end(ino: u64, kind: ItemKind) -> Bytes {
+        let mut key = ino.to_be_bytes().to_vec();
+        key.push(kind as u8 + 1);
+        Bytes::from(key)
+    }
+}
+
+impl Key {
+    /// What the bytes of a key say, if they are one.
+    #[must_use]
+    pub fn decode(bytes: &Bytes) -> Option<Self> {
+        let mut fields = Fields::new(bytes);
+        let ino = fields.key_u64()?;
+        let number = fields.u8()?;
+        let kind = ItemKind::ALL.into_iter().find(|kind| *kind as u8 == number)?;
+        let key = match kind {
+            ItemKind::Inode => Self::Inode { ino },
+            ItemKind::Name => {
+                let name = bytes.slice_ref(fields.remaining());
+                return is_name(&name).then_some(Self::Name { dir: ino, name });
+            }
+            ItemKind::Entry => Self::Entry { dir: ino, cookie: fields.key_u64()? },
+            ItemKind::Extent => Self::Extent { ino, first: fields.key_u64()? },
+            ItemKind::Symlink => Self::Symlink { ino, part: fields.key_u32()? },
+            ItemKind::Orphan => Self::Orphan { ino: fields.key_u64()? },
+        };
+        // Orphans, and nothing else, are under file 0.
+        let placed = (ino == 0) == (kind == ItemKind::Orphan);
+        (placed && fields.end()).then_some(key)
+    }
+}
+
+/// May a directory hold this name?
+#[must_use]
+pub fn is_name(name: &[u8]) -> bool {
+    let reserved = name.is_empty() || name == b"." || name == b"..";
+    !reserved && name.len() <= NAME_MAX && !name.contains(&b'/') && !name.contains(&0)
+}
+
+/// The longest name in bytes that fits three times into a node of that block size.
+#[must_use]
+pub fn name_max(block_size_bytes: u32) -> usize {
+    NAME_MAX.min(block_size_bytes as usize / 4)
+}
+
+/// The bytes of a symbolic link's target that one item holds.
+#[must_use]
+pub fn symlink_part_size_bytes(block_size_bytes: u32) -> usize {
+    block_size_bytes as usize / 4
+}
+
+impl Kind {
+    fn decode(number: u8) -> Option<Self> {
+        [Self::Regular, Self::Directory, Self::Symlink]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
+    }
+}
+
+impl Inode {
+    /// The inode's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut value = vec![self.kind as u8];
+        value.extend_from_slice(&self.link_count.to_le_bytes());
+        let Times { access_nanos, modify_nanos, change_nanos } = self.times;
+        let numbers = [
+            self.size_bytes,
+            access_nanos,
+            modify_nanos,
+            change_nanos,
+            self.parent,
+            self.next_cookie,
+        ];
+        for number in numbers {
+            value.extend_from_slice(&number.to_le_bytes());
+        }
+        Bytes::from(value)
+    }
+
+    /// The inode that the bytes say, if they are one.
+    #[must_use]
+    pub fn decode(value: &[u8]) -> Option<Self> {
+        let mut fields = Fields::new(value);
+        let inode = Self {
+            kind: Kind::decode(fields.u8()?)?,
+            link_count: fields.u32()?,
+            size_bytes: fields.u64()?,
+            times: Times {
+                access_nanos: fields.u64()?,
+                modify_nanos: fields.u64()?,
+                change_nanos: fields.u64()?,
+            },
+            parent: fields.u64()?,
+            next_cookie: fields.u64()?,
+        };
+        let cookies = (inode.kind == Kind::Directory) == (inode.next_cookie >= COOKIE_FIRST);
+        (cookies && fields.end()).then_some(inode)
+    }
+}
+
+impl EntryTarget {
+    /// The value of a [`Key::Name`].
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut value = self.ino.to_le_bytes().to_vec();
+        value.push(self.kind as u8);
+        value.extend_from_slice(&self.cookie.to_le_bytes());
+        Bytes::from(value)
+    }
+
+    /// What the value of a [`Key::Name`] says, if it is one.
+    #[must_use]
+    pub fn decode(value: &[u8]) -> Option<Self> {
+        let mut fields = Fields::new(value);
+        let target =
+            Self { ino: fields.u64()?, kind: Kind::decode(fields.u8()?)?, cookie: fields.u64()? };
+        fields.end().then_some(target)
+    }
+}
+
+impl EntryItem {
+    /// The value of a [`Key::Entry`]; the cookie is in the key.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut value = self.ino.to_le_bytes().to_vec();
+        value.push(self.kind as u8);
+        value.extend_from_slice(&self.name);
+        Bytes::from(value)
+    }
+
+    /// What the value of a [`Key::Entry`] with that cookie says, if it is one.
+    #[must_use]
+    pub fn decode(cookie: u64, value: &Bytes) -> Option<Self> {
+        let mut fields = Fields::new(value);
+        let ino = fields.u64()?;
+        let kind = Kind::decode(fields.u8()?)?;
+        let name = value.slice_ref(fields.remaining());
+        (cookie >= COOKIE_FIRST && is_name(&name)).then_some(Self { cookie, name, ino, kind })
+    }
+}
+
+/// Where a block of content is, and what must be found there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataPtr {
+    /// Where.
+    pub block: BlockNo,
+    /// CRC-32C of the content.
+    pub checksum: u32,
+}
+
+/// Where the content of [`EXTENT_SLOTS`] neighbouring blocks of a file is; `None` is a hole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extent {
+    /// For each block, in order.
+    pub slots: [Option<DataPtr>; EXTENT_SLOTS as usize],
+}
+
+impl Extent {
+    /// Blocks that one item speaks of.
+    pub const SLOTS: u64 = EXTENT_SLOTS;
+
+    /// Which item speaks of `file_block`: the first block that it speaks of, and the slot.
+    #[must_use]
+    pub fn place(file_block: u64) -> (u64, usize) {
+        let slot = file_block % EXTENT_SLOTS;
+        (file_block - slot, slot as usize)
+    }
+
+    /// Is there nothing but holes?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.iter().all(Option::is_none)
+    }
+
+    /// The value of a [`Key::Extent`].
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut bitmap = 0_u16;
+        let mut value = vec![0; size_of::<u16>()];
+        for (slot, ptr) in self.slots.iter().enumerate() {
+            let Some(ptr) = ptr else { continue };
+            bitmap |= 1 << slot;
+            value.extend_from_slice(&ptr.block.0.to_le_bytes());
+            value.extend_from_slice(&ptr.checksum.to_le_bytes());
+        }
+        value[..size_of::<u16>()].copy_from_slice(&bitmap.to_le_bytes());
+        Bytes::from(value)
+    }
+
+    /// What the value of a [`Key::Extent`] says, if it is one.
+    #[must_use]
+    pub fn decode(value: &[u8]) -> Option<Self> {
+        let mut fields = Fields::new(value);
+        let bitmap = fields.u16()?;
+        let mut extent = Self::default();
+        for (slot, ptr) in extent.slots.iter_mut().enumerate() {
+            if bitmap & (1 << slot) != 0 {
+                *ptr = Some(DataPtr { block: BlockNo(fields.u64()?), checksum: fields.u32()? });
+            }
+        }
+        let known = bitmap >> EXTENT_SLOTS == 0 && bitmap != 0;
+        (known && fields.end()).then_some(extent)
+    }
+}
+
+/// Does a record of a leaf say something that the format allows, on a device of that shape?
+#[must_use]
+pub fn is_item(key: &Bytes, value: &Bytes, geometry: Geometry) -> bool {
+    let Some(key) = Key::decode(key) else { return false };
+    match key {
+        Key::Inode { .. } => Inode::decode(value).is_some(),
+        Key::Name { name, .. } => {
+            name.len() <= name_max(geometry.block_size_bytes)
+                && EntryTarget::decode(value).is_some_and(|to| to.cookie >= COOKIE_FIRST)
+        }
+        Key::Entry { cookie, .. } => EntryItem::decode(cookie, value)
+            .is_some_and(|entry| entry.name.len() <= name_max(geometry.block_size_bytes)),
+        Key::Extent { first, .. } => {
+            first.is_multiple_of(EXTENT_SLOTS)
+                && Extent::decode(value).is_some_and(|extent| {
+                    let mut blocks = extent.slots.iter().flatten();
+                    blocks.all(|ptr| super::is_inside(ptr.block, geometry))
+                })
+        }
+        Key::Symlink { .. } => {
+            !value.is_empty() && value.len() <= symlink_part_size_bytes(geometry.block_size_bytes)
+        }
+        Key::Orphan { .. } => value.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Vec<Key> {
+        let mut keys = vec![Key::Orphan { ino: 1 }, Key::Orphan { ino: 256 }];
+        for ino in [1, 2, 255, 256, u64::MAX] {
+            keys.push(Key::Inode { ino });
+            for name in ["a", "aa", "b"] {
+                keys.push(Key::Name { dir: ino, name: Bytes::from_static(name.as_bytes()) });
+            }
+            for number in [3, 255, 256, u64::MAX] {
+                keys.push(Key::Entry { dir: ino, cookie: number });
+            }
+            for number in [0, 8, 256, u64::MAX - 7] {
+                keys.push(Key::Extent { ino, first: number });
+            }
+            keys.push(Key::Symlink { ino, part: 0 });
+            keys.push(Key::Symlink { ino, part: u32::MAX });
+        }
+        keys
+    }
+
+    #[test]
+    fn the_order_of_bytes_is_the_order_of_files_kinds_and_places() {
+        let keys = keys();
+        for key in &keys {
+            assert_eq!(Key::decode(&key.encode()).as_ref(), Some(key));
+        }
+        assert!(keys.windows(2).all(|pair| pair[0].encode() < pair[1].encode()));
+    }
+
+    #[test]
+    fn values_read_back_as_themselves_and_never_when_cut() {
+        let times = Times { access_nanos: 1, modify_nanos: 2, change_nanos: u64::MAX };
+        let inode = Inode {
+            kind: Kind::Directory,
+            link_count: 2,
+            size_bytes: 5,
+            times,
+            parent: 1,
+            next_cookie: 3,
+        };
+        let target = EntryTarget { ino: 9, kind: Kind::Symlink, cookie: 3 };
+        let mut extent = Extent::default();
+        extent.slots[1] = Some(DataPtr { block: BlockNo(6), checksum: 7 });
+        extent.slots[7] = Some(DataPtr { block: BlockNo(8), checksum: 9 });
+        assert_eq!(Inode::decode(&inode.encode()), Some(inode));
+        assert_eq!(EntryTarget::decode(&target.encode()), Some(target));
+        assert_eq!(Extent::decode(&extent.encode()), Some(extent));
+        for cut in [inode.encode(), target.encode(), extent.encode()] {
+            for len in 0..cut.len() {
+                assert_eq!(Inode::decode(&cut[..len]), None);
+                assert_eq!(EntryTarget::decode(&cut[..len]), None);
+            }
+        }
+        let entry =
+            EntryItem { cookie: 4, name: Bytes::from_static(b"n"), ino: 2, kind: Kind::Regular };
+        assert_eq!(EntryItem::decode(4, &entry.encode()), Some(entry));
+    }
+
+    #[test]
+    fn the_largest_items_fit_three_times_into_the_smallest_node() {
+        let name = Bytes::from(vec![b'n'; name_max(512)]);
+        let by_name = Key::Name { dir: 1, name: name.clone() }.encode().len();
+        let target = EntryTarget { ino: 1, kind: Kind::Regular, cookie: 3 }.encode().len();
+        let ptr = Some(DataPtr { block: BlockNo(2), checksum: 0 });
+        let extent = Extent { slots: [ptr; EXTENT_SLOTS as usize] }.encode().len();
+        let header = super::super::node::RECORD_HEADER_SIZE_BYTES;
+        let capacity = super::super::node::capacity_bytes(512);
+        let pointer = super::super::BlockPtr::SIZE_BYTES;
+        for size in
+            [by_name + target, by_name + pointer, 17 + 9 + name.len(), 17 + extent, 13 + 128]
+        {
+            assert!(3 * (size + header) <= capacity, "{size}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The reference file system: a copy-on-write tree with two roots and an intent log.
+//!
+//! Flow: a [`Transaction`] changes a private version of the tree and lets it take effect at once
+//! in memory. [`Cow::sync_log`] makes what took effect durable in the intent log;
+//! [`Cow::commit`] writes the tree and then a root that names it. Mounting reads the newest whole
+//! root and replays the log that it names.
+//!
+//! What is found after power loss is the state after some transaction, never between two, and
+//! no older than the last sync or commit that succeeded.
+//!
+//! Architecture invariant: nothing here knows a page, a handle, or why anything is written.
+
+mod alloc;
+mod commit;
+mod content;
+pub mod format;
+mod policy;
+mod read;
+mod recover;
+mod store;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod tree;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use format::item::COOKIE_FIRST;
+pub use format::item::EntryItem;
+pub use format::item::EntryTarget;
+pub use format::item::Inode;
+pub use format::item::Kind;
+pub use format::item::ROOT_INO;
+pub use format::item::Times;
+pub use policy::COMMIT_ORDER;
+pub use policy::CommitStep;
+pub use policy::CowPolicy;
+pub use policy::Replay;
+pub use policy::SYNC_ORDER;
+pub use policy::SyncStep;
+pub use transaction::Transaction;
+
+use crate::cow::content::Extend;
+use crate::cow::format::item::Key;
+use crate::cow::store::Store;
+use crate::device::BlockNo;
+use crate::device::Device;
+use crate::device::DeviceError;
+use crate::device::Geometry;
+use crate::device::Payload;
+use crate::sim::Sim;
+
+/// Why the file system could not do as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CowError {
+    /// The device failed.
+    Device(DeviceError),
+    /// A block does not hold what it should.
+    Corrupt {
+        /// Which block.
+        at: BlockNo,
+        /// What should hold.
+        invariant: &'static str,
+    },
+    /// There is no space.
+    NoSpace,
+    /// There is no file of that number.
+    NoInode(u64),
+    /// There is no such name in the directory.
+    NoEntry,
+    /// The name is there already.
+    EntryExists,
+    /// The name is empty or longer than [`Cow::name_max`].
+    NameLength,
+    /// The device's shape is not one that the file system can have.
+    Geometry(Geometry),
+}
+
+impl fmt::Display for CowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(error) => write!(f, "the device failed: {error:?}"),
+            Self::Corrupt { at, invariant } => {
+                write!(f, "block {} is corrupt, it does not hold that {invariant}", at.0)
+            }
+            Self::NoSpace => f.write_str("no space is left"),
+            Self::NoInode(ino) => write!(f, "there is no file {ino} of that kind"),
+            Self::NoEntry => f.write_str("there is no such name"),
+            Self::EntryExists => f.write_str("the name is there already"),
+            Self::NameLength => f.write_str("the name is reserved, too long or no name"),
+            Self::Geometry(geometry) => write!(
+                f,
+                "a device of {} blocks of {} bytes cannot hold a file system",
+                geometry.block_count, geometry.block_size_bytes
+            ),
+        }
+    }
+}
+
+impl std::error::Error for CowError {}
+
+/// Writes an empty file system: a root directory and nothing else.
+pub async fn format(device: &dyn Device, sim: &Sim) -> Result<(), CowError> {
+    recover::format(device, sim).await
+}
+
+/// A mounted file system. Clones are the same file system.
+#[derive(Clone)]
+pub struct Cow {
+    store: Arc<Store>,
+}
+
+impl fmt::Debug for Cow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cow").field("geometry", &self.store.geometry).finish_non_exhaustive()
+    }
+}
+
+impl Cow {
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Mounts what is on the device: the newest whole root, and the log that it names. Writes
+    /// nothing.
+    pub async fn mount(
+        device: Arc<dyn Device>,
+        sim: Sim,
+        policy: CowPolicy,
+    ) -> Result<Self, CowError> {
+        Ok(Self { store: Arc::new(recover::mount(device, sim, policy).await?) })
+    }
+
+    /// The shape of the device.
+    #[must_use]
+    pub fn geometry(&self) -> Geometry {
+        self.store.geometry
+    }
+
+    /// Bytes in the longest name.
+    #[must_use]
+    pub fn name_max(&self) -> usize {
+        format::item::name_max(self.store.geometry.block_size_bytes)
+    }
+
+    /// Blocks that may be reserved; those that a commit will free are not among them.
+    pub async fn free_blocks(&self) -> Result<u64, CowError> {
+        self.store.find_free().await?;
+        Ok(self.store.available())
+    }
+
+    /// Sets blocks aside for content that will be written back later; commits if that frees
+    /// enough. What [`Cow::write_blocks`] allocates is not taken from it: the caller unreserves a
+    /// block when it has been written, or no longer will be.
+    pub async fn reserve(&self, blocks: u64) -> Result<(), CowError> {
+        self.store.reserve(blocks).await
+    }
+
+    /// Gives back what [`Cow::reserve`] set aside.
+    pub fn unreserve(&self, blocks: u64) {
+        let mut state = self.store.state();
+        state.reserved = state.reserved.saturating_sub(blocks);
+    }
+
+    /// Begins a transaction when no other is under way. (Operations that wait for the same task's
+    /// own transaction, as `reserve`, `commit`, `write_blocks`, must not be called before it ends.)
+    pub async fn begin(&self) -> Result<Transaction, CowError> {
+        Transaction::begin(self).await
+    }
+
+    /// The inode of that number.
+    pub async fn inode(&self, ino: u64) -> Result<Option<Inode>, CowError> {
+        let key = Key::Inode { ino }.encode();
+        read::inode(self.store.ask_live(|tree| tree.get(&key)).await?)
+    }
+
+    /// Where a name leads.
+    pub async fn lookup(&self, dir: u64, name: &[u8]) -> Result<Option<EntryTarget>, CowError> {
+        let key = Key::Name { dir, name: Bytes::copy_from_slice(name) }.encode();
+        read::target(self.store.ask_live(|tree| tree.get(&key)).await?)
+    }
+
+    /// Names of a directory whose cookies are `from_cookie` or above, in order, at most `max`.
+    pub async fn entries(
+        &self,
+        dir: u64,
+        from_cookie: u64,
+        max: usize,
+    ) -> Result<Vec<EntryItem>, CowError> {
+        read::entries(&self.store, dir, from_cookie, max).await
+    }
+
+    /// What a symbolic link leads to; empty if the file is none.
+    pub async fn symlink_target(&self, ino: u64) -> Result<Bytes, CowError> {
+        self.store.ask_live(|tree| read::symlink_target(tree, ino)).await
+    }
+
+    /// A block of a file's content, its checksum verified; `None` is a hole.
+    pub async fn read_block(&self, ino: u64, file_block: u64) -> Result<Option<Bytes>, CowError> {
+        content::read_block(&self.store, ino, file_block).await
+    }
+
+    /// Writes content to fresh blocks; those that the device accepted become the file's in one
+    /// transaction. One result for each block, in order. A payload shorter than a block is padded
+    /// with zeros.
+    ///
+    /// The inode's size grows to `size_bytes`, but not beyond the end of the last block that was
+    /// written; it never shrinks here. `modify_nanos` and `change_nanos` are taken from `times`,
+    /// the access time stays.
+    pub async fn write_blocks(
+        &self,
+        ino: u64,
+        blocks: Vec<(u64, Payload)>,
+        size_bytes: u64,
+        times: Times,
+    ) -> Vec<Result<(), CowError>> {
+        content::write_blocks(self, Extend { ino, size_bytes, times }, blocks).await
+    }
+
+    /// Makes everything that took effect durable, by the intent log if that is cheaper. If it
+    /// fails, nothing is promised, and the next call tries everything again.
+    pub async fn sync_log(&self) -> Result<(), CowError> {
+        self.store.sync().await
+    }
+
+    /// Makes everything that took effect durable, as a new tree.
+    pub async fn commit(&self) -> Result<(), CowError> {
+        self.store.commit().await
+    }
+
+    /// Files without a name that were not removed yet.
+    pub async fn orphans(&self) -> Result<Vec<u64>, CowError> {
+        read::orphans(&self.store).await
+    }
+
+    /// Removes every orphan, as mounting for use should.
+    pub async fn remove_orphans(&self) -> Result<(), CowError> {
+        for ino in self.orphans().await? {
+            let mut transaction = self.begin().await?;
+            transaction.remove_inode(ino).await?;
+            transaction.finish().await?;
+        }
+        Ok(())
+    }
+}

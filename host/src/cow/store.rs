@@ -1,0 +1,468 @@
+//! What a mounted file system keeps, and how it reads and writes blocks.
+//!
+//! One mutex, never held across an await. Tasks that must keep others out for longer hold one of
+//! the task locks, in this order: `durable` (one sync or commit at a time), then `quiet` (one
+//! transaction at a time).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+
+use crate::cow::CowError;
+use crate::cow::CowPolicy;
+use crate::cow::alloc::FreeMap;
+use crate::cow::format::Generation;
+use crate::cow::format::is_inside;
+use crate::cow::format::item;
+use crate::cow::format::log::Change;
+use crate::cow::format::node::LEVEL_MAX;
+use crate::cow::format::node::NodeBlock;
+use crate::cow::format::node::Record;
+use crate::cow::format::node::capacity_bytes;
+use crate::cow::format::root::Root;
+use crate::cow::tree::Body;
+use crate::cow::tree::Edit;
+use crate::cow::tree::Found;
+use crate::cow::tree::Node;
+use crate::cow::tree::Tree;
+use crate::cow::tree::Unread;
+use crate::device::BlockNo;
+use crate::device::Class;
+use crate::device::Device;
+use crate::device::Geometry;
+use crate::device::Origin;
+use crate::device::Payload;
+use crate::device::Request;
+use crate::device::RequestId;
+use crate::device::completion;
+use crate::device::perform;
+use crate::sim::Sim;
+use crate::sim::TaskLock;
+
+/// The end of the intent log.
+#[derive(Debug, Clone)]
+pub(super) struct LogEnd {
+    /// The root that names the log.
+    pub(super) generation: Generation,
+    /// Where the next block goes.
+    pub(super) next: BlockNo,
+    /// The number of the next block.
+    pub(super) sequence: u32,
+    /// The checksum of the block before it, or of the root.
+    pub(super) link: u32,
+    /// Every block of the log, with the one that `next` names.
+    pub(super) blocks: Vec<BlockNo>,
+}
+
+/// Blocks that are freed when the commit that follows is durable.
+#[derive(Debug, Default)]
+pub(super) struct Freed {
+    /// Nodes that are no longer part of the tree; those that were never written have no block.
+    pub(super) nodes: Vec<Arc<Node>>,
+    /// Blocks of content, and blocks that a root in doubt may name.
+    pub(super) blocks: Vec<BlockNo>,
+}
+
+impl Freed {
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.nodes.append(&mut other.nodes);
+        self.blocks.append(&mut other.blocks);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.blocks.is_empty()
+    }
+}
+
+/// What changes while the file system is mounted.
+#[derive(Debug)]
+pub(super) struct State {
+    /// What every finished transaction did.
+    pub(super) live: Tree,
+    /// Number of the period between two frozen trees.
+    pub(super) epoch: u64,
+    /// At least the number of nodes that the next commit has to write.
+    pub(super) dirty: u64,
+    pub(super) next_ino: u64,
+    /// The newest root that is durable, and its slot.
+    pub(super) root: Root,
+    pub(super) root_slot: BlockNo,
+    /// The generation of the next root that is written.
+    pub(super) generation_next: Generation,
+    pub(super) free: Option<FreeMap>,
+    pub(super) freed: Freed,
+    pub(super) reserved: u64,
+    pub(super) log: LogEnd,
+    /// Changes of finished transactions that are neither in the log nor in a frozen tree.
+    pub(super) unlogged: Vec<Change>,
+    /// Does the live tree say more than the durable root's?
+    pub(super) uncommitted: bool,
+    /// Is the log of no use, because a write of it or of a root failed?
+    pub(super) log_broken: bool,
+    /// Writes that the device answered, and how many of them a flush is known to cover.
+    pub(super) writes: u64,
+    pub(super) writes_flushed: u64,
+}
+
+impl State {
+    /// Blocks that may be allocated now.
+    pub(super) fn free_count(&self) -> u64 {
+        self.free.as_ref().map_or(0, FreeMap::count)
+    }
+
+    /// Would a commit give blocks back?
+    pub(super) fn commit_frees(&self) -> bool {
+        !self.freed.is_empty() || self.log.sequence > 0
+    }
+}
+
+/// What the clones of a [`super::Cow`] share.
+pub(super) struct Store {
+    pub(super) device: Arc<dyn Device>,
+    pub(super) sim: Sim,
+    pub(super) policy: CowPolicy,
+    pub(super) geometry: Geometry,
+    /// Held by a sync or a commit.
+    pub(super) durable: TaskLock,
+    /// Held by a transaction, and while a tree is frozen.
+    pub(super) quiet: TaskLock,
+    /// Held while the free blocks are being found.
+    pub(super) finding_free: TaskLock,
+    state: Mutex<State>,
+}
+
+impl Store {
+    pub(super) fn new(
+        device: Arc<dyn Device>,
+        sim: Sim,
+        policy: CowPolicy,
+        root: Root,
+        root_slot: BlockNo,
+    ) -> Self {
+        let log = LogEnd {
+            generation: root.generation,
+            next: root.log_head,
+            sequence: 0,
+            link: root.link(),
+            blocks: vec![root.log_head],
+        };
+        let state = State {
+            live: Tree::on_disk(root.tree),
+            epoch: 1,
+            dirty: 0,
+            next_ino: root.next_ino,
+            root,
+            root_slot,
+            generation_next: Generation(root.generation.0.saturating_add(1)),
+            free: None,
+            freed: Freed::default(),
+            reserved: 0,
+            log,
+            unlogged: Vec::new(),
+            uncommitted: false,
+            log_broken: false,
+            // Who wrote what was found, and whether it was flushed, is not known.
+            writes: 1,
+            writes_flushed: 0,
+        };
+        Self {
+            device,
+            sim,
+            policy,
+            geometry: root.geometry,
+            durable: TaskLock::default(),
+            quiet: TaskLock::default(),
+            finding_free: TaskLock::default(),
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        capacity_bytes(self.geometry.block_size_bytes)
+    }
+
+    /// Blocks kept back, so that removing remains possible on a full device.
+    pub(super) fn slack(&self) -> u64 {
+        8 + (self.geometry.block_count / 64).min(64)
+    }
+
+    pub(super) fn corrupt(at: BlockNo, invariant: &'static str) -> CowError {
+        CowError::Corrupt { at, invariant }
+    }
+
+    /// Reads a block; an answer of another length is the device's failure.
+    pub(super) async fn read(&self, block: BlockNo) -> Result<Bytes, CowError> {
+        read(&*self.device, self.geometry, block).await
+    }
+
+    /// Submits a write of a whole block.
+    pub(super) fn submit(&self, block: BlockNo, bytes: Bytes, origin: Origin) -> RequestId {
+        let payload = Payload::Owned(bytes);
+        let request = Request::Write { block, payload, force_unit_access: false, origin };
+        self.device.submit(request)
+    }
+
+    /// Waits for a write.
+    pub(super) async fn written(&self, id: RequestId) -> Result<(), CowError> {
+        let completed = completion(&*self.device, id).await;
+        // One that failed may have reached the medium in part.
+        self.state().writes += 1;
+        completed.map(|_| ()).map_err(CowError::Device)
+    }
+
+    /// Makes every write that was answered durable; nothing to do if none came since.
+    pub(super) async fn flush(&self) -> Result<(), CowError> {
+        let covered = {
+            let state = self.state();
+            if state.writes == state.writes_flushed {
+                return Ok(());
+            }
+            state.writes
+        };
+        perform(&*self.device, Request::Flush).await.map_err(CowError::Device)?;
+        let mut state = self.state();
+        state.writes_flushed = state.writes_flushed.max(covered);
+        Ok(())
+    }
+
+    /// Reads a node, so that the operation that missed it can go on.
+    pub(super) async fn load(&self, unread: &Unread) -> Result<(), CowError> {
+        let ptr = unread.ptr;
+        if !is_inside(ptr.block, self.geometry) {
+            return Err(Self::corrupt(ptr.block, "C-2: a pointer leads into the device"));
+        }
+        let block = self.read(ptr.block).await?;
+        if crc32c::crc32c(&block) != ptr.checksum {
+            return Err(Self::corrupt(ptr.block, "C-2: the node's checksum is its pointer's"));
+        }
+        let node = NodeBlock::decode(&block)
+            .ok_or(Self::corrupt(ptr.block, "F-1: the block holds a node"))?;
+        check_node(unread, &node, self.geometry)
+            .map_err(|invariant| Self::corrupt(ptr.block, invariant))?;
+        let node = Node::from_block(unread, node)
+            .ok_or(Self::corrupt(ptr.block, "F-1: an inner node holds pointers"))?;
+        // Another task may have read it meanwhile: the first one stays.
+        let _ = unread.node.set(node);
+        Ok(())
+    }
+
+    /// Asks a tree that no one else can change or free.
+    pub(super) async fn ask<T>(
+        &self,
+        tree: &Tree,
+        question: impl Fn(&Tree) -> Found<T>,
+    ) -> Result<T, CowError> {
+        loop {
+            match question(tree) {
+                Ok(found) => return Ok(found),
+                Err(missing) => self.load(&missing).await?,
+            }
+        }
+    }
+
+    /// Asks the live tree.
+    pub(super) async fn ask_live<T>(
+        &self,
+        question: impl Fn(&Tree) -> Found<T>,
+    ) -> Result<T, CowError> {
+        loop {
+            let tree = self.state().live.clone();
+            let missing = match question(&tree) {
+                Ok(found) => return Ok(found),
+                Err(missing) => missing,
+            };
+            if let Err(error) = self.load(&missing).await {
+                // The node may have been freed and written over since: then the tree is another.
+                if self.state().live.is(&tree) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Applies one change to a tree.
+    pub(super) async fn apply(
+        &self,
+        tree: &Tree,
+        change: &Change,
+        epoch: u64,
+    ) -> Result<Option<(Tree, Edit)>, CowError> {
+        loop {
+            let mut edit = Edit::new(epoch, self.capacity());
+            let changed = match change {
+                Change::Put(key, value) => tree.put(key, value, &mut edit).map(Some),
+                Change::Delete(key) => tree.delete(key, &mut edit),
+            };
+            match changed {
+                Ok(tree) => return Ok(tree.map(|tree| (tree, edit))),
+                Err(missing) => self.load(&missing).await?,
+            }
+        }
+    }
+}
+
+/// Reads a block; an answer of another length is the device's failure.
+pub(super) async fn read(
+    device: &dyn Device,
+    geometry: Geometry,
+    block: BlockNo,
+) -> Result<Bytes, CowError> {
+    let bytes = perform(device, Request::Read { block }).await.map_err(CowError::Device)?;
+    if bytes.len() != geometry.block_size_bytes as usize {
+        return Err(Store::corrupt(block, "D-2: a read returns a whole block"));
+    }
+    Ok(bytes)
+}
+
+/// The origin of a block that is not content.
+pub(super) fn origin(class: Class) -> Origin {
+    Origin { class, object: 0, offset: 0 }
+}
+
+fn check_node(unread: &Unread, node: &NodeBlock, geometry: Geometry) -> Result<(), &'static str> {
+    if node.generation != unread.ptr.generation {
+        return Err("C-2: the node's generation is its pointer's");
+    }
+    if unread.level.is_some_and(|level| level != node.level) || node.level > LEVEL_MAX {
+        return Err("F-1: the node is one level below its parent");
+    }
+    let is_top = unread.level.is_none();
+    if node.records.is_empty() && !(is_top && node.level == 0) {
+        return Err("F-1: only the top node of an empty tree is empty");
+    }
+    if node.level > 0 {
+        return check_branches(unread, node, geometry);
+    }
+    let inside = |record: &Record| {
+        record.key >= unread.low && unread.high.as_ref().is_none_or(|high| record.key < *high)
+    };
+    if !node.records.iter().all(inside) {
+        return Err("F-1: the keys of a node are within its bounds");
+    }
+    let is_item = |record: &Record| item::is_item(&record.key, &record.value, geometry);
+    if !node.records.iter().all(is_item) {
+        return Err("F-1: a record of a leaf is an item");
+    }
+    Ok(())
+}
+
+fn check_branches(
+    unread: &Unread,
+    node: &NodeBlock,
+    geometry: Geometry,
+) -> Result<(), &'static str> {
+    for (number, record) in node.records.iter().enumerate() {
+        if number == 0 && !record.key.is_empty() {
+            return Err("F-1: the first key of an inner node is empty");
+        }
+        let above = number == 0 || record.key > unread.low;
+        let below = unread.high.as_ref().is_none_or(|high| record.key < *high);
+        if !(above && below) {
+            return Err("F-1: the keys of a node are within its bounds");
+        }
+        let ptr = crate::cow::format::BlockPtr::decode(&record.value)
+            .ok_or("F-1: an inner node holds pointers")?;
+        if !is_inside(ptr.block, geometry) {
+            return Err("C-2: a pointer leads into the device");
+        }
+        if ptr.generation > node.generation {
+            return Err("C-2: no child is younger than its parent");
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Finds the free blocks, once: everything that neither the durable root, nor its log, nor
+    /// the live tree uses. What only the durable root uses is freed by the next commit.
+    pub(super) async fn find_free(&self) -> Result<(), CowError> {
+        if self.state().free.is_some() {
+            return Ok(());
+        }
+        let guard = self.finding_free.acquire().await;
+        if self.state().free.is_some() {
+            return Ok(());
+        }
+        let (durable, live, log) = {
+            let state = self.state();
+            let durable = Tree::on_disk(state.root.tree);
+            let replayed = state.uncommitted.then(|| state.live.clone());
+            (durable, replayed, state.log.blocks.clone())
+        };
+        let before = self.blocks_of(&durable).await?;
+        let mut free = FreeMap::new(self.geometry.block_count);
+        let mut freed = Freed::default();
+        let twice = |block| Self::corrupt(block, "C-3: a block has one use");
+        for block in &before {
+            if !free.take(*block) {
+                return Err(twice(*block));
+            }
+        }
+        if let Some(live) = live {
+            let now = self.blocks_of(&live).await?;
+            for block in now.iter().filter(|block| !before.contains(block)) {
+                if !free.take(*block) {
+                    return Err(twice(*block));
+                }
+            }
+            freed.blocks = before.iter().copied().filter(|block| !now.contains(block)).collect();
+        }
+        for block in log {
+            if !free.take(block) {
+                return Err(twice(block));
+            }
+        }
+        let mut state = self.state();
+        state.free = Some(free);
+        state.freed.append(freed);
+        drop(guard);
+        Ok(())
+    }
+
+    /// Every block that a tree uses.
+    async fn blocks_of(&self, tree: &Tree) -> Result<BTreeSet<BlockNo>, CowError> {
+        let mut blocks = BTreeSet::new();
+        let mut above = vec![tree.top.clone()];
+        let mut used = |block: BlockNo| {
+            let fresh = blocks.insert(block);
+            if fresh { Ok(()) } else { Err(Self::corrupt(block, "C-3: a block has one use")) }
+        };
+        while let Some(child) = above.pop() {
+            let node = loop {
+                match child.node() {
+                    Ok(node) => break Arc::clone(node),
+                    Err(missing) => self.load(&missing).await?,
+                }
+            };
+            if let Some(ptr) = node.location.get() {
+                used(ptr.block)?;
+            }
+            match &node.body {
+                Body::Inner(branches) => {
+                    above.extend(branches.iter().map(|branch| branch.child.clone()));
+                }
+                Body::Leaf(records) => {
+                    for ptr in records.iter().flat_map(content) {
+                        used(ptr)?;
+                    }
+                }
+            }
+        }
+        Ok(blocks)
+    }
+}
+
+/// The blocks of content that a record of a leaf names.
+fn content(record: &Record) -> Vec<BlockNo> {
+    let is_extent = matches!(item::Key::decode(&record.key), Some(item::Key::Extent { .. }));
+    let extent = is_extent.then(|| item::Extent::decode(&record.value)).flatten();
+    extent.into_iter().flat_map(|extent| extent.slots).flatten().map(|ptr| ptr.block).collect()
+}

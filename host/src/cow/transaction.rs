@@ -1,0 +1,357 @@
+//! A transaction: changes of the tree that take effect together, or not at all.
+//!
+//! It works on a version of the tree of its own; finishing it makes that version the live one.
+//! Its changes are also kept in order, for the intent log.
+
+use bytes::Bytes;
+
+use crate::cow::COOKIE_FIRST;
+use crate::cow::Cow;
+use crate::cow::CowError;
+use crate::cow::EntryItem;
+use crate::cow::EntryTarget;
+use crate::cow::Inode;
+use crate::cow::Kind;
+use crate::cow::Times;
+use crate::cow::format::item::DataPtr;
+use crate::cow::format::item::Extent;
+use crate::cow::format::item::ItemKind;
+use crate::cow::format::item::Key;
+use crate::cow::format::item::is_name;
+use crate::cow::format::item::symlink_part_size_bytes;
+use crate::cow::format::log::Change;
+use crate::cow::read;
+use crate::cow::store::Freed;
+use crate::cow::tree::Tree;
+use crate::device::BlockNo;
+use crate::sim::TaskLockGuard;
+
+/// Records that are read at a time when many are removed.
+const SCAN_RECORDS: usize = 64;
+
+/// Changes under way. One at a time; dropped without [`Transaction::finish`], nothing happened.
+#[derive(Debug)]
+#[must_use = "a transaction that is not finished changes nothing"]
+pub struct Transaction {
+    cow: Cow,
+    /// No tree is frozen and no other transaction begins while this is held.
+    quiet: TaskLockGuard,
+    tree: Tree,
+    epoch: u64,
+    changes: Vec<Change>,
+    freed: Freed,
+    dirty: i64,
+    next_ino: u64,
+    /// Does it need space for good? Others may use what is kept back for removing.
+    grows: bool,
+}
+
+impl Transaction {
+    pub(super) async fn begin(cow: &Cow) -> Result<Self, CowError> {
+        let store = cow.store();
+        store.find_free().await?;
+        if store.is_low() {
+            // What fails here fails again, and is told, where it is asked for.
+            let _ = store.commit().await;
+        }
+        let quiet = store.quiet.acquire().await;
+        let state = store.state();
+        Ok(Self {
+            cow: cow.clone(),
+            quiet,
+            tree: state.live.clone(),
+            epoch: state.epoch,
+            changes: Vec::new(),
+            freed: Freed::default(),
+            dirty: 0,
+            next_ino: state.next_ino,
+            grows: false,
+        })
+    }
+
+    async fn change(&mut self, change: Change) -> Result<(), CowError> {
+        let applied = self.cow.store().apply(&self.tree, &change, self.epoch).await?;
+        // A key that is not there need not be deleted.
+        let Some((tree, edit)) = applied else { return Ok(()) };
+        self.tree = tree;
+        self.dirty += edit.dirty;
+        self.freed.nodes.extend(edit.replaced);
+        self.changes.push(change);
+        Ok(())
+    }
+
+    async fn put(&mut self, key: &Key, value: Bytes) -> Result<(), CowError> {
+        self.change(Change::Put(key.encode(), value)).await
+    }
+
+    async fn delete(&mut self, key: &Key) -> Result<(), CowError> {
+        self.change(Change::Delete(key.encode())).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Bytes>, CowError> {
+        let key = key.encode();
+        self.cow.store().ask(&self.tree, |tree| tree.get(&key)).await
+    }
+
+    /// The inode of that number, as this transaction sees it.
+    pub async fn inode(&self, ino: u64) -> Result<Option<Inode>, CowError> {
+        read::inode(self.get(&Key::Inode { ino }).await?)
+    }
+
+    /// Writes an inode.
+    pub async fn put_inode(&mut self, ino: u64, inode: &Inode) -> Result<(), CowError> {
+        self.put(&Key::Inode { ino }, inode.encode()).await
+    }
+
+    /// Makes an inode without names (link count 0) and without content. `parent` is kept for
+    /// directories.
+    pub async fn create_inode(
+        &mut self,
+        kind: Kind,
+        parent: u64,
+        times: Times,
+    ) -> Result<u64, CowError> {
+        let ino = self.next_ino;
+        self.next_ino = ino.checked_add(1).ok_or(CowError::NoSpace)?;
+        self.grows = true;
+        let (parent, next_cookie) = match kind {
+            Kind::Directory => (parent, COOKIE_FIRST),
+            Kind::Regular | Kind::Symlink => (0, 0),
+        };
+        let inode = Inode { kind, link_count: 0, size_bytes: 0, times, parent, next_cookie };
+        self.put_inode(ino, &inode).await?;
+        Ok(ino)
+    }
+
+    /// Where a name leads, as this transaction sees it.
+    pub async fn lookup(&self, dir: u64, name: &[u8]) -> Result<Option<EntryTarget>, CowError> {
+        let name = Bytes::copy_from_slice(name);
+        read::target(self.get(&Key::Name { dir, name }).await?)
+    }
+
+    /// Does the directory have no names, as this transaction sees it?
+    pub async fn is_empty(&self, dir: u64) -> Result<bool, CowError> {
+        Ok(self.scan(dir, ItemKind::Entry, 1).await?.is_empty())
+    }
+
+    async fn scan(
+        &self,
+        ino: u64,
+        kind: ItemKind,
+        max: usize,
+    ) -> Result<Vec<(Key, Bytes)>, CowError> {
+        let (from, to) = (Key::start(ino, kind), Key::end(ino, kind));
+        let question = |tree: &Tree| tree.range(&from, &to, max);
+        let records = self.cow.store().ask(&self.tree, question).await?;
+        records.into_iter().map(read::record).collect()
+    }
+
+    /// Adds a name that is not there, with a fresh cookie. Link counts are the caller's.
+    pub async fn insert_entry(
+        &mut self,
+        dir: u64,
+        name: &[u8],
+        ino: u64,
+        kind: Kind,
+    ) -> Result<u64, CowError> {
+        if !is_name(name) || name.len() > self.cow.name_max() {
+            return Err(CowError::NameLength);
+        }
+        if self.lookup(dir, name).await?.is_some() {
+            return Err(CowError::EntryExists);
+        }
+        let mut inode = self.inode(dir).await?.ok_or(CowError::NoInode(dir))?;
+        if inode.kind != Kind::Directory {
+            return Err(CowError::NoInode(dir));
+        }
+        let cookie = inode.next_cookie;
+        inode.next_cookie = cookie.checked_add(1).ok_or(CowError::NoSpace)?;
+        self.grows = true;
+        self.put_inode(dir, &inode).await?;
+        self.put_entry(dir, name, EntryTarget { ino, kind, cookie }).await?;
+        Ok(cookie)
+    }
+
+    async fn put_entry(
+        &mut self,
+        dir: u64,
+        name: &[u8],
+        target: EntryTarget,
+    ) -> Result<(), CowError> {
+        let name = Bytes::copy_from_slice(name);
+        let EntryTarget { ino, kind, cookie } = target;
+        let entry = EntryItem { cookie, name: name.clone(), ino, kind };
+        self.put(&Key::Name { dir, name }, target.encode()).await?;
+        self.put(&Key::Entry { dir, cookie }, entry.encode()).await
+    }
+
+    /// Makes a name that is there lead elsewhere; its cookie stays. Answers where it led.
+    pub async fn replace_entry(
+        &mut self,
+        dir: u64,
+        name: &[u8],
+        ino: u64,
+        kind: Kind,
+    ) -> Result<EntryTarget, CowError> {
+        let old = self.lookup(dir, name).await?.ok_or(CowError::NoEntry)?;
+        self.put_entry(dir, name, EntryTarget { ino, kind, cookie: old.cookie }).await?;
+        Ok(old)
+    }
+
+    /// Removes a name that is there. Answers where it led.
+    pub async fn remove_entry(&mut self, dir: u64, name: &[u8]) -> Result<EntryTarget, CowError> {
+        let old = self.lookup(dir, name).await?.ok_or(CowError::NoEntry)?;
+        let name = Bytes::copy_from_slice(name);
+        self.delete(&Key::Name { dir, name }).await?;
+        self.delete(&Key::Entry { dir, cookie: old.cookie }).await?;
+        Ok(old)
+    }
+
+    /// Says what a symbolic link leads to, and sets its inode's size.
+    pub async fn set_symlink(&mut self, ino: u64, target: &[u8]) -> Result<(), CowError> {
+        let mut inode = self.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
+        self.remove_all(ino, ItemKind::Symlink).await?;
+        self.grows = true;
+        let size = symlink_part_size_bytes(self.cow.geometry().block_size_bytes);
+        for (part, bytes) in (0_u32..).zip(target.chunks(size)) {
+            self.put(&Key::Symlink { ino, part }, Bytes::copy_from_slice(bytes)).await?;
+        }
+        inode.size_bytes = target.len() as u64;
+        self.put_inode(ino, &inode).await
+    }
+
+    async fn remove_all(&mut self, ino: u64, kind: ItemKind) -> Result<(), CowError> {
+        loop {
+            let found = self.scan(ino, kind, SCAN_RECORDS).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            for (key, _) in found {
+                self.delete(&key).await?;
+            }
+        }
+    }
+
+    /// Notes that a file has no name and is to be removed when nobody has it open.
+    pub async fn add_orphan(&mut self, ino: u64) -> Result<(), CowError> {
+        self.put(&Key::Orphan { ino }, Bytes::new()).await
+    }
+
+    /// Takes a file from the list of orphans.
+    pub async fn remove_orphan(&mut self, ino: u64) -> Result<(), CowError> {
+        self.delete(&Key::Orphan { ino }).await
+    }
+
+    /// Removes an inode with its content, its target and its mark as an orphan.
+    pub async fn remove_inode(&mut self, ino: u64) -> Result<(), CowError> {
+        self.truncate_extents(ino, 0).await?;
+        self.remove_all(ino, ItemKind::Symlink).await?;
+        self.remove_orphan(ino).await?;
+        self.delete(&Key::Inode { ino }).await
+    }
+
+    /// Removes the content from a block of the file on; the inode's size is the caller's.
+    pub async fn truncate_extents(
+        &mut self,
+        ino: u64,
+        from_file_block: u64,
+    ) -> Result<(), CowError> {
+        let (first, keep) = Extent::place(from_file_block);
+        if keep > 0 {
+            let mut extent = self.extent(ino, first).await?;
+            let cut = extent.slots[keep..].iter_mut().filter_map(Option::take);
+            self.freed.blocks.extend(cut.map(|ptr| ptr.block));
+            self.put_extent(ino, first, extent).await?;
+        }
+        let from = match first.checked_add(if keep > 0 { Extent::SLOTS } else { 0 }) {
+            Some(first) => Key::Extent { ino, first }.encode(),
+            None => return Ok(()),
+        };
+        let to = Key::end(ino, ItemKind::Extent);
+        loop {
+            let question = |tree: &Tree| tree.range(&from, &to, SCAN_RECORDS);
+            let records = self.cow.store().ask(&self.tree, question).await?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            for record in records {
+                let extent = read::extent(Some(record.value))?;
+                self.freed.blocks.extend(extent.slots.iter().flatten().map(|ptr| ptr.block));
+                self.change(Change::Delete(record.key)).await?;
+            }
+        }
+    }
+
+    async fn extent(&self, ino: u64, first: u64) -> Result<Extent, CowError> {
+        read::extent(self.get(&Key::Extent { ino, first }).await?)
+    }
+
+    async fn put_extent(&mut self, ino: u64, first: u64, extent: Extent) -> Result<(), CowError> {
+        let key = Key::Extent { ino, first };
+        if extent.is_empty() {
+            self.delete(&key).await
+        } else {
+            self.put(&key, extent.encode()).await
+        }
+    }
+
+    /// Makes blocks that were written the file's content. Those they replace are freed.
+    pub(super) async fn set_content(
+        &mut self,
+        ino: u64,
+        content: &[(u64, DataPtr)],
+    ) -> Result<(), CowError> {
+        let mut rest = content;
+        while let Some((first, _)) = rest.first().map(|(block, _)| Extent::place(*block)) {
+            let same = |(block, _): &&(u64, DataPtr)| Extent::place(*block).0 == first;
+            let (head, tail) = rest.split_at(rest.iter().take_while(same).count());
+            let mut extent = self.extent(ino, first).await?;
+            for (block, ptr) in head {
+                let old = extent.slots[Extent::place(*block).1].replace(*ptr);
+                self.freed.blocks.extend(old.map(|ptr| ptr.block));
+            }
+            self.put_extent(ino, first, extent).await?;
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// The target of a symbolic link, as this transaction sees it.
+    pub async fn symlink_target(&self, ino: u64) -> Result<Bytes, CowError> {
+        let question = |tree: &Tree| read::symlink_target(tree, ino);
+        self.cow.store().ask(&self.tree, question).await
+    }
+
+    /// Lets the changes take effect, all at once. `NoSpace` if no commit could hold them: then
+    /// nothing happened.
+    pub async fn finish(self) -> Result<(), CowError> {
+        let store = self.cow.store();
+        let slack = store.slack();
+        let mut state = store.state();
+        let dirty = state.dirty.saturating_add_signed(self.dirty);
+        // One more for the head of the next log.
+        let needed = if self.grows { dirty + slack + state.reserved } else { dirty + 1 };
+        if !self.changes.is_empty() {
+            if state.free_count() < needed {
+                return Err(CowError::NoSpace);
+            }
+            assert_eq!(state.epoch, self.epoch, "no tree is frozen within a transaction");
+            state.live = self.tree;
+            state.dirty = dirty;
+            state.next_ino = self.next_ino;
+            state.freed.append(self.freed);
+            state.unlogged.extend(self.changes);
+            state.uncommitted = true;
+        }
+        drop(state);
+        drop(self.quiet);
+        Ok(())
+    }
+
+    /// Frees a block that was allocated and never became content.
+    pub(super) fn give_back(cow: &Cow, blocks: impl IntoIterator<Item = BlockNo>) {
+        if let Some(free) = &mut cow.store().state().free {
+            blocks.into_iter().for_each(|block| free.release(block));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The history of a device: which writes took effect, and when they were made durable.
+//!
+//! A position in it is a moment at which the power can fail. Positions are how crash states are
+//! aligned with the trace of calls.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use crate::device::Block;
+use crate::device::BlockNo;
+use crate::device::Image;
+use crate::device::Origin;
+
+/// One thing that happened to a device.
+#[derive(Debug, Clone)]
+pub enum DeviceEvent {
+    /// A write took effect in the volatile cache, or on the medium if it was forced there.
+    Written(Written),
+    /// Of the writes so far, those with numbers below this are durable, and all that are older.
+    Flushed {
+        /// Number of the first write that is not covered.
+        until: u64,
+    },
+}
+
+/// A write that took effect.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// Its number, from 0, in the order of taking effect.
+    pub number: u64,
+    /// Which block.
+    pub block: BlockNo,
+    /// What is in it now.
+    pub content: Block,
+    /// Was it durable at once (forced unit access)?
+    pub forced: bool,
+    /// What it was for.
+    pub origin: Origin,
+}
+
+#[derive(Debug)]
+struct State {
+    start: Image,
+    events: Vec<DeviceEvent>,
+}
+
+/// What happened to a device since it was made. Clones are the same history.
+#[derive(Debug, Clone)]
+pub struct History(Arc<Mutex<State>>);
+
+impl History {
+    /// The history of a device that begins with this image, durable.
+    #[must_use]
+    pub fn new(start: Image) -> Self {
+        Self(Arc::new(Mutex::new(State { start, events: Vec::new() })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends an event.
+    pub fn push(&self, event: DeviceEvent) {
+        self.lock().events.push(event);
+    }
+
+    /// Number of events so far; the newest position.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().events.len()
+    }
+
+    /// Has nothing happened?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The image that the history begins with.
+    #[must_use]
+    pub fn start(&self) -> Image {
+        self.lock().start.clone()
+    }
+
+    /// The event that led from position `at` to the next.
+    #[must_use]
+    pub fn event(&self, at: usize) -> Option<DeviceEvent> {
+        self.lock().events.get(at).cloned()
+    }
+}

@@ -1,0 +1,15 @@
+//! What happened, coming up: from the stack's words to the spec's.
+//!
+//! Flow: [`Recorder`] sits on the road of a call and writes events into a [`Notebook`];
+//! [`translate`] gives them the spec's words; [`survey`] walks what a crash left.
+//!
+//! Architecture invariant: this module knows both vocabularies, and no rule.
+
+mod recorder;
+mod survey;
+pub mod translate;
+
+pub use recorder::Notebook;
+pub use recorder::Recorder;
+pub use recorder::Sink;
+pub use survey::survey_tree;

@@ -1,0 +1,104 @@
+//! The recorder: a `Vfs` around another that writes down what is asked and answered.
+//!
+//! O-2: with or without it, the guest sees the same.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use crashproof_spec::trace::Event;
+use crashproof_spec::words::Step;
+
+use crate::call::CallId;
+use crate::call::Caller;
+use crate::call::ProcessId;
+use crate::call::ReplyFuture;
+use crate::call::Request;
+use crate::call::Vfs;
+use crate::call::Witness;
+use crate::observe::translate;
+
+/// Receives the events of a trace in order, each with its step.
+pub type Sink = Box<dyn FnMut(Step, Event) + Send>;
+
+struct Notes {
+    last: Step,
+    sink: Sink,
+}
+
+/// Where events are written down. Clones are the same place.
+#[derive(Clone)]
+pub struct Notebook {
+    notes: Arc<Mutex<Notes>>,
+    witness: Witness,
+}
+
+impl Notebook {
+    /// A notebook that hands every event to `sink`, testimony left at `witness` among them.
+    #[must_use]
+    pub fn new(witness: Witness, sink: Sink) -> Self {
+        Self { notes: Arc::new(Mutex::new(Notes { last: Step(0), sink })), witness }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down an event, after the testimony that was given before it.
+    pub fn note(&self, event: Event) -> Step {
+        let said = self.witness.take();
+        let mut notes = self.lock();
+        for testimony in &said {
+            notes.add(Event::Testified(translate::testimony(testimony)));
+        }
+        notes.add(event)
+    }
+}
+
+impl Notes {
+    /// O-1: steps are dense, from 1.
+    fn add(&mut self, event: Event) -> Step {
+        self.last = Step(self.last.0 + 1);
+        (self.sink)(self.last, event);
+        self.last
+    }
+}
+
+/// Passes requests on and writes them down.
+#[derive(Clone)]
+pub struct Recorder {
+    inner: Arc<dyn Vfs>,
+    notebook: Notebook,
+}
+
+impl Recorder {
+    /// Records what goes to and comes from `inner`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Vfs>, notebook: Notebook) -> Self {
+        Self { inner, notebook }
+    }
+}
+
+impl Vfs for Recorder {
+    fn call(&self, caller: Caller, request: Request) -> ReplyFuture<'_> {
+        Box::pin(async move {
+            let process = translate::process(caller.process);
+            let asked = Event::Called { process, call: translate::request(&request) };
+            let step = self.notebook.note(asked);
+            let caller = Caller { call: CallId(step.0), ..caller };
+            let answer = self.inner.call(caller, request).await?;
+            let outcome = translate::answer(&answer);
+            self.notebook.note(Event::Answered { call: step, outcome });
+            Ok(answer)
+        })
+    }
+
+    fn end_process(&self, process: ProcessId) -> ReplyFuture<'_> {
+        Box::pin(async move {
+            let reply = self.inner.end_process(process).await?;
+            self.notebook.note(Event::Exited { process: translate::process(process) });
+            Ok(reply)
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! The stack's words in the spec's words.
+//!
+//! By `match` without a wildcard, so that a new request does not compile until somebody has
+//! decided what it means.
+
+use crashproof_spec::words;
+
+use crate::call;
+
+/// A process.
+#[must_use]
+pub fn process(process: call::ProcessId) -> words::Pid {
+    words::Pid(process.0)
+}
+
+/// A request.
+#[must_use]
+pub fn request(request: &call::Request) -> words::Call {
+    use call::Request as R;
+    use words::Call as C;
+    match request {
+        R::Open { at: target, options: how } => C::Open { at: at(target), options: options(*how) },
+        R::Close { handle: h } => C::Close { handle: handle(*h) },
+        R::Read { handle: h, offset, len } => {
+            C::Read { handle: handle(*h), offset: *offset, len: *len }
+        }
+        R::Write { handle: h, offset, data } => {
+            C::Write { handle: handle(*h), offset: *offset, data: data.clone() }
+        }
+        R::Seek { handle: h, offset, whence: from } => {
+            C::Seek { handle: handle(*h), offset: *offset, whence: whence(*from) }
+        }
+        R::Stat { at: target, follow } => C::Stat { at: at(target), follow: *follow },
+        R::StatHandle { handle: h } => C::StatHandle { handle: handle(*h) },
+        R::SetTimes { at: target, follow, access, modify } => C::SetTimes {
+            at: at(target),
+            follow: *follow,
+            access: time(*access),
+            modify: time(*modify),
+        },
+        R::SetTimesHandle { handle: h, access, modify } => {
+            C::SetTimesHandle { handle: handle(*h), access: time(*access), modify: time(*modify) }
+        }
+        R::Truncate { handle: h, size_bytes } => {
+            C::Truncate { handle: handle(*h), size_bytes: *size_bytes }
+        }
+        R::Allocate { handle: h, offset, len } => {
+            C::Allocate { handle: handle(*h), offset: *offset, len: *len }
+        }
+        R::Advise { handle: h } => C::Advise { handle: handle(*h) },
+        R::Fsync { handle: h } => C::Fsync { handle: handle(*h) },
+        R::Fdatasync { handle: h } => C::Fdatasync { handle: handle(*h) },
+        R::SetStatusFlags { handle: h, status } => {
+            C::SetStatusFlags { handle: handle(*h), status: flags(*status) }
+        }
+        R::ReadDirectory { handle: h, cookie, count_max } => {
+            C::ReadDirectory { handle: handle(*h), cookie: *cookie, count_max: *count_max }
+        }
+        R::MakeDirectory { at: target } => C::MakeDirectory { at: at(target) },
+        R::RemoveDirectory { at: target } => C::RemoveDirectory { at: at(target) },
+        R::Unlink { at: target } => C::Unlink { at: at(target) },
+        R::Rename { from, to } => C::Rename { from: at(from), to: at(to) },
+        R::Link { from, follow, to } => C::Link { from: at(from), follow: *follow, to: at(to) },
+        R::Symlink { target, at: name } => C::Symlink { target: target.clone(), at: at(name) },
+        R::ReadLink { at: name } => C::ReadLink { at: at(name) },
+        R::SyncAll => C::SyncAll,
+    }
+}
+
+/// An answer.
+pub fn answer(answer: &call::Answer) -> words::Outcome {
+    match answer {
+        Ok(told) => Ok(value(told)),
+        Err(why) => Err(errno(*why)),
+    }
+}
+
+fn value(value: &call::Value) -> words::Value {
+    use call::Value as V;
+    use words::Value as W;
+    match value {
+        V::Done => W::Done,
+        V::Handle { handle: h, kind: k } => W::Handle { handle: handle(*h), kind: kind(*k) },
+        V::Data(bytes) => W::Data(bytes.clone()),
+        V::Count(count) => W::Count(*count),
+        V::Offset(offset) => W::Offset(*offset),
+        V::Stat(facts) => W::Stat(stat(*facts)),
+        V::Entries(entries) => W::Entries(entries.iter().map(entry).collect()),
+        V::Target(target) => W::Target(target.clone()),
+    }
+}
+
+/// Facts about a file.
+#[must_use]
+pub fn stat(stat: call::Stat) -> words::Stat {
+    words::Stat {
+        ino: ino(stat.ino),
+        kind: kind(stat.kind),
+        link_count: stat.link_count,
+        size_bytes: stat.size_bytes,
+        access_nanos: stat.access_nanos,
+        modify_nanos: stat.modify_nanos,
+        change_nanos: stat.change_nanos,
+    }
+}
+
+fn entry(entry: &call::DirectoryEntry) -> words::DirectoryEntry {
+    words::DirectoryEntry {
+        next_cookie: entry.next_cookie,
+        ino: ino(entry.ino),
+        kind: kind(entry.kind),
+        name: entry.name.clone(),
+    }
+}
+
+/// What a subject said about itself.
+#[must_use]
+pub fn testimony(testimony: &call::Testimony) -> words::Testimony {
+    use call::Testimony as T;
+    use words::Testimony as W;
+    match testimony {
+        T::Committed { call } => W::Committed { call: words::Step(call.0) },
+        T::Lost { file, range, errno: why } => {
+            W::Lost { file: ino(*file), range: range.clone(), errno: errno(*why) }
+        }
+        T::Resolved { file, range } => W::Resolved { file: ino(*file), range: range.clone() },
+        T::Evicted { file, range } => W::Evicted { file: ino(*file), range: range.clone() },
+    }
+}
+
+fn at(at: &call::At) -> words::At {
+    words::At { directory: handle(at.directory), path: at.path.clone() }
+}
+
+fn handle(handle: call::HandleId) -> words::HandleId {
+    words::HandleId(handle.0)
+}
+
+fn ino(ino: call::Ino) -> words::Ino {
+    words::Ino(ino.0)
+}
+
+fn kind(kind: call::FileKind) -> words::FileKind {
+    match kind {
+        call::FileKind::Regular => words::FileKind::Regular,
+        call::FileKind::Directory => words::FileKind::Directory,
+        call::FileKind::Symlink => words::FileKind::Symlink,
+    }
+}
+
+fn options(options: call::OpenOptions) -> words::OpenOptions {
+    let call::OpenOptions { read, write, create, exclusive, truncate, directory, follow, status } =
+        options;
+    let status = flags(status);
+    words::OpenOptions { read, write, create, exclusive, truncate, directory, follow, status }
+}
+
+fn flags(status: call::StatusFlags) -> words::StatusFlags {
+    let call::StatusFlags { append, data_sync, sync, read_sync, nonblocking } = status;
+    words::StatusFlags { append, data_sync, sync, read_sync, nonblocking }
+}
+
+fn whence(whence: call::Whence) -> words::Whence {
+    match whence {
+        call::Whence::Set => words::Whence::Set,
+        call::Whence::Current => words::Whence::Current,
+        call::Whence::End => words::Whence::End,
+    }
+}
+
+fn time(time: call::TimeChange) -> words::TimeChange {
+    match time {
+        call::TimeChange::Keep => words::TimeChange::Keep,
+        call::TimeChange::Now => words::TimeChange::Now,
+        call::TimeChange::At(nanos) => words::TimeChange::At(nanos),
+    }
+}
+
+/// Why a request failed.
+#[must_use]
+pub fn errno(errno: call::Errno) -> words::Errno {
+    use call::Errno as E;
+    use words::Errno as W;
+    match errno {
+        E::Access => W::Access,
+        E::Again => W::Again,
+        E::BadFile => W::BadFile,
+        E::Busy => W::Busy,
+        E::Exists => W::Exists,
+        E::FileTooBig => W::FileTooBig,
+        E::IllegalSequence => W::IllegalSequence,
+        E::Interrupted => W::Interrupted,
+        E::Invalid => W::Invalid,
+        E::Io => W::Io,
+        E::IsDirectory => W::IsDirectory,
+        E::Loop => W::Loop,
+        E::TooManyOpen => W::TooManyOpen,
+        E::TooManyLinks => W::TooManyLinks,
+        E::NameTooLong => W::NameTooLong,
+        E::NoEntry => W::NoEntry,
+        E::NoMemory => W::NoMemory,
+        E::NoSpace => W::NoSpace,
+        E::NotDirectory => W::NotDirectory,
+        E::NotEmpty => W::NotEmpty,
+        E::NotSupported => W::NotSupported,
+        E::NoAddress => W::NoAddress,
+        E::Overflow => W::Overflow,
+        E::NotPermitted => W::NotPermitted,
+        E::BrokenPipe => W::BrokenPipe,
+        E::ReadOnly => W::ReadOnly,
+        E::IllegalSeek => W::IllegalSeek,
+        E::CrossDevice => W::CrossDevice,
+        E::NotCapable => W::NotCapable,
+    }
+}

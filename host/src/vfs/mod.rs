@@ -1,0 +1,283 @@
+//! The reference file system as its callers see it: paths, handles, links.
+//!
+//! Flow: [`ReferenceVfs::call`] lets the world be as unkind as the law allows, then hands the
+//! request to the file of its operation; what may be answered is decided there before anything
+//! changes.
+//!
+//! Order of waiting: a description's turn, the names, a file's content, its writeback, the
+//! transaction of the file system. Who holds one waits only for those to the right of it.
+//!
+//! Reading does not change the time of last access, as under `noatime`.
+
+mod allocate;
+mod background;
+mod handles;
+mod inodes;
+mod link;
+mod make_directory;
+mod open;
+mod read;
+mod read_directory;
+mod read_link;
+mod remove_directory;
+mod rename;
+mod resolve;
+mod seek;
+mod set_times;
+mod stat;
+mod symlink;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod truncate;
+mod unlink;
+mod write;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+pub use rename::RENAME_ATOMIC;
+pub use rename::RENAME_SOURCE_LATER;
+pub use rename::RENAME_TARGET_FIRST;
+pub use rename::RenameStep;
+
+use crate::cache::CachePolicy;
+use crate::cache::PageCache;
+use crate::cache::SyncError;
+use crate::cache::errno_of;
+use crate::cache::is_power_off;
+use crate::call::Answer;
+use crate::call::Caller;
+use crate::call::Errno;
+use crate::call::FileKind;
+use crate::call::Halt;
+use crate::call::ProcessId;
+use crate::call::Reply;
+use crate::call::ReplyFuture;
+use crate::call::Request;
+use crate::call::Testimony;
+use crate::call::Value;
+use crate::call::Vfs;
+use crate::call::Witness;
+use crate::cow::Cow;
+use crate::cow::CowError;
+use crate::cow::Kind;
+use crate::sim::Point;
+use crate::sim::Sim;
+use crate::sim::TaskLock;
+use crate::vfs::handles::Handles;
+use crate::vfs::inodes::Inodes;
+
+/// The largest offset at which a file can end.
+pub const FILE_SIZE_BYTES_MAX: u64 = i64::MAX as u64;
+
+/// What `fsync` of a directory does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DirectorySync {
+    /// Its names are durable afterwards.
+    Synced,
+    /// It succeeds and does nothing.
+    Ignored,
+}
+
+/// What the operations are assembled from. The default is correct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VfsPolicy {
+    /// The steps of a rename.
+    pub rename: &'static [RenameStep],
+    /// What `fsync` of a directory does.
+    pub directory_sync: DirectorySync,
+    /// Handles that one process can have open.
+    pub open_handles_max: u32,
+    /// How much time passes with each call.
+    pub tick_nanos: u64,
+}
+
+impl Default for VfsPolicy {
+    fn default() -> Self {
+        Self {
+            rename: RENAME_ATOMIC,
+            directory_sync: DirectorySync::Synced,
+            open_handles_max: 1024,
+            tick_nanos: 1_000,
+        }
+    }
+}
+
+/// Why an operation did not succeed: news for the guest, or the end of the run. They never mix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Failure {
+    Errno(Errno),
+    Halt(Halt),
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<CowError> for Failure {
+    fn from(error: CowError) -> Self {
+        if is_power_off(&error) { Self::Halt(Halt::Crashed) } else { Self::Errno(errno_of(&error)) }
+    }
+}
+
+impl From<SyncError> for Failure {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Cow(error) => error.into(),
+            SyncError::Owed(errno) => Self::Errno(errno),
+        }
+    }
+}
+
+/// What came of an operation, or of a part of one.
+type Outcome<T> = Result<T, Failure>;
+
+/// A call under way.
+#[derive(Debug)]
+struct Call {
+    caller: Caller,
+    witness: Witness,
+    has_said: AtomicBool,
+}
+
+impl Call {
+    /// Says that the call takes effect now; only the first time counts.
+    fn takes_effect(&self) {
+        if !self.has_said.swap(true, Ordering::Relaxed) {
+            self.witness.say(Testimony::Committed { call: self.caller.call });
+        }
+    }
+}
+
+/// The reference stack. Clones are the same stack.
+#[derive(Debug, Clone)]
+pub struct ReferenceVfs {
+    cow: Cow,
+    cache: PageCache,
+    sim: Sim,
+    witness: Witness,
+    policy: VfsPolicy,
+    handles: Arc<Mutex<Handles>>,
+    inodes: Arc<Mutex<Inodes>>,
+    /// Held by whoever changes names.
+    names: TaskLock,
+}
+
+impl ReferenceVfs {
+    /// The stack over a mounted file system.
+    #[must_use]
+    pub fn new(
+        cow: Cow,
+        sim: Sim,
+        witness: Witness,
+        policy: VfsPolicy,
+        cache_policy: CachePolicy,
+    ) -> Self {
+        let cache = PageCache::new(cow.clone(), sim.clone(), witness.clone(), cache_policy);
+        Self {
+            cow,
+            cache,
+            sim,
+            witness,
+            policy,
+            handles: Arc::new(Mutex::new(Handles::new(policy.open_handles_max))),
+            inodes: Arc::default(),
+            names: TaskLock::default(),
+        }
+    }
+
+    /// The page cache, for audits.
+    #[must_use]
+    pub fn cache(&self) -> &PageCache {
+        &self.cache
+    }
+
+    /// The file system beneath, for audits.
+    #[must_use]
+    pub fn cow(&self) -> &Cow {
+        &self.cow
+    }
+
+    async fn answer(&self, caller: Caller, request: Request) -> Reply {
+        self.sim.advance_nanos(self.policy.tick_nanos);
+        self.disturb(caller.process);
+        self.sim.point(Point::CallStart).await;
+        if self.is_interrupted(caller.process, &request) {
+            return Ok(Err(Errno::Interrupted));
+        }
+        let witness = self.witness.clone();
+        let call = Call { caller, witness, has_said: AtomicBool::new(false) };
+        let answer: Answer = match self.dispatch(&call, request).await {
+            Ok(value) => Ok(value),
+            Err(Failure::Errno(errno)) => Err(errno),
+            Err(Failure::Halt(halt)) => return Err(halt),
+        };
+        call.takes_effect();
+        self.sim.point(Point::CallEnd).await;
+        Ok(answer)
+    }
+
+    async fn dispatch(&self, call: &Call, request: Request) -> Outcome<Value> {
+        match request {
+            Request::Open { at, options } => self.open(call, &at, &options).await,
+            Request::Close { handle } => self.close(call, handle).await,
+            Request::Read { handle, offset, len } => self.read(call, handle, offset, len).await,
+            Request::Write { handle, offset, data } => self.write(call, handle, offset, data).await,
+            Request::Seek { handle, offset, whence } => self.seek(handle, offset, whence).await,
+            Request::Stat { at, follow } => self.stat(&at, follow).await,
+            Request::StatHandle { handle } => self.stat_handle(handle).await,
+            Request::SetTimes { at, follow, access, modify } => {
+                self.set_times(&at, follow, access, modify).await
+            }
+            Request::SetTimesHandle { handle, access, modify } => {
+                self.set_times_handle(handle, access, modify).await
+            }
+            Request::Truncate { handle, size_bytes } => self.truncate(handle, size_bytes).await,
+            Request::Allocate { handle, offset, len } => self.allocate(handle, offset, len).await,
+            Request::Advise { handle } => self.advise(handle),
+            Request::Fsync { handle } => self.fsync(handle).await,
+            Request::Fdatasync { handle } => self.fdatasync(handle).await,
+            Request::SetStatusFlags { handle, status } => self.set_status_flags(handle, status),
+            Request::ReadDirectory { handle, cookie, count_max } => {
+                self.read_directory(handle, cookie, count_max).await
+            }
+            Request::MakeDirectory { at } => self.make_directory(&at).await,
+            Request::RemoveDirectory { at } => self.remove_directory(&at).await,
+            Request::Unlink { at } => self.unlink(&at).await,
+            Request::Rename { from, to } => self.rename(&from, &to).await,
+            Request::Link { from, follow, to } => self.link(&from, follow, &to).await,
+            Request::Symlink { target, at } => self.symlink(&target, &at).await,
+            Request::ReadLink { at } => self.read_link(&at).await,
+            Request::SyncAll => self.sync_all().await,
+        }
+    }
+}
+
+impl Vfs for ReferenceVfs {
+    fn call(&self, caller: Caller, request: Request) -> ReplyFuture<'_> {
+        Box::pin(self.answer(caller, request))
+    }
+
+    fn end_process(&self, process: ProcessId) -> ReplyFuture<'_> {
+        Box::pin(async move {
+            match self.close_all(process).await {
+                Ok(()) => Ok(Ok(Value::Done)),
+                Err(Failure::Errno(errno)) => Ok(Err(errno)),
+                Err(Failure::Halt(halt)) => Err(halt),
+            }
+        })
+    }
+}
+
+fn kind_of(kind: Kind) -> FileKind {
+    match kind {
+        Kind::Regular => FileKind::Regular,
+        Kind::Directory => FileKind::Directory,
+        Kind::Symlink => FileKind::Symlink,
+    }
+}

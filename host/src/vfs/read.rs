@@ -1,0 +1,49 @@
+//! `read` and `pread`.
+
+use crate::cache::SyncScope;
+use crate::call::Errno;
+use crate::call::HandleId;
+use crate::call::Value;
+use crate::sim::Site;
+use crate::vfs::Call;
+use crate::vfs::FILE_SIZE_BYTES_MAX;
+use crate::vfs::Outcome;
+use crate::vfs::ReferenceVfs;
+
+/// No single transfer is longer, as on Linux.
+pub(super) const TRANSFER_BYTES_MAX: usize = 0x7fff_f000;
+
+impl ReferenceVfs {
+    pub(super) async fn read(
+        &self,
+        call: &Call,
+        handle: HandleId,
+        offset: Option<u64>,
+        len: u32,
+    ) -> Outcome<Value> {
+        let description = self.description(handle)?;
+        let ino = description.readable()?;
+        if offset.is_some_and(|offset| offset > FILE_SIZE_BYTES_MAX) {
+            return Err(Errno::Invalid.into());
+        }
+        let status = description.position().status;
+        if status.read_sync && (status.sync || status.data_sync) {
+            let scope = if status.sync { SyncScope::Full } else { SyncScope::Data };
+            self.sync_file(&description, scope).await?;
+        }
+        let len = (len as usize).min(TRANSFER_BYTES_MAX);
+        let len = self.shorten(call.caller.process, Site::ShortRead, len) as u64;
+        let _turn = match offset {
+            Some(_) => None,
+            None => Some(description.turn.acquire().await),
+        };
+        let start = offset.unwrap_or(description.position().offset);
+        let data = self.cache.read(ino, start, len).await?;
+        call.takes_effect();
+        if offset.is_none() {
+            description.position().offset = start + data.len() as u64;
+        }
+        self.cache.balance(ino).await?;
+        Ok(Value::Data(data))
+    }
+}

@@ -1,0 +1,57 @@
+//! `fsync`, `fdatasync` and `syncfs`.
+
+use crate::cache::SyncScope;
+use crate::call::FileKind;
+use crate::call::HandleId;
+use crate::call::Value;
+use crate::sim::Point;
+use crate::vfs::DirectorySync;
+use crate::vfs::Outcome;
+use crate::vfs::ReferenceVfs;
+use crate::vfs::handles::Description;
+
+impl ReferenceVfs {
+    pub(super) async fn fsync(&self, handle: HandleId) -> Outcome<Value> {
+        self.sync_handle(handle, SyncScope::Full).await
+    }
+
+    pub(super) async fn fdatasync(&self, handle: HandleId) -> Outcome<Value> {
+        self.sync_handle(handle, SyncScope::Data).await
+    }
+
+    async fn sync_handle(&self, handle: HandleId, scope: SyncScope) -> Outcome<Value> {
+        let description = self.description(handle)?;
+        match description.kind {
+            FileKind::Regular => self.sync_file(&description, scope).await?,
+            FileKind::Directory | FileKind::Symlink => self.sync_directory().await?,
+        }
+        Ok(Value::Done)
+    }
+
+    /// Makes a file durable, and collects what its description is owed.
+    pub(super) async fn sync_file(
+        &self,
+        description: &Description,
+        scope: SyncScope,
+    ) -> Outcome<()> {
+        self.cache.sync(description.ino, scope).await?;
+        let mut position = description.position();
+        self.cache.collect(description.ino, &mut position.cursor)?;
+        Ok(())
+    }
+
+    /// The log keeps the order of all names: a directory is durable when the log is.
+    async fn sync_directory(&self) -> Outcome<()> {
+        if self.policy.directory_sync == DirectorySync::Ignored {
+            return Ok(());
+        }
+        self.sim.point(Point::SyncStart).await;
+        self.cow.sync_log().await?;
+        Ok(())
+    }
+
+    pub(super) async fn sync_all(&self) -> Outcome<Value> {
+        self.cache.sync_all().await?;
+        Ok(Value::Done)
+    }
+}

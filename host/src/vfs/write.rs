@@ -1,0 +1,89 @@
+//! `write` and `pwrite`.
+
+use bytes::Bytes;
+
+use crate::cache::SyncScope;
+use crate::cache::is_power_off;
+use crate::call::Errno;
+use crate::call::HandleId;
+use crate::call::Value;
+use crate::sim::Site;
+use crate::vfs::Call;
+use crate::vfs::FILE_SIZE_BYTES_MAX;
+use crate::vfs::Outcome;
+use crate::vfs::ReferenceVfs;
+use crate::vfs::handles::Description;
+use crate::vfs::read::TRANSFER_BYTES_MAX;
+
+impl ReferenceVfs {
+    pub(super) async fn write(
+        &self,
+        call: &Call,
+        handle: HandleId,
+        offset: Option<u64>,
+        data: Bytes,
+    ) -> Outcome<Value> {
+        let description = self.description(handle)?;
+        description.writable()?;
+        if offset.is_some_and(|offset| offset > FILE_SIZE_BYTES_MAX) {
+            return Err(Errno::Invalid.into());
+        }
+        if data.is_empty() {
+            return Ok(Value::Count(0));
+        }
+        let len = data.len().min(TRANSFER_BYTES_MAX);
+        let len = self.shorten(call.caller.process, Site::ShortWrite, len);
+        let count = {
+            let _turn = match offset {
+                Some(_) => None,
+                None => Some(description.turn.acquire().await),
+            };
+            self.write_in_turn(call, &description, offset, data.slice(..len)).await?
+        };
+        let status = description.position().status;
+        if status.sync || status.data_sync {
+            let scope = if status.sync { SyncScope::Full } else { SyncScope::Data };
+            self.sync_file(&description, scope).await?;
+        }
+        let count = u32::try_from(count).map_err(|_| Errno::Overflow)?;
+        Ok(Value::Count(count))
+    }
+
+    async fn write_in_turn(
+        &self,
+        call: &Call,
+        description: &Description,
+        offset: Option<u64>,
+        data: Bytes,
+    ) -> Outcome<usize> {
+        let ino = description.ino;
+        let _content = self.lock_content(ino).await;
+        let start = if description.position().status.append {
+            self.cache.size_bytes(ino)?
+        } else {
+            offset.unwrap_or(description.position().offset)
+        };
+        // LIM-01: what fits below the limit is written; nothing fits at the limit.
+        let room = FILE_SIZE_BYTES_MAX.saturating_sub(start);
+        if room == 0 {
+            return Err(Errno::FileTooBig.into());
+        }
+        let fitting = usize::try_from(room).unwrap_or(usize::MAX).min(data.len());
+        let count = self.cache.write(ino, start, &data.slice(..fitting)).await?;
+        call.takes_effect();
+        if offset.is_none() {
+            description.position().offset = start + count as u64;
+        }
+        self.balance_after_write(ino).await?;
+        Ok(count)
+    }
+
+    /// Keeps the cache within its bound. The write itself succeeded: what fails here stays dirty
+    /// or is in the ledger, and a sync tells.
+    async fn balance_after_write(&self, ino: u64) -> Outcome<()> {
+        match self.cache.balance(ino).await {
+            Err(error) if is_power_off(&error) => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
