@@ -229,16 +229,27 @@ impl Chooser for Shared {
     }
 }
 
-fn four_calls() -> Module {
+fn module(name: &str) -> Module {
     let engine = Engine::new(EngineOptions::default()).expect("the engine starts");
-    Module::load(&engine, &bytes_of("writes_twice.wat")).expect("it is a program")
+    Module::load(&engine, &bytes_of(name)).expect("it is a program")
 }
 
-/// Two guests of four calls each, in one world.
+/// A guest of four calls.
+fn four_calls() -> Module {
+    module("writes_twice.wat")
+}
+
+/// The same guest twice in one world.
 fn run_two(sim: &Sim, module: &Module, notebook: Notebook) -> (Vec<GuestRun>, Vec<u32>) {
+    run_both(sim, [module, module], notebook)
+}
+
+/// Two guests in one world.
+fn run_both(sim: &Sim, modules: [&Module; 2], notebook: Notebook) -> (Vec<GuestRun>, Vec<u32>) {
     let notebook = Arc::new(notebook);
     let world = World { sim: sim.clone(), vfs: notebook.clone() };
-    let guests = vec![(module.clone(), config(1)), (module.clone(), config(2))];
+    let guests = (1..).zip(modules).map(|(process, module)| (module.clone(), config(process)));
+    let guests = guests.collect();
     let runs = run_many(&world, guests, &Limits::default());
     (runs, notebook.notes().iter().map(|(process, _)| process.0).collect())
 }
@@ -295,4 +306,14 @@ fn random_bytes_come_from_the_seed_alone() {
     assert_eq!(run(1).len(), 16);
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn a_guest_whose_end_would_wait_for_ever_ends_when_the_world_does() {
+    let sim = Sim::calm();
+    let notebook = Notebook::halting_at(&sim, 3).parking(ProcessId(1));
+    let modules = [&module("sleeps.wat"), &four_calls()];
+    let (runs, order) = run_both(&sim, modules, notebook);
+    assert!(runs.iter().all(|run| run.end == GuestEnd::Halted(Halt::Crashed)), "{runs:?}");
+    assert_eq!(order, [2, 2, 2]);
 }

@@ -173,7 +173,7 @@ async fn run_task(
     limits: Limits,
 ) -> GuestRun {
     let process = config.process;
-    let mut store = new_store(&world, &module, config, halted, &limits);
+    let mut store = new_store(&world, &module, config, halted.clone(), &limits);
     let mut started = false;
     let result = match module.tasks.instantiate_async(&mut store).await {
         Ok(instance) => {
@@ -188,7 +188,8 @@ async fn run_task(
         }
         Err(error) => Err(error),
     };
-    let end = end_process(&world.vfs, process, end_of(result, started)).await;
+    let end = end_process(&world.vfs, process, end_of(result, started));
+    let end = halted.or(end).await.unwrap_or_else(GuestEnd::Halted);
     finish(store, end, &limits)
 }
 

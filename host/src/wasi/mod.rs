@@ -87,7 +87,8 @@ macro_rules! imports {
                     Box::new(async move {
                         let mut frame = frame::Frame::new(caller)?;
                         let halted = frame.process().halted.clone();
-                        answer(halted.or($file::$name(&mut frame, $($arg),*)).await)
+                        let call = halted.or($file::$name(&mut frame, $($arg),*));
+                        answer(call.await.unwrap_or_else(|halt| Err(halt.into())))
                     })
                 },
             )?;)*

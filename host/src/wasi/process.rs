@@ -20,7 +20,6 @@ use crate::call::ProcessId;
 use crate::call::Vfs;
 use crate::sim::Sim;
 use crate::wasi::fds::FdTable;
-use crate::wasi::frame::Outcome;
 use crate::wasi::stdio::Input;
 use crate::wasi::stdio::LineSink;
 use crate::wasi::stdio::Output;
@@ -111,13 +110,13 @@ impl HaltSignal {
         halted.get_or_insert_with(|| halt.clone());
     }
 
-    /// Answers as `call` does, or that the world is over: a call may wait for a device that is
-    /// gone. Who gives the signal wakes the tasks.
-    pub(super) async fn or(&self, call: impl Future<Output = Outcome>) -> Outcome {
+    /// What `call` answers, or that the world is over: a call may wait for a device that is gone.
+    /// Who gives the signal wakes the tasks.
+    pub(crate) async fn or<T>(&self, call: impl Future<Output = T>) -> Result<T, Halt> {
         let mut call = pin!(call);
         poll_fn(|cx| match self.get() {
-            Some(halt) => Poll::Ready(Err(halt.into())),
-            None => call.as_mut().poll(cx),
+            Some(halt) => Poll::Ready(Err(halt)),
+            None => call.as_mut().poll(cx).map(Ok),
         })
         .await
     }
