@@ -9,6 +9,7 @@ mod notebook;
 mod pointers;
 
 use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -242,6 +243,33 @@ fn four_calls() -> Module {
 /// The same guest twice in one world.
 fn run_two(sim: &Sim, module: &Module, notebook: Notebook) -> (Vec<GuestRun>, Vec<u32>) {
     run_both(sim, [module, module], notebook)
+}
+
+/// Whose lines were told, when two guests print without end.
+fn tellers(limits: &Limits) -> Vec<u32> {
+    let engine = Engine::new(EngineOptions::from(limits)).expect("the engine starts");
+    let module = Module::load(&engine, &bytes_of("prints.wat")).expect("it is a program");
+    let tellers = Arc::new(Mutex::new(Vec::new()));
+    let guests = [1, 2].map(|process| {
+        let (mut config, told) = (config(process), Arc::clone(&tellers));
+        config.on_line = Some(Box::new(move |_| told.lock().expect("one thread").push(process)));
+        (module.clone(), config)
+    });
+    let sim = Sim::calm();
+    let world = World { sim: sim.clone(), vfs: Arc::new(Notebook::new(&sim)) };
+    let runs = run_many(&world, guests.into(), limits);
+    assert!(runs.iter().all(|run| run.end == GuestEnd::OutputLimit), "{runs:?}");
+    tellers.lock().expect("one thread").clone()
+}
+
+#[test]
+fn guests_that_never_wait_take_turns_if_fuel_says_so() {
+    let limits = Limits { output_bytes: 400, ..Limits::default() };
+    assert!(tellers(&limits).is_sorted(), "the second begins when the first has ended");
+    let limits = Limits { preempt_fuel: NonZeroU64::new(50), ..limits };
+    let told = tellers(&limits);
+    assert!(!told.is_sorted(), "{told:?}");
+    assert_eq!(told, tellers(&limits), "fuel is the same in each run");
 }
 
 /// Two guests in one world.

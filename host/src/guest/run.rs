@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::future::poll_fn;
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -174,6 +175,10 @@ async fn run_task(
 ) -> GuestRun {
     let process = config.process;
     let mut store = new_store(&world, &module, config, halted.clone(), &limits);
+    if module.engine.options().fuel {
+        let interval = limits.preempt_fuel.map(NonZeroU64::get);
+        store.fuel_async_yield_interval(interval).expect("the engine counts fuel");
+    }
     let mut started = false;
     let result = match module.tasks.instantiate_async(&mut store).await {
         Ok(instance) => {
