@@ -345,3 +345,17 @@ fn a_guest_whose_end_would_wait_for_ever_ends_when_the_world_does() {
     assert!(runs.iter().all(|run| run.end == GuestEnd::Halted(Halt::Crashed)), "{runs:?}");
     assert_eq!(order, [2, 2, 2]);
 }
+
+#[test]
+fn guests_that_never_wait_end_when_the_world_does_and_what_they_printed_stays() {
+    let limits = Limits { preempt_fuel: NonZeroU64::new(1_000), ..Limits::default() };
+    let engine = Engine::new(EngineOptions::from(&limits)).expect("the engine starts");
+    let load = |name| Module::load(&engine, &bytes_of(name)).expect("it is a program");
+    let sim = Sim::calm();
+    let vfs = Arc::new(Notebook::halting_at(&sim, 3));
+    let guests = ["loops.wat", "prints.wat", "writes_twice.wat"];
+    let guests = (1..).zip(guests).map(|(process, name)| (load(name), config(process))).collect();
+    let runs = run_many(&World { sim, vfs }, guests, &limits);
+    assert!(runs.iter().all(|run| run.end == GuestEnd::Halted(Halt::Crashed)), "{runs:?}");
+    assert!(runs[1].stdout.starts_with(b"one\ntwo\n"), "{:?}", runs[1]);
+}

@@ -1,12 +1,6 @@
 //! The state of one guest process: what its store holds.
 
-use std::future::Future;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::task::Poll;
 
 use bytes::Bytes;
 use wasmtime::Memory;
@@ -94,34 +88,6 @@ impl std::fmt::Display for End {
 
 impl std::error::Error for End {}
 
-/// Where the guests of one world learn that it is over. Clones are the same place.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct HaltSignal(Arc<Mutex<Option<Halt>>>);
-
-impl HaltSignal {
-    /// Why the world is over, if it is.
-    pub(crate) fn get(&self) -> Option<Halt> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Says that it is over; the first word counts.
-    pub(crate) fn give(&self, halt: &Halt) {
-        let mut halted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        halted.get_or_insert_with(|| halt.clone());
-    }
-
-    /// What `call` answers, or that the world is over: a call may wait for a device that is gone.
-    /// Who gives the signal wakes the tasks.
-    pub(crate) async fn or<T>(&self, call: impl Future<Output = T>) -> Result<T, Halt> {
-        let mut call = pin!(call);
-        poll_fn(|cx| match self.get() {
-            Some(halt) => Poll::Ready(Err(halt)),
-            None => call.as_mut().poll(cx).map(Ok),
-        })
-        .await
-    }
-}
-
 /// One guest process, as its imports see it.
 pub(crate) struct Process {
     pub(super) sim: Sim,
@@ -135,7 +101,6 @@ pub(crate) struct Process {
     pub(super) output: Output,
     /// The exported memory, kept because looking it up costs more than a call.
     pub(super) memory: Option<Memory>,
-    pub(super) halted: HaltSignal,
     /// Asked by the engine before memory or a table grows.
     pub(crate) limits: StoreLimits,
 }
@@ -145,7 +110,6 @@ impl Process {
         sim: Sim,
         vfs: Arc<dyn Vfs>,
         config: ProcessConfig,
-        halted: HaltSignal,
         limits: ProcessLimits,
     ) -> Self {
         Self {
@@ -160,7 +124,6 @@ impl Process {
             input: Input(config.stdin),
             output: Output::new(config.on_line, limits.output_bytes),
             memory: None,
-            halted,
             limits: limits.store,
         }
     }
