@@ -9,6 +9,7 @@ mod notebook;
 mod pointers;
 
 use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -229,16 +230,54 @@ impl Chooser for Shared {
     }
 }
 
-fn four_calls() -> Module {
+fn module(name: &str) -> Module {
     let engine = Engine::new(EngineOptions::default()).expect("the engine starts");
-    Module::load(&engine, &bytes_of("writes_twice.wat")).expect("it is a program")
+    Module::load(&engine, &bytes_of(name)).expect("it is a program")
 }
 
-/// Two guests of four calls each, in one world.
+/// A guest of four calls.
+fn four_calls() -> Module {
+    module("writes_twice.wat")
+}
+
+/// The same guest twice in one world.
 fn run_two(sim: &Sim, module: &Module, notebook: Notebook) -> (Vec<GuestRun>, Vec<u32>) {
+    run_both(sim, [module, module], notebook)
+}
+
+/// Whose lines were told, when two guests print without end.
+fn tellers(limits: &Limits) -> Vec<u32> {
+    let engine = Engine::new(EngineOptions::from(limits)).expect("the engine starts");
+    let module = Module::load(&engine, &bytes_of("prints.wat")).expect("it is a program");
+    let tellers = Arc::new(Mutex::new(Vec::new()));
+    let guests = [1, 2].map(|process| {
+        let (mut config, told) = (config(process), Arc::clone(&tellers));
+        config.on_line = Some(Box::new(move |_| told.lock().expect("one thread").push(process)));
+        (module.clone(), config)
+    });
+    let sim = Sim::calm();
+    let world = World { sim: sim.clone(), vfs: Arc::new(Notebook::new(&sim)) };
+    let runs = run_many(&world, guests.into(), limits);
+    assert!(runs.iter().all(|run| run.end == GuestEnd::OutputLimit), "{runs:?}");
+    tellers.lock().expect("one thread").clone()
+}
+
+#[test]
+fn guests_that_never_wait_take_turns_if_fuel_says_so() {
+    let limits = Limits { output_bytes: 400, ..Limits::default() };
+    assert!(tellers(&limits).is_sorted(), "the second begins when the first has ended");
+    let limits = Limits { preempt_fuel: NonZeroU64::new(50), ..limits };
+    let told = tellers(&limits);
+    assert!(!told.is_sorted(), "{told:?}");
+    assert_eq!(told, tellers(&limits), "fuel is the same in each run");
+}
+
+/// Two guests in one world.
+fn run_both(sim: &Sim, modules: [&Module; 2], notebook: Notebook) -> (Vec<GuestRun>, Vec<u32>) {
     let notebook = Arc::new(notebook);
     let world = World { sim: sim.clone(), vfs: notebook.clone() };
-    let guests = vec![(module.clone(), config(1)), (module.clone(), config(2))];
+    let guests = (1..).zip(modules).map(|(process, module)| (module.clone(), config(process)));
+    let guests = guests.collect();
     let runs = run_many(&world, guests, &Limits::default());
     (runs, notebook.notes().iter().map(|(process, _)| process.0).collect())
 }
@@ -295,4 +334,28 @@ fn random_bytes_come_from_the_seed_alone() {
     assert_eq!(run(1).len(), 16);
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn a_guest_whose_end_would_wait_for_ever_ends_when_the_world_does() {
+    let sim = Sim::calm();
+    let notebook = Notebook::halting_at(&sim, 3).parking(ProcessId(1));
+    let modules = [&module("sleeps.wat"), &four_calls()];
+    let (runs, order) = run_both(&sim, modules, notebook);
+    assert!(runs.iter().all(|run| run.end == GuestEnd::Halted(Halt::Crashed)), "{runs:?}");
+    assert_eq!(order, [2, 2, 2]);
+}
+
+#[test]
+fn guests_that_never_wait_end_when_the_world_does_and_what_they_printed_stays() {
+    let limits = Limits { preempt_fuel: NonZeroU64::new(1_000), ..Limits::default() };
+    let engine = Engine::new(EngineOptions::from(&limits)).expect("the engine starts");
+    let load = |name| Module::load(&engine, &bytes_of(name)).expect("it is a program");
+    let sim = Sim::calm();
+    let vfs = Arc::new(Notebook::halting_at(&sim, 3));
+    let guests = ["loops.wat", "prints.wat", "writes_twice.wat"];
+    let guests = (1..).zip(guests).map(|(process, name)| (load(name), config(process))).collect();
+    let runs = run_many(&World { sim, vfs }, guests, &limits);
+    assert!(runs.iter().all(|run| run.end == GuestEnd::Halted(Halt::Crashed)), "{runs:?}");
+    assert!(runs[1].stdout.starts_with(b"one\ntwo\n"), "{:?}", runs[1]);
 }

@@ -27,7 +27,10 @@ pub struct EngineOptions {
 
 impl From<&Limits> for EngineOptions {
     fn from(limits: &Limits) -> Self {
-        Self { fuel: limits.fuel.is_some(), wall_clock: limits.wall_clock.is_some() }
+        Self {
+            fuel: limits.fuel.is_some() || limits.preempt_fuel.is_some(),
+            wall_clock: limits.wall_clock.is_some(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a guest may use up.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use wasmtime::StoreLimitsBuilder;
@@ -15,6 +16,9 @@ pub struct Limits {
     pub table_elements: usize,
     /// Instructions, counted exactly and alike in each run; unbounded if absent.
     pub fuel: Option<u64>,
+    /// After how much fuel another guest may run, of several that run at once; only at their calls
+    /// if absent.
+    pub preempt_fuel: Option<NonZeroU64>,
     /// Descriptors open at once, standard input and output among them.
     pub open_fds: u32,
     /// Standard output and standard error together.
@@ -30,6 +34,7 @@ impl Default for Limits {
             memory_bytes: 256 << 20,
             table_elements: 100_000,
             fuel: None,
+            preempt_fuel: None,
             open_fds: 1024,
             output_bytes: 16 << 20,
             wall_clock: None,

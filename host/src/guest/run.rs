@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::future::poll_fn;
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -23,7 +24,6 @@ use crate::guest::limits::Limits;
 use crate::guest::module::Module;
 use crate::sim::Sim;
 use crate::wasi::End;
-use crate::wasi::HaltSignal;
 use crate::wasi::Process;
 use crate::wasi::ProcessConfig;
 
@@ -81,11 +81,10 @@ fn new_store(
     world: &World,
     module: &Module,
     config: ProcessConfig,
-    halted: HaltSignal,
     limits: &Limits,
 ) -> Store<Process> {
     let (sim, vfs) = (world.sim.clone(), Arc::clone(&world.vfs));
-    let process = Process::new(sim, vfs, config, halted, limits.of_process());
+    let process = Process::new(sim, vfs, config, limits.of_process());
     let mut store = Store::new(module.engine.inner(), process);
     store.limiter(|process| &mut process.limits);
     if module.engine.options().fuel {
@@ -151,7 +150,7 @@ async fn end_process(vfs: &Arc<dyn Vfs>, process: ProcessId, end: GuestEnd) -> G
 #[must_use]
 pub fn run_one(world: &World, module: &Module, config: ProcessConfig, limits: &Limits) -> GuestRun {
     let process = config.process;
-    let mut store = new_store(world, module, config, HaltSignal::default(), limits);
+    let mut store = new_store(world, module, config, limits);
     let mut started = false;
     let result = module.inline.instantiate(&mut store).and_then(|instance| {
         started = true;
@@ -165,6 +164,53 @@ pub fn run_one(world: &World, module: &Module, config: ProcessConfig, limits: &L
     finish(store, end, limits)
 }
 
+/// Where the guests of one world learn that it is over. Clones are the same place.
+#[derive(Debug, Clone, Default)]
+struct HaltSignal(Arc<Mutex<Option<Halt>>>);
+
+impl HaltSignal {
+    /// Why the world is over, if it is.
+    fn get(&self) -> Option<Halt> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says that it is over; the first word counts.
+    fn give(&self, halt: &Halt) {
+        let mut halted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        halted.get_or_insert_with(|| halt.clone());
+    }
+
+    /// What comes of `work`, or that the world is over: work may wait for a device that is gone.
+    /// Who gives the signal wakes the tasks.
+    async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match self.get() {
+            Some(halt) => Poll::Ready(Err(halt)),
+            None => work.as_mut().poll(cx).map(Ok),
+        })
+        .await
+    }
+}
+
+/// Starts a guest and lets it run to its end.
+async fn start(module: &Module, store: &mut Store<Process>) -> GuestEnd {
+    let mut started = false;
+    let result = match module.tasks.instantiate_async(&mut *store).await {
+        Ok(instance) => {
+            started = true;
+            if let Some(memory) = instance.get_memory(&mut *store, "memory") {
+                store.data_mut().keep_memory(memory);
+            }
+            match instance.get_typed_func::<(), ()>(&mut *store, "_start") {
+                Ok(start) => start.call_async(&mut *store, ()).await,
+                Err(error) => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    };
+    end_of(result, started)
+}
+
 async fn run_task(
     world: World,
     module: Module,
@@ -173,22 +219,16 @@ async fn run_task(
     limits: Limits,
 ) -> GuestRun {
     let process = config.process;
-    let mut store = new_store(&world, &module, config, halted, &limits);
-    let mut started = false;
-    let result = match module.tasks.instantiate_async(&mut store).await {
-        Ok(instance) => {
-            started = true;
-            if let Some(memory) = instance.get_memory(&mut store, "memory") {
-                store.data_mut().keep_memory(memory);
-            }
-            match instance.get_typed_func::<(), ()>(&mut store, "_start") {
-                Ok(start) => start.call_async(&mut store, ()).await,
-                Err(error) => Err(error),
-            }
-        }
-        Err(error) => Err(error),
+    let mut store = new_store(&world, &module, config, &limits);
+    if module.engine.options().fuel {
+        let interval = limits.preempt_fuel.map(NonZeroU64::get);
+        store.fuel_async_yield_interval(interval).expect("the engine counts fuel");
+    }
+    let whole = async {
+        let end = start(&module, &mut store).await;
+        end_process(&world.vfs, process, end).await
     };
-    let end = end_process(&world.vfs, process, end_of(result, started)).await;
+    let end = halted.or(whole).await.unwrap_or_else(GuestEnd::Halted);
     finish(store, end, &limits)
 }
 
@@ -235,7 +275,7 @@ async fn wait_as<T>(
 }
 
 /// Runs several guests in one world: their calls are in flight at once, and switch where the
-/// world's chooser says. When one halts, the others do at their next or current call.
+/// world's chooser says. When one halts, the others end where they are.
 #[must_use]
 pub fn run_many(
     world: &World,

@@ -38,7 +38,6 @@ use wasmtime::Linker;
 
 pub use errno::AbiErrno;
 pub(crate) use process::End;
-pub(crate) use process::HaltSignal;
 pub(crate) use process::Process;
 pub use process::ProcessConfig;
 pub(crate) use process::ProcessLimits;
@@ -86,8 +85,7 @@ macro_rules! imports {
                 |caller: Caller<'_, Process>, ($($arg,)*): ($($type,)*)| {
                     Box::new(async move {
                         let mut frame = frame::Frame::new(caller)?;
-                        let halted = frame.process().halted.clone();
-                        answer(halted.or($file::$name(&mut frame, $($arg),*)).await)
+                        answer($file::$name(&mut frame, $($arg),*).await)
                     })
                 },
             )?;)*

@@ -2,6 +2,7 @@
 
 use crate::call::Request;
 use crate::call::Value;
+use crate::wasi::errno::AbiErrno;
 use crate::wasi::frame::Frame;
 use crate::wasi::frame::Outcome;
 use crate::wasi::frame::decode_lookup;
@@ -35,6 +36,10 @@ pub(super) async fn path_symlink(
 ) -> Outcome {
     let target = frame.path(target, target_len)?;
     let at = frame.at(fd, rights::PATH_SYMLINK, path, path_len)?;
+    if target.starts_with(b"/") {
+        // No WASI host makes one: it would lead out of what the guest was given.
+        return Err(AbiErrno::Notcapable.into());
+    }
     frame.ask_done(Request::Symlink { target, at }).await
 }
 

@@ -1,12 +1,6 @@
 //! The state of one guest process: what its store holds.
 
-use std::future::Future;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::task::Poll;
 
 use bytes::Bytes;
 use wasmtime::Memory;
@@ -20,7 +14,6 @@ use crate::call::ProcessId;
 use crate::call::Vfs;
 use crate::sim::Sim;
 use crate::wasi::fds::FdTable;
-use crate::wasi::frame::Outcome;
 use crate::wasi::stdio::Input;
 use crate::wasi::stdio::LineSink;
 use crate::wasi::stdio::Output;
@@ -95,34 +88,6 @@ impl std::fmt::Display for End {
 
 impl std::error::Error for End {}
 
-/// Where the guests of one world learn that it is over. Clones are the same place.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct HaltSignal(Arc<Mutex<Option<Halt>>>);
-
-impl HaltSignal {
-    /// Why the world is over, if it is.
-    pub(crate) fn get(&self) -> Option<Halt> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Says that it is over; the first word counts.
-    pub(crate) fn give(&self, halt: &Halt) {
-        let mut halted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        halted.get_or_insert_with(|| halt.clone());
-    }
-
-    /// Answers as `call` does, or that the world is over: a call may wait for a device that is
-    /// gone. Who gives the signal wakes the tasks.
-    pub(super) async fn or(&self, call: impl Future<Output = Outcome>) -> Outcome {
-        let mut call = pin!(call);
-        poll_fn(|cx| match self.get() {
-            Some(halt) => Poll::Ready(Err(halt.into())),
-            None => call.as_mut().poll(cx),
-        })
-        .await
-    }
-}
-
 /// One guest process, as its imports see it.
 pub(crate) struct Process {
     pub(super) sim: Sim,
@@ -136,7 +101,6 @@ pub(crate) struct Process {
     pub(super) output: Output,
     /// The exported memory, kept because looking it up costs more than a call.
     pub(super) memory: Option<Memory>,
-    pub(super) halted: HaltSignal,
     /// Asked by the engine before memory or a table grows.
     pub(crate) limits: StoreLimits,
 }
@@ -146,7 +110,6 @@ impl Process {
         sim: Sim,
         vfs: Arc<dyn Vfs>,
         config: ProcessConfig,
-        halted: HaltSignal,
         limits: ProcessLimits,
     ) -> Self {
         Self {
@@ -161,7 +124,6 @@ impl Process {
             input: Input(config.stdin),
             output: Output::new(config.on_line, limits.output_bytes),
             memory: None,
-            halted,
             limits: limits.store,
         }
     }

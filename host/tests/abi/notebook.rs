@@ -24,7 +24,7 @@ pub(crate) struct Notebook {
     notes: Mutex<Vec<(ProcessId, Request)>>,
     /// The call, counted from one, at which the run is over.
     halt_at: Option<usize>,
-    /// Whose calls are never answered.
+    /// Whose calls are never answered, and whose end never ends.
     parked: Option<ProcessId>,
 }
 
@@ -110,7 +110,12 @@ impl Vfs for Notebook {
         })
     }
 
-    fn end_process(&self, _process: ProcessId) -> ReplyFuture<'_> {
-        Box::pin(async { Ok(Ok(Value::Done)) })
+    fn end_process(&self, process: ProcessId) -> ReplyFuture<'_> {
+        Box::pin(async move {
+            if self.parked == Some(process) {
+                std::future::pending::<()>().await;
+            }
+            Ok(Ok(Value::Done))
+        })
     }
 }
