@@ -23,11 +23,7 @@ fn ends_with(words: &str, code: i32) -> String {
     let output = crashproof(words);
     let shown = text(&output.stdout);
     let complaint = text(&output.stderr);
-    assert_eq!(
-        output.status.code(),
-        Some(code),
-        "crashproof {words}\n{shown}\n{complaint}"
-    );
+    assert_eq!(output.status.code(), Some(code), "crashproof {words}\n{shown}\n{complaint}");
     shown
 }
 
@@ -45,8 +41,7 @@ fn every_workload_is_accepted_on_the_clean_stack() {
 #[test]
 fn every_variant_of_the_rename_is_accepted_at_every_crash() {
     for variant in ["none", "file", "dir", "both"] {
-        let words =
-            format!("explore crash_write_rename --verify verify_write_rename -- {variant}");
+        let words = format!("explore crash_write_rename --verify verify_write_rename -- {variant}");
         let shown = ends_with(&words, 0);
         assert!(shown.contains("explored"), "{shown}");
         if variant == "none" {
@@ -66,10 +61,8 @@ fn a_verifier_that_demands_too_much_is_a_finding_against_the_guest() {
 
 #[test]
 fn a_forgotten_sync_error_is_rejected_where_it_is_not_expected_and_accepted_where_it_is() {
-    let shown = ends_with(
-        "run seed_004_qemu_fsync --profile linux-errseq-4.17 --expect strict-sticky",
-        1,
-    );
+    let shown =
+        ends_with("run seed_004_qemu_fsync --profile linux-errseq-4.17 --expect strict-sticky", 1);
     assert!(shown.contains("ERR-STICKY-01") || shown.contains("ERR-CLAIM-01"), "{shown}");
     ends_with("run seed_004_qemu_fsync --profile strict-sticky", 0);
     ends_with("run seed_004_qemu_fsync --profile linux-errseq-4.17 --level linux", 0);

@@ -21,6 +21,7 @@ use crate::promise::Promises;
 use crate::trace::CrashKind;
 use crate::trace::Event;
 use crate::violation::LostEffect;
+use crate::violation::Reason;
 use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
@@ -122,6 +123,11 @@ impl Oracle {
             return Verdict::Undecided(judge.undecided.iter().cloned().collect());
         }
         Verdict::Accepted
+    }
+
+    /// Why it cannot be told, where it cannot; whatever else was found.
+    pub fn undecided(&self) -> impl ExactSizeIterator<Item = &Reason> {
+        self.judge.undecided.iter()
     }
 
     /// How many events decided each clause, one way or the other.

@@ -159,8 +159,8 @@ impl Table {
         trace.push('\n');
         let oracle = judge.0.oracle();
         Execution {
-            violations: oracle.violations().to_vec(),
-            undecided: oracle.undecided().iter().map(|r| r.what.to_owned()).collect(),
+            violations: oracle.violations().cloned().collect(),
+            undecided: oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
             trace,
         }
     }

@@ -309,7 +309,7 @@ impl<'a> Explorer<'a> {
             asked.content.recovered.get_or_init(|| recover(&asked.content.image, stack));
         let mut oracle = self.moments[asked.moment].oracle.clone();
         let before = oracle.violations().len();
-        let exercised_before = oracle.exercised();
+        let exercised_before: BTreeMap<_, _> = oracle.exercised().collect();
         oracle.event(&Event::Crashed(self.plan.crash));
         let survey: Result<Survey, String> = recovered.survey();
         oracle.event(&Event::Surveyed(survey));
@@ -317,9 +317,9 @@ impl<'a> Explorer<'a> {
             oracle.event(&Event::Testified(testimony));
         }
         Judged {
-            violations: oracle.violations()[before..].to_vec(),
-            undecided: oracle.undecided().iter().map(|r| r.what.to_owned()).collect(),
-            lost: oracle.lost().iter().map(|lost| lost.what.clone()).collect(),
+            violations: oracle.violations().skip(before).cloned().collect(),
+            undecided: oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
+            lost: oracle.lost_allowed().map(|lost| lost.what.clone()).collect(),
             exercised: newly_exercised(&oracle, &exercised_before),
         }
     }
@@ -394,7 +394,7 @@ fn newly_exercised(
         let known = before.get(clause).copied().unwrap_or_default();
         (count > known).then_some((clause, count - known))
     };
-    oracle.exercised().into_iter().filter_map(since).collect()
+    oracle.exercised().filter_map(since).collect()
 }
 
 /// What the verifier reads: the lines of each process, in order.

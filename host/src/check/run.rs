@@ -352,7 +352,7 @@ pub fn explore_kills(
             let before = account.exercised.entry(clause).or_default();
             *before = (*before).max(count);
         }
-        let found = recorded.judged.oracle.violations().iter();
+        let found = recorded.judged.oracle.violations();
         let mut faults: Vec<_> =
             found.filter(|v| v.step >= survey_step).cloned().map(CrashFault::Subject).collect();
         if let (Some(verifier), Some(stack)) = (verifier, recorded.stack) {

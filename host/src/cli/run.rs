@@ -91,10 +91,9 @@ pub(super) fn report(
         format!("crashproof replay {} --log {}{tail}", planned.world_words, recorded.decisions);
     let findings: Vec<_> = oracle
         .violations()
-        .iter()
         .map(|violation| report::from_violation(violation, replay.clone()))
         .collect();
-    let mut undecided: Vec<String> = oracle.undecided().iter().map(undecided_word).collect();
+    let mut undecided: Vec<String> = oracle.undecided().map(undecided_word).collect();
     let mut ends = Vec::new();
     for (name, run) in &recorded.ends {
         let (word, doubt) = end_word(run);
@@ -104,7 +103,7 @@ pub(super) fn report(
         ends.push((name.clone(), word));
     }
     let exercised: std::collections::BTreeMap<String, u64> =
-        oracle.exercised().into_iter().map(|(clause, count)| (clause.to_owned(), count)).collect();
+        oracle.exercised().map(|(clause, count)| (clause.to_owned(), count)).collect();
     if exercised.is_empty() {
         undecided.push("nothing was judged".to_owned());
     }

@@ -57,12 +57,11 @@ fn judged(path: &Path, oracle: &Oracle, expectation: String) -> Report {
     let command = format!("crashproof trace judge {}", plan::quoted(&name));
     let findings: Vec<_> = oracle
         .violations()
-        .iter()
         .map(|violation| report::from_violation(violation, command.clone()))
         .collect();
-    let mut undecided: Vec<String> = oracle.undecided().iter().map(run::undecided_word).collect();
+    let mut undecided: Vec<String> = oracle.undecided().map(run::undecided_word).collect();
     let exercised: std::collections::BTreeMap<String, u64> =
-        oracle.exercised().into_iter().map(|(id, count)| (id.to_owned(), count)).collect();
+        oracle.exercised().map(|(id, count)| (id.to_owned(), count)).collect();
     if exercised.is_empty() {
         undecided.push("nothing was judged".to_owned());
     }
