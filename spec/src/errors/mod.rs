@@ -197,6 +197,10 @@ pub(crate) fn sync_succeeded(judge: &mut Judge, frame: &Frame, id: HandleId, fil
         if let Some(clause) = false_success(judge, id, &handle, lost) {
             let violation = explain(judge, frame, file, lost, clause);
             judge.report(violation);
+            if clause != "ERR-REPORT-01" {
+                let claim = explain(judge, frame, file, lost, "ERR-CLAIM-01");
+                judge.report(claim);
+            }
         }
     }
 }
@@ -210,13 +214,10 @@ fn false_success(
 ) -> Option<&'static str> {
     let told = lost.reported.iter().any(|(told, _)| *told == id);
     let error = judge.promises.error;
+    // Whoever was told: while the range is lost, no sync of the file may succeed.
     let sticky = error.clear == ClearRule::SupersededAndStable && judge.level >= Level::Strict;
     if sticky {
-        return Some(match (lost.reported.is_empty(), told) {
-            (true, _) => "ERR-REPORT-01",
-            (false, true) => "ERR-STICKY-01",
-            (false, false) => "ERR-CLAIM-01",
-        });
+        return Some(if lost.reported.is_empty() { "ERR-REPORT-01" } else { "ERR-STICKY-01" });
     }
     if told {
         judge.exercise("ERR-STICKY-02");

@@ -79,6 +79,8 @@ pub(crate) struct Judge {
     pub(crate) testifies: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
     pub(crate) uncertain: bool,
+    /// Is a rename among the calls that overlap?
+    pub(crate) renames: bool,
 }
 
 impl Judge {
@@ -95,6 +97,7 @@ impl Judge {
             floating: Vector::new(),
             testifies: false,
             uncertain: false,
+            renames: false,
         }
     }
 
@@ -243,6 +246,13 @@ impl Judge {
         self.model.rename_edits(op);
     }
 
+    /// Notes what the next lookup of a place is about.
+    pub(crate) fn remember(&mut self, place: &Place, clause: &'static str) {
+        if let Some(name) = place.name.clone().filter(|_| place.file.is_some()) {
+            self.model.lookups.insert((place.directory, name), clause);
+        }
+    }
+
     /// Is a directory still in the tree, so that names can be made in it?
     pub(crate) fn is_linked(&self, directory: FileId) -> bool {
         directory == FileId::ROOT || self.model.file(directory).names > 0
@@ -324,6 +334,18 @@ impl Permitted {
             self.may.extend_from_slice(errnos);
         }
         self
+    }
+
+    /// A lookup of a name that is there is about whatever happened to the name last.
+    pub(crate) fn looked_up(self, judge: &Judge, place: &Result<Place, Vec<Errno>>) -> Self {
+        let clause = place.as_ref().ok().and_then(|place| {
+            let name = place.name.clone().filter(|_| place.file.is_some())?;
+            if judge.renames {
+                return Some("NS-RENAME-01");
+            }
+            judge.model.lookups.get(&(place.directory, name)).copied()
+        });
+        self.about(clause.is_some(), clause.unwrap_or("NS-CREATE-01"))
     }
 
     /// What a path that leads nowhere requires.

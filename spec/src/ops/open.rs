@@ -76,7 +76,8 @@ fn permitted(
     options: OpenOptions,
     place: &Result<Place, Vec<Errno>>,
 ) -> Permitted {
-    let permitted = Permitted::path("NS-CREATE-01", &at.path).resolved(place);
+    let permitted =
+        Permitted::path("NS-CREATE-01", &at.path).looked_up(judge, place).resolved(place);
     let Ok(place) = place else { return permitted };
     let Some(file) = place.file else {
         let odd = place.slash || options.directory;
