@@ -6,6 +6,8 @@ mod names;
 mod regular;
 mod resolve;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use imbl::OrdMap;
 use imbl::OrdSet;
@@ -46,7 +48,8 @@ impl FileId {
 /// What a file is.
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
-    Regular(Regular),
+    /// Shared, so that a change of one file copies no other.
+    Regular(Arc<Regular>),
     Directory(Directory),
     Symlink(Bytes),
 }
@@ -177,7 +180,7 @@ impl Model {
 
     pub(crate) fn regular_mut(&mut self, id: FileId) -> Option<&mut Regular> {
         match &mut self.files.get_mut(&id)?.node {
-            Node::Regular(regular) => Some(regular),
+            Node::Regular(regular) => Some(Arc::make_mut(regular)),
             Node::Directory(_) | Node::Symlink(_) => None,
         }
     }
