@@ -75,6 +75,8 @@ pub(crate) struct Judge {
     pub(crate) lost_allowed: Vector<LostEffect>,
     /// Losses of files whose number is not known yet.
     pub(crate) floating: Vector<(Ino, Range<u64>, Errno, Step)>,
+    /// Did the subject ever say that bytes were lost?
+    pub(crate) lost_somewhere: bool,
     /// Does the subject speak about itself?
     pub(crate) testifies: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
@@ -95,6 +97,7 @@ impl Judge {
             undecided: Vector::new(),
             lost_allowed: Vector::new(),
             floating: Vector::new(),
+            lost_somewhere: false,
             testifies: false,
             uncertain: false,
             renames: false,
