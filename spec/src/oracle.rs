@@ -6,6 +6,8 @@
 //!
 //! M-4: same trace, same verdict.
 
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -263,42 +265,41 @@ impl Oracle {
     fn search(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>) {
         let known = self.judge.violations.len();
         let before = self.judge.clone();
-        let mut tries = TRIES_MAX;
         let free: Vec<Step> = pending
             .iter()
             .filter(|(_, pending)| pending.outcome.is_some() && !pending.committed)
             .filter(|(_, pending)| !is_sync(&pending.call))
             .map(|(step, _)| *step)
             .collect();
-        let mut orders = vec![items.clone()];
-        let mut next = 0;
-        while next < orders.len() && tries > 0 {
-            tries -= 1;
+        let first: Vec<usize> = (0..items.len()).collect();
+        let mut known_orders = BTreeSet::from([first.clone()]);
+        let mut orders = VecDeque::from([first]);
+        while let Some(order) = orders.pop_front() {
+            let permuted: Vector<Item> = order.iter().map(|at| items[*at].clone()).collect();
             let mut judge = before.clone();
-            judge.group(&orders[next], pending, true);
+            judge.group(&permuted, pending, true);
             if judge.violations.len() == known {
                 self.judge = judge;
                 self.judge.uncertain |= are_ambiguous(&free, pending);
                 return;
             }
-            let more = earlier(&orders[next], &free, pending);
-            for order in more {
-                if orders.len() < ORDERS_MAX {
-                    orders.push(order);
+            for at in earlier(&permuted, &free, pending) {
+                let mut next = order.clone();
+                next.swap(at - 1, at);
+                if known_orders.insert(next.clone()) {
+                    orders.push_back(next);
                 }
             }
-            next += 1;
-        }
-        if next < orders.len() || orders.len() == ORDERS_MAX {
-            self.judge.undecided(self.step, "overlapping calls without commit order");
-            self.judge.uncertain = true;
-            return;
+            if known_orders.len() > ORDERS_MAX {
+                self.judge.undecided(self.step, "overlapping calls without commit order");
+                self.judge.uncertain = true;
+                return;
+            }
         }
         self.judge.group(items, pending, true);
     }
 }
 
-const TRIES_MAX: u32 = 2_000;
 const ORDERS_MAX: usize = 2_000;
 
 fn is_sync(call: &Call) -> bool {
@@ -340,12 +341,8 @@ fn are_ambiguous(free: &[Step], pending: &OrdMap<Step, Pending>) -> bool {
     free.iter().filter(changing).count() > 1
 }
 
-/// Orders in which one call of unknown place takes effect one place earlier.
-fn earlier(
-    items: &Vector<Item>,
-    free: &[Step],
-    pending: &OrdMap<Step, Pending>,
-) -> Vec<Vector<Item>> {
+/// Where a call of unknown place may take effect one place earlier.
+fn earlier(items: &Vector<Item>, free: &[Step], pending: &OrdMap<Step, Pending>) -> Vec<usize> {
     let mut orders = Vec::new();
     for at in 1..items.len() {
         let Item::Answered(step) = items[at] else { continue };
@@ -357,9 +354,7 @@ fn earlier(
             Item::Said(said, _) => step < *said,
         };
         if free.contains(&step) && began_before {
-            let mut order = items.clone();
-            order.swap(at - 1, at);
-            orders.push(order);
+            orders.push(at);
         }
     }
     orders
@@ -368,6 +363,8 @@ fn earlier(
 impl Judge {
     /// Judges what happened in a group, in this order.
     fn group(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>, overlapped: bool) {
+        let is_rename = |pending: &Pending| matches!(pending.call, Call::Rename { .. });
+        self.renames = overlapped && pending.values().any(is_rename);
         for item in items {
             match item {
                 Item::Said(step, testimony) => errors::said(self, *step, testimony),

@@ -1,11 +1,17 @@
 //! Both sides of each clause: `tests/traces/accepted` and `rejected`, a trace a file.
 //!
+//! `missed` holds breaches that the oracle does not see yet.
+//!
 //! A trace says in its comments under which profile and level it is judged, and which clause it
 //! is about. Its name is the clause, then few words.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 
+use crashproof_spec::ENFORCED;
+use crashproof_spec::Oracle;
 use crashproof_spec::clause::Catalogue;
 use crashproof_spec::promise::Level;
 use crashproof_spec::promise::Promises;
@@ -14,6 +20,7 @@ use crashproof_spec::trace::HEADER;
 use crashproof_spec::trace::Writer;
 use crashproof_spec::trace::parse;
 use crashproof_spec::trace::wellformed;
+use crashproof_spec::violation::Verdict;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces");
 
@@ -22,9 +29,7 @@ struct Case {
     /// Folder and file, without its ending.
     name: String,
     clause: String,
-    #[expect(dead_code, reason = "read when it is judged")]
     level: Level,
-    #[expect(dead_code, reason = "read when it is judged")]
     promises: Promises,
     text: String,
     events: Vec<Event>,
@@ -65,12 +70,11 @@ fn cases(verdict: &str) -> Vec<Case> {
             files.insert(stem, fs::read_to_string(&path).expect("the trace can be read"));
         }
     }
-    assert!(!files.is_empty(), "{verdict}: no traces");
     files.into_iter().map(|(stem, text)| case(format!("{verdict}/{stem}"), text)).collect()
 }
 
 fn all() -> Vec<Case> {
-    [cases("accepted"), cases("rejected")].into_iter().flatten().collect()
+    ["accepted", "rejected", "missed"].into_iter().flat_map(cases).collect()
 }
 
 #[test]
@@ -94,5 +98,128 @@ fn every_trace_is_named_for_a_clause_of_the_catalogue() {
         assert!(Catalogue::embedded().get(&case.clause).is_some(), "{}", case.name);
         let (_, file) = case.name.split_once('/').expect("it starts with its folder");
         assert!(file.starts_with(&format!("{}-", case.clause)), "{}", case.name);
+    }
+}
+
+fn judge(case: &Case) -> Oracle {
+    let mut oracle = Oracle::new(Arc::new(case.promises.clone()), case.level);
+    case.events.iter().for_each(|event| oracle.event(event));
+    oracle
+}
+
+/// The verdict as a person reads it.
+fn told(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Accepted => "Accepted\n".to_owned(),
+        Verdict::Rejected(violations) => {
+            violations.iter().map(|violation| format!("Rejected {violation}\n")).collect()
+        }
+        Verdict::Undecided(reasons) => reasons
+            .iter()
+            .map(|reason| format!("Undecided at step {}: {}\n", reason.step.0, reason.what))
+            .collect(),
+    }
+}
+
+/// All that is wrong with the verdicts, in one message.
+fn none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "{} traces:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+#[test]
+fn every_trace_that_keeps_its_promises_is_accepted() {
+    let mut complaints = Vec::new();
+    for case in cases("accepted") {
+        let verdict = judge(&case).verdict();
+        if verdict != Verdict::Accepted {
+            complaints.push(format!("{}: {}", case.name, told(&verdict)));
+        }
+    }
+    none(&complaints);
+}
+
+/// Is a trace rejected by the clause that it is about?
+fn is_caught(case: &Case, verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Rejected(violations) => {
+            violations.iter().any(|violation| violation.clause == case.clause)
+        }
+        Verdict::Accepted | Verdict::Undecided(_) => false,
+    }
+}
+
+#[test]
+fn every_trace_that_breaks_its_clause_is_rejected_by_it() {
+    let mut complaints = Vec::new();
+    for case in cases("rejected") {
+        let verdict = judge(&case).verdict();
+        if !is_caught(&case, &verdict) {
+            complaints.push(format!("{}: {}", case.name, told(&verdict)));
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn every_missed_breach_is_still_missed() {
+    let mut complaints = Vec::new();
+    for case in cases("missed") {
+        if is_caught(&case, &judge(&case).verdict()) {
+            complaints.push(format!("{}: it is caught now; move it to rejected", case.name));
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn every_verdict_is_the_golden_one() {
+    let mut complaints = Vec::new();
+    for case in cases("rejected") {
+        let path = format!("{FOLDER}/{}.verdict", case.name);
+        let told = told(&judge(&case).verdict());
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&path, &told).expect("the verdict can be written");
+        }
+        let golden = fs::read_to_string(&path).unwrap_or_default();
+        if golden != told {
+            complaints.push(format!("{}: expected\n{golden}found\n{told}", case.name));
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn every_verdict_is_the_same_twice() {
+    for case in all() {
+        assert_eq!(judge(&case).verdict(), judge(&case).verdict(), "{}", case.name);
+    }
+}
+
+#[test]
+fn every_enforced_clause_is_seen_from_both_sides() {
+    let about = |verdict: &str| -> BTreeSet<String> {
+        cases(verdict).into_iter().map(|case| case.clause).collect()
+    };
+    let (accepted, rejected) = (about("accepted"), about("rejected"));
+    assert!(!ENFORCED.is_empty());
+    let mut complaints = Vec::new();
+    for id in ENFORCED {
+        if !accepted.contains(*id) {
+            complaints.push(format!("{id}: no accepted trace"));
+        }
+        if !rejected.contains(*id) {
+            complaints.push(format!("{id}: no rejected trace"));
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn the_catalogue_marks_as_enforced_what_the_oracle_enforces() {
+    for clause in Catalogue::embedded().iter() {
+        // A guard is kept by silence: its accepted traces show it, and no rule can cite it.
+        let is_kept = ENFORCED.contains(&clause.id.as_str())
+            || (clause.guard && cases("accepted").iter().any(|case| case.clause == clause.id));
+        assert_eq!(clause.enforced, is_kept, "{}", clause.id);
     }
 }

@@ -1,6 +1,7 @@
 //! After a survey the model goes on from what was found: that is what there is, and durable.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
@@ -65,12 +66,12 @@ fn add(
     let node = match &thing.kind {
         FoundKind::Directory => Node::directory(directory),
         FoundKind::Symlink { target } => Node::Symlink(target.clone()),
-        FoundKind::Unreadable { .. } => Node::Regular(Regular::default()),
+        FoundKind::Unreadable { .. } => Node::Regular(Arc::default()),
         FoundKind::Regular { size_bytes, content } => {
             let bytes =
                 content.as_ref().map(|content| content::extents(content, order, Some(promise)));
             let floor = bytes.unwrap_or_default();
-            Node::Regular(Regular {
+            Node::Regular(Arc::new(Regular {
                 size: *size_bytes,
                 live: floor.clone(),
                 floor,
@@ -78,7 +79,7 @@ fn add(
                 floor_size_order: order,
                 size_promise: Some(promise),
                 ..Regular::default()
-            })
+            }))
         }
     };
     let mut file = File::new(node, path.clone());

@@ -59,7 +59,10 @@ fn check_size(regular: &Regular, size: u64) -> Option<Mismatch> {
         return None;
     }
     let (clause, promise) = if size > most && size <= regular.shrunk_from {
-        ("CRASH-09", None)
+        match regular.size_promise {
+            Some(promise) => (promise.clause, Some(promise)),
+            None => ("CRASH-09", None),
+        }
     } else if size > most {
         ("CRASH-07", None)
     } else {
@@ -84,7 +87,7 @@ fn check_bytes(regular: &Regular, size: u64, content: &Content) -> Option<Mismat
     for run in found.runs(0..size) {
         for floor in regular.floor.runs(run.start..run.end) {
             if let Some(at) = unexplained(regular, &floor, &run) {
-                return Some(mismatch(&floor, &run, at));
+                return Some(mismatch(regular, &floor, &run, at));
             }
         }
     }
@@ -132,13 +135,14 @@ fn by_candidate(regular: &Regular, newer_than: u64, found: &Run, at: u64, end: u
     at
 }
 
-fn mismatch(floor: &Run, found: &Run, at: u64) -> Mismatch {
+fn mismatch(regular: &Regular, floor: &Run, found: &Run, at: u64) -> Mismatch {
     const SHOWN_MAX: u64 = 32;
     let end = floor.end.min(found.end).min(at + SHOWN_MAX);
     let bytes = |run: &Run| show(&(at..end).map(|at| run.byte(at)).collect::<Vec<u8>>());
     let clause = match (floor.promise, &floor.data) {
         (Some(_), _) => "CRASH-03",
-        (None, None) => "CRASH-07",
+        (None, None) if regular.newest(at, u64::MAX).is_none() => "CRASH-07",
+        (None, None) => "CRASH-02",
         (None, Some(_)) => "CRASH-02",
     };
     let is_removal = floor.data.is_none() && floor.promise.is_some();

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::crash::Inquest;
+use crate::crash::Mismatch;
 use crate::crash::content;
 use crate::crash::order;
 use crate::crash::text;
@@ -189,7 +190,11 @@ fn unexplained(
     let newest = history.versions.iter().rev().find_map(|(_, file)| *file);
     let Some(file) = newest else {
         let removed = inquest.judge.model.names.durable.contains_key(name);
-        let clause = if removed { "CRASH-09" } else { "CRASH-04" };
+        let clause = match history.promise {
+            Some(promise) if promise.clause == "DUR-RENAME-01" => promise.clause,
+            Some(_) | None if removed => "CRASH-09",
+            Some(_) | None => "CRASH-04",
+        };
         let chain = history.promise.map(|by| (by.step, "its removal was durable".to_owned()));
         let allowed = "no such name".to_owned();
         let chain = chain.into_iter().collect();
@@ -199,7 +204,7 @@ fn unexplained(
     match &found.kind {
         FoundKind::Unreadable { errno } | FoundKind::Regular { content: Err(errno), .. } => {
             let observed = format!("not readable: {}", errno.name());
-            inquest.broken("CRASH-01", subject, observed, "a file".to_owned(), Vec::new());
+            inquest.broken("CRASH-04", subject, observed, "a file".to_owned(), Vec::new());
         }
         FoundKind::Regular { .. } | FoundKind::Directory | FoundKind::Symlink { .. } => {
             if let Some(Some(mismatch)) = inquest.checked.get(&(file, found.ino)).cloned() {
@@ -207,8 +212,20 @@ fn unexplained(
                     Some(promise) => inquest.promised(Some(promise)),
                     None => mismatch.clause,
                 };
-                let (observed, allowed) = (mismatch.observed, mismatch.allowed);
-                return inquest.broken(clause, subject, observed, allowed, mismatch.chain);
+                let Mismatch { observed, allowed, chain, .. } = mismatch;
+                if is_anothers(inquest, file, found) {
+                    let what = (subject.clone(), observed.clone(), allowed.clone());
+                    inquest.broken("CRASH-04", what.0, what.1, what.2, chain.clone());
+                }
+                if history.has_rename && clause != "CRASH-02" {
+                    let what = (subject.clone(), observed.clone(), allowed.clone());
+                    inquest.broken("DUR-RENAME-02", what.0, what.1, what.2, chain.clone());
+                }
+                if clause == "DUR-FSYNC-05" {
+                    let what = (subject.clone(), observed.clone(), allowed.clone());
+                    inquest.broken("DUR-FSYNC-03", what.0, what.1, what.2, chain.clone());
+                }
+                return inquest.broken(clause, subject, observed, allowed, chain);
             }
             let expected = inquest.judge.model.file(file).kind();
             let observed = format!("another kind of file, or another target: {:?}", found.kind);
@@ -217,6 +234,19 @@ fn unexplained(
             inquest.broken("CRASH-04", subject, observed, allowed, Vec::new());
         }
     }
+}
+
+/// Is what was found the promised content of some other file?
+fn is_anothers(inquest: &Inquest<'_>, file: FileId, found: &Found) -> bool {
+    let FoundKind::Regular { size_bytes, content: Ok(bytes) } = &found.kind else { return false };
+    let model = &inquest.judge.model;
+    *size_bytes > 0
+        && model.files.keys().filter(|other| **other != file).any(|other| {
+            model.regular(*other).is_some_and(|regular| {
+                regular.floor_size == *size_bytes
+                    && content::check(regular, *size_bytes, bytes).is_none()
+            })
+        })
 }
 
 /// Names that were not found, in directories that were.
@@ -242,12 +272,25 @@ fn missing(inquest: &mut Inquest<'_>, histories: &mut BTreeMap<Name, History>) {
             gone.push((name.clone(), path, history));
         }
     }
-    for (_, path, history) in gone {
-        let general = inquest.promised(history.promise);
+    for ((directory, _), path, history) in gone {
+        let synced = inquest.judge.model.directory(directory).and_then(|found| found.synced);
+        let general = match (history.promise, synced) {
+            (Some(promise), Some(synced))
+                if synced > promise.step
+                    && promise.clause != "DUR-LINK-01"
+                    && inquest.judge.enforces("DUR-DIR-03") =>
+            {
+                "DUR-DIR-03"
+            }
+            (promise, _) => inquest.promised(promise),
+        };
         let clause = if history.has_rename { "DUR-RENAME-02" } else { general };
         let by = history.promise.map(|by| (by.step, "this call made it durable".to_owned()));
         let allowed = "the name, which was durable".to_owned();
-        let chain = by.into_iter().collect();
-        inquest.broken(clause, text(&path), "not found".to_owned(), allowed, chain);
+        let chain: Vec<_> = by.into_iter().collect();
+        for clause in [clause, "CRASH-03"] {
+            let observed = "not found".to_owned();
+            inquest.broken(clause, text(&path), observed, allowed.clone(), chain.clone());
+        }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn judge(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, Histor
     let mut guesses = GUESSES_MAX;
     let fits = histories.iter().map(|(name, history)| (name.clone(), history.fits.clone()));
     let constraints = constraints(inquest, histories);
-    match solve(histories, &constraints, fits.collect(), &mut guesses) {
+    match solve(&constraints, fits.collect(), &mut guesses) {
         Some(chosen) => {
             if ordered {
                 not_a_prefix(inquest, histories, &chosen);
@@ -98,12 +98,7 @@ fn constraints(inquest: &Inquest<'_>, histories: &BTreeMap<Name, History>) -> Ve
 type Fits = BTreeMap<Name, Vec<bool>>;
 
 /// Narrows the versions by the ties, then guesses; each name is left with one version.
-fn solve(
-    histories: &BTreeMap<Name, History>,
-    ties: &[Tie],
-    mut fits: Fits,
-    guesses: &mut u32,
-) -> Option<Fits> {
+fn solve(ties: &[Tie], mut fits: Fits, guesses: &mut u32) -> Option<Fits> {
     narrow(ties, &mut fits)?;
     let open = fits.iter().find(|(_, fits)| fits.iter().filter(|fit| **fit).count() > 1);
     let Some((name, options)) = open.map(|(name, fits)| (name.clone(), fits.clone())) else {
@@ -114,7 +109,7 @@ fn solve(
         let mut guess = fits.clone();
         let only = (0..options.len()).map(|at| at == index).collect();
         guess.insert(name.clone(), only);
-        if let Some(solved) = solve(histories, ties, guess, guesses) {
+        if let Some(solved) = solve(ties, guess, guesses) {
             return Some(solved);
         }
         if *guesses == 0 {

@@ -70,6 +70,7 @@ fn known(judge: &mut Judge, ino: Ino) -> Option<&mut Regular> {
 }
 
 fn lost(judge: &mut Judge, step: Step, ino: Ino, range: &Range<u64>, errno: Errno) {
+    judge.lost_somewhere = true;
     let file = match judge.model.inos.get(&ino) {
         Some(file) => *file,
         None => match only_candidate(judge, range) {
@@ -189,6 +190,9 @@ pub(crate) fn sync_succeeded(judge: &mut Judge, frame: &Frame, id: HandleId, fil
     entries.retain(|lost| !lost.ranges.is_empty());
     regular.lost = entries.clone();
     judge.exercise("ERR-REPORT-01");
+    if !had && judge.lost_somewhere {
+        judge.exercise("ERR-FALSE-01");
+    }
     if had {
         judge.exercise("ERR-FALSE-02");
         judge.exercise("ERR-CLAIM-01");
@@ -197,6 +201,10 @@ pub(crate) fn sync_succeeded(judge: &mut Judge, frame: &Frame, id: HandleId, fil
         if let Some(clause) = false_success(judge, id, &handle, lost) {
             let violation = explain(judge, frame, file, lost, clause);
             judge.report(violation);
+            if clause != "ERR-REPORT-01" {
+                let claim = explain(judge, frame, file, lost, "ERR-CLAIM-01");
+                judge.report(claim);
+            }
         }
     }
 }
@@ -210,13 +218,10 @@ fn false_success(
 ) -> Option<&'static str> {
     let told = lost.reported.iter().any(|(told, _)| *told == id);
     let error = judge.promises.error;
+    // Whoever was told: while the range is lost, no sync of the file may succeed.
     let sticky = error.clear == ClearRule::SupersededAndStable && judge.level >= Level::Strict;
     if sticky {
-        return Some(match (lost.reported.is_empty(), told) {
-            (true, _) => "ERR-REPORT-01",
-            (false, true) => "ERR-STICKY-01",
-            (false, false) => "ERR-CLAIM-01",
-        });
+        return Some(if lost.reported.is_empty() { "ERR-REPORT-01" } else { "ERR-STICKY-01" });
     }
     if told {
         judge.exercise("ERR-STICKY-02");
@@ -283,9 +288,17 @@ pub(crate) fn sync_failed(
         let observed = format!("{}, with nothing left to fail", errno.name());
         judge.broken(frame, clause, subject, observed, "success".to_owned());
     }
-    judge.exercise("ERR-STICKY-01");
+    claim_floating(judge, file);
     let infer = !judge.testifies;
     let order = judge.model.order;
+    let sticky = judge.promises.error.clear == ClearRule::SupersededAndStable;
+    let is_lost = judge.model.regular(file).is_some_and(|regular| !regular.lost.is_empty());
+    if is_lost {
+        judge.exercise("ERR-REPORT-01");
+    }
+    if is_lost && sticky {
+        judge.exercise("ERR-STICKY-01");
+    }
     let Some(regular) = judge.model.regular_mut(file) else { return };
     for lost in &mut regular.lost {
         lost.reported.push_back((id, frame.step()));
@@ -297,6 +310,29 @@ pub(crate) fn sync_failed(
             lost.inferred = true;
             lost.reported.push_back((id, frame.step()));
         }
+    }
+}
+
+/// A loss of a file of unknown number is taken to be of the file whose sync failed, if no other
+/// loss could be.
+fn claim_floating(judge: &mut Judge, file: FileId) {
+    if judge.model.file(file).ino.is_some() {
+        return;
+    }
+    let Some(regular) = judge.model.regular(file) else { return };
+    let mut inos: Vec<Ino> = judge
+        .floating
+        .iter()
+        .filter(|(_, range, ..)| {
+            regular.log.values().any(|change| overlaps(&change.range(), range))
+        })
+        .map(|(ino, ..)| *ino)
+        .collect();
+    inos.dedup();
+    if let [ino] = inos[..] {
+        judge.model.file_mut(file).ino = Some(ino);
+        judge.model.inos.insert(ino, file);
+        identified(judge, file, ino);
     }
 }
 

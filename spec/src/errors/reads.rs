@@ -19,8 +19,18 @@ const READS_KEPT_MAX: usize = 16;
 impl Judge {
     /// The clause that a wrong size of a file breaks.
     pub(crate) fn size_clause(&self, file: FileId) -> &'static str {
-        let clause = self.model.regular(file).and_then(|regular| regular.size_clause);
-        clause.unwrap_or("DATA-RW-01")
+        let Some(regular) = self.model.regular(file) else { return "DATA-RW-01" };
+        if self.model.file(file).names == 0 {
+            return "NS-UNLINK-01";
+        }
+        match regular.size_clause {
+            Some(clause) if clause.starts_with("TRUNC") => clause,
+            Some(_) | None if !regular.maybes.is_empty() && self.enforces("DATA-ERR-01") => {
+                "DATA-ERR-01"
+            }
+            Some(clause) => clause,
+            None => "DATA-RW-01",
+        }
     }
 }
 
@@ -155,15 +165,20 @@ fn report(judge: &mut Judge, frame: &Frame, file: FileId, from: u64, told: &Byte
     if let Some(change) = regular.newest(from, run.order) {
         chain.push((change.step, change.describe(&subject)));
     }
-    let clause = if let Some(lost) = lost {
-        chain.push((lost.step, format!("writeback failed: {}", lost.errno.name())));
-        if older { "RSTAB-02" } else { "DATA-RW-03" }
-    } else if let Some((_, step)) = earlier {
-        chain.push((step, "read, and nothing was changed since".to_owned()));
-        "RSTAB-01"
-    } else {
-        foreign(judge, file, from, told, run, older)
+    let clause = match (&lost, &earlier) {
+        (Some(_), Some(_)) if older => "RSTAB-01",
+        (Some(_), None) if older => "RSTAB-02",
+        (Some(_), _) => "DATA-RW-03",
+        (None, Some(_)) if !older => "RSTAB-01",
+        (None, _) => foreign(judge, file, from, told, run, older),
     };
+    if let Some(lost) = lost {
+        chain.push((lost.step, format!("writeback failed: {}", lost.errno.name())));
+    }
+    if let Some((_, step)) = earlier {
+        chain.push((step, "read, and nothing was changed since".to_owned()));
+    }
+    chain.sort();
     let expected = run.part(from, to).unwrap_or_else(|| vec![0; told.len()].into());
     judge.report(Violation {
         clause,
@@ -184,22 +199,25 @@ fn foreign(
     run: &Run,
     older: bool,
 ) -> &'static str {
-    let other = judge.model.last_write.as_ref().filter(|(other, _)| *other != file);
-    let leaked = told.iter().any(|byte| *byte != 0)
-        && other.is_some_and(|(_, data)| data.windows(told.len()).any(|part| part == told));
-    let failed = judge.model.regular(file).is_some_and(|regular| {
-        regular.maybes.values().any(|change| change.range().contains(&from))
+    let Some(regular) = judge.model.regular(file) else { return "DATA-RW-01" };
+    let failed = regular.maybes.values().any(|change| change.range().contains(&from));
+    let appended = regular.last_append.as_ref().is_some_and(|data| data.starts_with(told));
+    let is_newest = run.order == regular.last_order;
+    let is_zero = told.iter().all(|byte| *byte == 0);
+    let other = judge.model.last_write.as_ref().filter(|(other, data)| {
+        *other != file && !is_zero && data.windows(told.len()).any(|part| part == told)
     });
+    let gone = other.is_some_and(|(other, _)| judge.model.file(*other).names == 0);
     match (run.data.is_some(), older) {
         _ if failed && judge.enforces("DATA-ERR-01") => "DATA-ERR-01",
-        _ if leaked && judge.enforces("DATA-ISO-01") => "DATA-ISO-01",
-        (true, true) if told.iter().any(|byte| *byte != 0) => "DATA-RW-02",
-        (true, true) => "DATA-RW-01",
-        (true, false) if told.iter().all(|byte| *byte == 0) => "DATA-RW-01",
-        (true, false) => "DATA-RW-03",
+        _ if appended => "APP-01",
+        _ if gone && judge.enforces("DATA-STALE-01") => "DATA-STALE-01",
+        _ if other.is_some() && judge.enforces("DATA-ISO-01") => "DATA-ISO-01",
+        (true, true) if !is_zero => "DATA-RW-02",
+        (true, true) if is_newest => "DATA-RW-01",
+        (true, false) if is_zero && is_newest => "DATA-RW-01",
+        (true, _) => "DATA-RW-03",
         (false, _) if run.order > 0 => "TRUNC-01",
-        (false, true) => "DATA-RW-04",
-        (false, false) if judge.enforces("DATA-STALE-01") => "DATA-STALE-01",
-        (false, false) => "DATA-RW-04",
+        (false, _) => "DATA-RW-04",
     }
 }

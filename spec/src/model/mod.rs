@@ -6,6 +6,8 @@ mod names;
 mod regular;
 mod resolve;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use imbl::OrdMap;
 use imbl::OrdSet;
@@ -46,7 +48,8 @@ impl FileId {
 /// What a file is.
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
-    Regular(Regular),
+    /// Shared, so that a change of one file copies no other.
+    Regular(Arc<Regular>),
     Directory(Directory),
     Symlink(Bytes),
 }
@@ -57,6 +60,8 @@ pub(crate) struct Directory {
     pub(crate) entries: OrdMap<Bytes, FileId>,
     pub(crate) parent: FileId,
     pub(crate) subdirectories: u64,
+    /// When it was last synced.
+    pub(crate) synced: Option<Step>,
 }
 
 /// A file.
@@ -111,6 +116,8 @@ pub(crate) struct Model {
     pub(crate) handles: OrdMap<HandleId, Handle>,
     pub(crate) inos: OrdMap<Ino, FileId>,
     pub(crate) names: Names,
+    /// Names of which more than their creation is told by a lookup.
+    pub(crate) lookups: OrdMap<(FileId, Bytes), &'static str>,
     pub(crate) order: u64,
     pub(crate) next_file: u64,
     /// The last write: whose bytes may have ended up elsewhere.
@@ -124,6 +131,7 @@ impl Model {
             handles: OrdMap::new(),
             inos: OrdMap::new(),
             names: Names::default(),
+            lookups: OrdMap::new(),
             order: 0,
             next_file: 1,
             last_write: None,
@@ -172,7 +180,7 @@ impl Model {
 
     pub(crate) fn regular_mut(&mut self, id: FileId) -> Option<&mut Regular> {
         match &mut self.files.get_mut(&id)?.node {
-            Node::Regular(regular) => Some(regular),
+            Node::Regular(regular) => Some(Arc::make_mut(regular)),
             Node::Directory(_) | Node::Symlink(_) => None,
         }
     }
@@ -184,7 +192,7 @@ impl Model {
         }
     }
 
-    fn directory_mut(&mut self, id: FileId) -> Option<&mut Directory> {
+    pub(crate) fn directory_mut(&mut self, id: FileId) -> Option<&mut Directory> {
         match &mut self.files.get_mut(&id)?.node {
             Node::Directory(directory) => Some(directory),
             Node::Regular(_) | Node::Symlink(_) => None,
@@ -218,6 +226,7 @@ impl Model {
         if let Some(after) = edit.after {
             self.bind(edit, after, order);
         }
+        self.lookups.remove(&(edit.directory, edit.name.clone()));
         for handle in self.scans_of(edit.directory) {
             let scan = self.handles.get_mut(&handle).and_then(|handle| handle.scan.as_mut());
             if let Some(scan) = scan {
@@ -337,6 +346,11 @@ impl File {
 
 impl Node {
     pub(crate) fn directory(parent: FileId) -> Self {
-        Self::Directory(Directory { entries: OrdMap::new(), parent, subdirectories: 0 })
+        Self::Directory(Directory {
+            entries: OrdMap::new(),
+            parent,
+            subdirectories: 0,
+            synced: None,
+        })
     }
 }

@@ -84,10 +84,10 @@ impl Names {
 
     fn fold(&mut self, order: u64, promise: Promise) {
         let Some(op) = self.log.remove(&order) else { return };
-        let clause = if op.verb == "rename" && promise.clause == "DUR-DIR-01" {
-            "DUR-RENAME-01"
-        } else {
-            promise.clause
+        let clause = match (op.verb, promise.clause) {
+            ("rename", "DUR-DIR-01") => "DUR-RENAME-01",
+            ("link", "DUR-DIR-02") => "DUR-LINK-01",
+            (_, clause) => clause,
         };
         let promise = Some(Promise { clause, step: promise.step });
         for edit in op.edits {

@@ -87,6 +87,10 @@ pub(crate) struct Regular {
     pub(crate) maybes: OrdMap<u64, Change>,
     pub(crate) lost: Vector<Lost>,
     pub(crate) lost_ever: bool,
+    /// The newest change.
+    pub(crate) last_order: u64,
+    /// The bytes of the last append.
+    pub(crate) last_append: Option<Bytes>,
     /// Which changes, up to which order, the subject says to be durable.
     pub(crate) said_stable: Vector<(Range<u64>, u64)>,
     /// What was read since the last change.
@@ -100,6 +104,8 @@ impl Regular {
         self.live.put(range, change.data().cloned(), order, None);
         self.size = resized(self.size, &change);
         self.reads.clear();
+        self.last_order = order;
+        self.last_append = None;
         self.log.insert(order, change);
     }
 
@@ -111,6 +117,7 @@ impl Regular {
             .filter(|(_, change)| change.acked.is_some_and(|acked| acked < began))
             .map(|(order, change)| (*order, change.clone()))
             .collect();
+        let is_clean = due.iter().all(|(_, change)| change.data().is_none());
         for (order, change) in due {
             let through_other = change.handle != by && change.data().is_some();
             let clause = if through_other && promise.clause == "DUR-FSYNC-01" {
@@ -119,6 +126,10 @@ impl Regular {
                 promise.clause
             };
             self.fold(order, &change, Promise { clause, step: promise.step });
+            if is_clean && clause == "DUR-FSYNC-01" {
+                let step = promise.step;
+                self.size_promise = Some(Promise { clause: "DUR-FSYNC-05", step });
+            }
         }
     }
 

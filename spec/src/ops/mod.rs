@@ -75,10 +75,14 @@ pub(crate) struct Judge {
     pub(crate) lost_allowed: Vector<LostEffect>,
     /// Losses of files whose number is not known yet.
     pub(crate) floating: Vector<(Ino, Range<u64>, Errno, Step)>,
+    /// Did the subject ever say that bytes were lost?
+    pub(crate) lost_somewhere: bool,
     /// Does the subject speak about itself?
     pub(crate) testifies: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
     pub(crate) uncertain: bool,
+    /// Is a rename among the calls that overlap?
+    pub(crate) renames: bool,
 }
 
 impl Judge {
@@ -93,8 +97,10 @@ impl Judge {
             undecided: Vector::new(),
             lost_allowed: Vector::new(),
             floating: Vector::new(),
+            lost_somewhere: false,
             testifies: false,
             uncertain: false,
+            renames: false,
         }
     }
 
@@ -243,6 +249,13 @@ impl Judge {
         self.model.rename_edits(op);
     }
 
+    /// Notes what the next lookup of a place is about.
+    pub(crate) fn remember(&mut self, place: &Place, clause: &'static str) {
+        if let Some(name) = place.name.clone().filter(|_| place.file.is_some()) {
+            self.model.lookups.insert((place.directory, name), clause);
+        }
+    }
+
     /// Is a directory still in the tree, so that names can be made in it?
     pub(crate) fn is_linked(&self, directory: FileId) -> bool {
         directory == FileId::ROOT || self.model.file(directory).names > 0
@@ -324,6 +337,18 @@ impl Permitted {
             self.may.extend_from_slice(errnos);
         }
         self
+    }
+
+    /// A lookup of a name that is there is about whatever happened to the name last.
+    pub(crate) fn looked_up(self, judge: &Judge, place: &Result<Place, Vec<Errno>>) -> Self {
+        let clause = place.as_ref().ok().and_then(|place| {
+            let name = place.name.clone().filter(|_| place.file.is_some())?;
+            if judge.renames {
+                return Some("NS-RENAME-01");
+            }
+            judge.model.lookups.get(&(place.directory, name)).copied()
+        });
+        self.about(clause.is_some(), clause.unwrap_or("NS-CREATE-01"))
     }
 
     /// What a path that leads nowhere requires.

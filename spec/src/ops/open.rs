@@ -1,5 +1,7 @@
 //! `open`: a name becomes a handle, and may be made on the way.
 
+use std::sync::Arc;
+
 use crate::model::Change;
 use crate::model::Edit;
 use crate::model::Effect;
@@ -7,7 +9,6 @@ use crate::model::FileId;
 use crate::model::Handle;
 use crate::model::Node;
 use crate::model::Place;
-use crate::model::Regular;
 use crate::model::resolve;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -76,7 +77,8 @@ fn permitted(
     options: OpenOptions,
     place: &Result<Place, Vec<Errno>>,
 ) -> Permitted {
-    let permitted = Permitted::path("NS-CREATE-01", &at.path).resolved(place);
+    let permitted =
+        Permitted::path("NS-CREATE-01", &at.path).looked_up(judge, place).resolved(place);
     let Ok(place) = place else { return permitted };
     let Some(file) = place.file else {
         let odd = place.slash || options.directory;
@@ -103,7 +105,7 @@ fn permitted(
 fn apply(judge: &mut Judge, frame: &Frame, at: &At, options: OpenOptions, place: &Place) -> FileId {
     let Some(file) = place.file else {
         let path = at.path.clone();
-        let file = judge.model.new_file(Node::Regular(Regular::default()), path.clone());
+        let file = judge.model.new_file(Node::Regular(Arc::default()), path.clone());
         let name = place.name.clone().unwrap_or_default();
         let edit = Edit { directory: place.directory, name, before: None, after: Some(file) };
         judge.names(frame, "create", [path, bytes::Bytes::new()], vec![edit]);

@@ -26,6 +26,9 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, from: &At, to: &At, outcom
     if !judge.settle(frame, &permitted, outcome) {
         if outcome.is_err() {
             judge.exercise("NS-RENAME-03");
+            for place in [&source, &target].into_iter().flatten() {
+                judge.remember(place, "NS-RENAME-03");
+            }
         }
         return;
     }
@@ -81,6 +84,8 @@ fn is_within(model: &Model, mut directory: FileId, ancestor: FileId) -> bool {
 
 fn apply(judge: &mut Judge, frame: &Frame, source: &Place, target: &Place) {
     if source.file == target.file {
+        judge.remember(source, "NS-RENAME-02");
+        judge.remember(target, "NS-RENAME-02");
         return judge.exercise("NS-RENAME-02");
     }
     let (Some(old), Some(new)) = (source.name.clone(), target.name.clone()) else { return };
@@ -91,4 +96,5 @@ fn apply(judge: &mut Judge, frame: &Frame, source: &Place, target: &Place) {
         Edit { directory: target.directory, name: new, before: target.file, after: source.file };
     judge.exercise("NS-RENAME-01");
     judge.names(frame, "rename", paths, vec![gone, come]);
+    judge.remember(&Place { file: source.file, ..target.clone() }, "NS-RENAME-01");
 }

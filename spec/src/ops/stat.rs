@@ -25,6 +25,7 @@ pub(crate) fn by_path(judge: &mut Judge, frame: &Frame, at: &At, follow: bool, o
     });
     let slash = place.as_ref().is_ok_and(|place| place.slash);
     let permitted = Permitted::path("NS-CREATE-01", &at.path)
+        .looked_up(judge, &place)
         .resolved(&place)
         .must_by(missing, &[Errno::NoEntry], "NS-UNLINK-01")
         .must(slash_on_file, &[Errno::NotDirectory])

@@ -33,6 +33,10 @@ pub(crate) fn judge(
     }
     if is_directory {
         judge.exercise("DUR-DIR-01");
+        judge.exercise("DUR-DIR-03");
+        if let Some(directory) = judge.model.directory_mut(file) {
+            directory.synced = Some(step);
+        }
         let promise = Promise { clause: "DUR-DIR-01", step };
         return promise_names(judge, frame, file, promise);
     }
@@ -42,6 +46,7 @@ pub(crate) fn judge(
     }
     if clause == "DUR-FSYNC-01" {
         judge.exercise("DUR-FSYNC-02");
+        judge.exercise("DUR-FSYNC-05");
     }
     judge.exercise(if clause == "DUR-FSYNC-01" { "DUR-FSYNC-03" } else { clause });
     if judge.promises.file_sync_covers_names && clause == "DUR-FSYNC-01" {

@@ -50,7 +50,7 @@ pub(crate) fn judge(
     if too_big {
         return;
     }
-    apply(judge, frame, id, at, written);
+    apply(judge, frame, id, at, written, count < data.len());
     if (offset.is_none() || handle.status.append)
         && let Some(handle) = judge.model.handles.get_mut(&id)
         && offset.is_none()
@@ -62,10 +62,15 @@ pub(crate) fn judge(
 /// Files up to this size are allowed everywhere.
 const FILE_SIZE_SURE: u64 = 1 << 31;
 
-fn apply(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, written: Bytes) {
+fn apply(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, written: Bytes, is_short: bool) {
     let Some(handle) = judge.model.handles.get(&id).cloned() else { return };
     let order = judge.model.next_order();
-    let size_clause = if handle.status.append { "APP-02" } else { "DATA-RW-01" };
+    let size_clause = match (is_short, handle.status.append) {
+        (true, _) => "DATA-RW-05",
+        (false, true) => "APP-02",
+        (false, false) => "DATA-RW-01",
+    };
+    let appended = handle.status.append.then(|| written.clone());
     let is_synced = handle.status.sync || handle.status.data_sync;
     if handle.status.append {
         judge.exercise("APP-01");
@@ -80,6 +85,7 @@ fn apply(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, written: Bytes
     }
     let effect = Effect::Write { offset: at, data: written };
     regular.change(order, Change::new(frame, id, effect));
+    regular.last_append = appended;
     if is_synced && let Some(step) = frame.acked {
         regular.promise_one(order, Promise { clause: "DUR-OSYNC-01", step });
     }
