@@ -36,7 +36,7 @@ enforced! {
     "APP-01" Posix,
     "APP-02" Posix,
     "DUR-FSYNC-01" Posix,
-    "DUR-FSYNC-02" Posix,
+    "DUR-FSYNC-02" Linux,
     "DUR-FSYNC-03" Posix,
     "DUR-FSYNC-05" Strict,
     "DUR-FDS-01" Posix,
@@ -64,7 +64,7 @@ enforced! {
     "ERR-FALSE-01" Linux,
     "ERR-FALSE-02" Strict,
     "RSTAB-01" Posix,
-    "RSTAB-02" Posix,
+    "RSTAB-02" Linux,
 }
 
 /// The level from which on a clause is enforced; a clause of no rule is the strictest.
