@@ -300,3 +300,24 @@ fn a_sync_that_is_dropped_half_way_is_made_up_for_by_the_next() {
         }
     }
 }
+
+#[test]
+fn a_writeback_that_is_dropped_half_way_loses_no_block() {
+    use std::task::Context;
+    use std::task::Waker;
+    for polls in 0..20 {
+        let sim = Sim::new(Seeded::new(7, &[(Site::CompletionDelay, Unrest::one_in(1))]));
+        let disk = Arc::new(Disk::new(empty_image(tiny(96)), sim.clone()));
+        let cow = mounted(&sim, disk.clone());
+        let ino = sim.block_on(create(&cow, b"file")).expect("healthy");
+        let mut writing = Box::pin(write(&cow, ino, &[0, 1, 2], 1));
+        let mut context = Context::from_waker(Waker::noop());
+        let ended = (0..polls).any(|_| writing.as_mut().poll(&mut context).is_ready());
+        drop(writing);
+        sim.block_on(create(&cow, b"later")).expect("healthy");
+        sim.block_on(cow.commit()).expect("healthy");
+        let free = sim.block_on(cow.free_blocks()).expect("healthy");
+        let found = free_blocks(disk.durable_image());
+        assert_eq!(free, found, "{polls} polls, ended: {ended}");
+    }
+}

@@ -118,3 +118,40 @@ fn a_transaction_that_is_dropped_changes_nothing() {
     let made = sim.block_on(create(&cow, b"name")).expect("the lock was released");
     assert_eq!(made, 2);
 }
+
+#[test]
+fn every_block_size_that_is_possible_holds_a_file_system() {
+    for block_size_bytes in [512, 1024, 4096, 65536] {
+        let geometry = Geometry { block_size_bytes, block_count: 64 };
+        let sim = Sim::calm();
+        let disk = Arc::new(Disk::new(empty_image(geometry), sim.clone()));
+        let cow = mounted(&sim, disk.clone());
+        let longest = vec![b'n'; cow.name_max()];
+        let too_long = vec![b'n'; cow.name_max() + 1];
+        let content = Bytes::from(vec![7; block_size_bytes as usize]);
+        let made = async {
+            let ino = create(&cow, &longest).await?;
+            let short = Payload::Owned(content.slice(..1));
+            let blocks = vec![(0, Payload::Owned(content.clone())), (1, short)];
+            let size = u64::from(block_size_bytes) + 1;
+            let written = cow.write_blocks(ino, blocks, size, Times::default()).await;
+            written.into_iter().collect::<Result<(), CowError>>()?;
+            cow.sync_log().await?;
+            Ok::<u64, CowError>(ino)
+        };
+        let ino = sim.block_on(made).expect("a healthy disk");
+        assert_eq!(sim.block_on(create(&cow, &too_long)), Err(CowError::NameLength));
+        let cow = mounted(&sim, Arc::new(Disk::new(disk.durable_image(), sim.clone())));
+        assert_eq!(sim.block_on(cow.read_block(ino, 0)), Ok(Some(content)));
+        let tail = sim.block_on(cow.read_block(ino, 1)).expect("healthy").expect("content");
+        assert!(tail[0] == 7 && tail[1..].iter().all(|byte| *byte == 0));
+        let inode = sim.block_on(cow.inode(ino)).expect("healthy").expect("made before");
+        assert_eq!(inode.size_bytes, u64::from(block_size_bytes) + 1);
+    }
+    for (block_size_bytes, block_count) in [(256, 64), (513, 64), (131_072, 64), (512, 7)] {
+        let geometry = Geometry { block_size_bytes, block_count };
+        let sim = Sim::calm();
+        let disk = Disk::new(Image::new(geometry), sim.clone());
+        assert_eq!(sim.block_on(format(&disk, &sim)), Err(CowError::Geometry(geometry)));
+    }
+}
