@@ -39,8 +39,6 @@ struct Plan {
     nodes: Vec<(Arc<Node>, BlockPtr, Bytes)>,
     root: Root,
     root_slot: BlockNo,
-    /// Everything that was allocated for it.
-    allocated: Vec<BlockNo>,
 }
 
 impl Store {
@@ -64,22 +62,18 @@ impl Store {
         }
         self.sim.point(Point::TxQuiesce).await;
         let frozen = self.freeze().await;
-        let plan = match self.plan(&frozen) {
-            Ok(plan) => plan,
-            Err(error) => {
-                self.thaw(frozen, &[], false);
-                return Err(error);
-            }
-        };
+        let mut attempt =
+            Attempt { store: self, frozen: Some(frozen), allocated: Vec::new(), in_doubt: false };
+        let plan = attempt.plan()?;
         let mut root_started = false;
         for step in &self.policy.commit_order {
             root_started |= *step == CommitStep::WriteRoot;
-            if let Err(error) = self.commit_step(*step, &plan).await {
-                self.thaw(frozen, &plan.allocated, root_started);
-                return Err(error);
-            }
+            attempt.in_doubt = true;
+            let done = self.commit_step(*step, &plan).await;
+            attempt.in_doubt = root_started;
+            done?;
         }
-        self.committed(frozen, plan);
+        attempt.succeed(plan);
         Ok(())
     }
 
@@ -103,51 +97,6 @@ impl Store {
         };
         drop(guard);
         frozen
-    }
-
-    /// Undoes a freeze: the next commit tries all of it again, in fresh blocks.
-    fn thaw(&self, frozen: Frozen, allocated: &[BlockNo], root_in_doubt: bool) {
-        let mut state = self.state();
-        state.uncommitted = true;
-        state.log_broken = true;
-        state.dirty += frozen.dirty;
-        state.freed.append(frozen.freed);
-        if root_in_doubt {
-            // The root may be on the medium: what it names stays until a newer one is durable.
-            state.freed.blocks.extend_from_slice(allocated);
-        } else if let Some(free) = &mut state.free {
-            allocated.iter().for_each(|block| free.release(*block));
-        }
-    }
-
-    fn plan(&self, frozen: &Frozen) -> Result<Plan, CowError> {
-        let dirty = frozen.tree.dirty_nodes();
-        let (allocated, root_slot) = {
-            let mut state = self.state();
-            let free = state.free.as_mut().ok_or(CowError::NoSpace)?;
-            let blocks = free.allocate(dirty.len() as u64 + 1).ok_or(CowError::NoSpace)?;
-            (blocks, BlockNo(1 - state.root_slot.0))
-        };
-        // The address of a node is only looked up, never an order.
-        let mut placed: BTreeMap<usize, BlockPtr> = BTreeMap::new();
-        let mut nodes = Vec::with_capacity(dirty.len());
-        for (node, block) in dirty.into_iter().zip(&allocated) {
-            let bytes = node
-                .to_block(frozen.generation, |child| place(child, &placed))
-                .encode(self.geometry.block_size_bytes);
-            let checksum = crc32c::crc32c(&bytes);
-            let ptr = BlockPtr { block: *block, generation: frozen.generation, checksum };
-            placed.insert(Arc::as_ptr(&node).addr(), ptr);
-            nodes.push((node, ptr, bytes));
-        }
-        let root = Root {
-            geometry: self.geometry,
-            generation: frozen.generation,
-            tree: place(&frozen.tree.top, &placed),
-            next_ino: frozen.next_ino,
-            log_head: allocated[nodes.len()],
-        };
-        Ok(Plan { nodes, root, root_slot, allocated })
     }
 
     async fn commit_step(&self, step: CommitStep, plan: &Plan) -> Result<(), CowError> {
@@ -202,6 +151,72 @@ impl Store {
         let blocks = frozen.freed.blocks.into_iter().chain(old_log.blocks).chain(nodes);
         if let Some(free) = &mut state.free {
             blocks.for_each(|block| free.release(block));
+        }
+    }
+}
+
+/// A commit under way. Dropped before it succeeded, as when the caller is gone, it is undone: the
+/// next commit tries all of it again, in fresh blocks.
+struct Attempt<'a> {
+    store: &'a Store,
+    frozen: Option<Frozen>,
+    allocated: Vec<BlockNo>,
+    /// May something that reached the medium name the blocks, or may a write to them be under
+    /// way? Then they stay until a newer root is durable.
+    in_doubt: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let Some(frozen) = self.frozen.take() else { return };
+        let mut state = self.store.state();
+        state.uncommitted = true;
+        state.log_broken = true;
+        state.dirty += frozen.dirty;
+        state.freed.append(frozen.freed);
+        if self.in_doubt {
+            state.freed.blocks.append(&mut self.allocated);
+        } else if let Some(free) = &mut state.free {
+            self.allocated.iter().for_each(|block| free.release(*block));
+        }
+    }
+}
+
+impl Attempt<'_> {
+    fn plan(&mut self) -> Result<Plan, CowError> {
+        let (store, frozen) = (self.store, self.frozen.as_ref().ok_or(CowError::NoSpace)?);
+        let dirty = frozen.tree.dirty_nodes();
+        let root_slot = {
+            let mut state = store.state();
+            let free = state.free.as_mut().ok_or(CowError::NoSpace)?;
+            self.allocated = free.allocate(dirty.len() as u64 + 1).ok_or(CowError::NoSpace)?;
+            BlockNo(1 - state.root_slot.0)
+        };
+        // The address of a node is only looked up, never an order.
+        let mut placed: BTreeMap<usize, BlockPtr> = BTreeMap::new();
+        let mut nodes = Vec::with_capacity(dirty.len());
+        for (node, block) in dirty.into_iter().zip(&self.allocated) {
+            let bytes = node
+                .to_block(frozen.generation, |child| place(child, &placed))
+                .encode(store.geometry.block_size_bytes);
+            let checksum = crc32c::crc32c(&bytes);
+            let ptr = BlockPtr { block: *block, generation: frozen.generation, checksum };
+            placed.insert(Arc::as_ptr(&node).addr(), ptr);
+            nodes.push((node, ptr, bytes));
+        }
+        let root = Root {
+            geometry: store.geometry,
+            generation: frozen.generation,
+            tree: place(&frozen.tree.top, &placed),
+            next_ino: frozen.next_ino,
+            log_head: self.allocated[nodes.len()],
+        };
+        Ok(Plan { nodes, root, root_slot })
+    }
+
+    fn succeed(&mut self, plan: Plan) {
+        if let Some(frozen) = self.frozen.take() {
+            self.store.committed(frozen, plan);
         }
     }
 }

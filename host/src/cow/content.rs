@@ -1,5 +1,7 @@
 //! Content of files: reading, writing to fresh blocks, and space set aside for it.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::cow::Cow;
@@ -10,7 +12,6 @@ use crate::cow::format::item::Extent;
 use crate::cow::format::item::Key;
 use crate::cow::read;
 use crate::cow::store::Store;
-use crate::cow::transaction::Transaction;
 use crate::device::BlockNo;
 use crate::device::Class;
 use crate::device::Origin;
@@ -124,19 +125,49 @@ pub(super) async fn write_blocks(
     results
 }
 
+/// Blocks that were allocated and are not content yet. Dropped, as when the caller is gone, they
+/// are freed with the next commit: a write to them may still be under way.
+struct Places<'a> {
+    store: &'a Store,
+    blocks: BTreeSet<BlockNo>,
+}
+
+impl Drop for Places<'_> {
+    fn drop(&mut self) {
+        if !self.blocks.is_empty() {
+            let mut state = self.store.state();
+            state.freed.blocks.extend(std::mem::take(&mut self.blocks));
+            // A commit is due, so that they come back.
+            state.uncommitted = true;
+        }
+    }
+}
+
+impl Places<'_> {
+    /// The block is free again.
+    fn give_back(&mut self, block: BlockNo) {
+        if self.blocks.remove(&block)
+            && let Some(free) = &mut self.store.state().free
+        {
+            free.release(block);
+        }
+    }
+}
+
 async fn write_batch(
     cow: &Cow,
     extend: Extend,
     batch: &[(u64, Payload)],
 ) -> Vec<Result<(), CowError>> {
     let store = cow.store();
-    let places = match store.allocate(batch.len() as u64).await {
-        Ok(places) => places,
+    let allocated = match store.allocate(batch.len() as u64).await {
+        Ok(allocated) => allocated,
         Err(error) => return vec![Err(error); batch.len()],
     };
+    let mut places = Places { store, blocks: allocated.iter().copied().collect() };
     let block_size = u64::from(store.geometry.block_size_bytes);
-    let mut submitted = Vec::with_capacity(places.len());
-    for ((file_block, payload), block) in batch.iter().zip(places) {
+    let mut submitted = Vec::with_capacity(allocated.len());
+    for ((file_block, payload), block) in batch.iter().zip(allocated) {
         // The checksum is of the very bytes that are submitted.
         let bytes = whole(payload.capture(), block_size as usize);
         let ptr = DataPtr { block, checksum: crc32c::crc32c(&bytes) };
@@ -145,20 +176,23 @@ async fn write_batch(
         submitted.push((*file_block, ptr, store.submit(block, bytes, origin)));
     }
     let mut results = Vec::with_capacity(batch.len());
-    let (mut content, mut unused) = (Vec::new(), Vec::new());
+    let mut content = Vec::new();
     for (file_block, ptr, id) in submitted {
         let written = store.written(id).await;
         match written {
             Ok(()) => content.push((file_block, ptr)),
-            Err(_) => unused.push(ptr.block),
+            Err(_) => places.give_back(ptr.block),
         }
         results.push(written);
     }
-    Transaction::give_back(cow, unused);
     results.resize(batch.len(), Err(CowError::NoSpace));
-    if let Err(error) = become_content(cow, extend, &content).await {
-        Transaction::give_back(cow, content.iter().map(|(_, ptr)| ptr.block));
-        results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error));
+    match become_content(cow, extend, &content).await {
+        Ok(()) => places.blocks.clear(),
+        Err(error) => {
+            content.iter().for_each(|(_, ptr)| places.give_back(ptr.block));
+            let written = results.iter_mut().filter(|result| result.is_ok());
+            written.for_each(|result| *result = Err(error));
+        }
     }
     results
 }

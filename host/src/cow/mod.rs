@@ -166,8 +166,11 @@ impl Cow {
         state.reserved = state.reserved.saturating_sub(blocks);
     }
 
-    /// Begins a transaction when no other is under way. (Operations that wait for the same task's
-    /// own transaction, as `reserve`, `commit`, `write_blocks`, must not be called before it ends.)
+    /// Begins a transaction when no other is under way.
+    ///
+    /// Until it ends, its task waits for nothing but the transaction: not for `reserve`, `commit`,
+    /// `sync_log` or `write_blocks`, which may wait for it, and not for a lock whose holder may
+    /// wait for one of these.
     pub async fn begin(&self) -> Result<Transaction, CowError> {
         Transaction::begin(self).await
     }

@@ -25,6 +25,30 @@ struct Batch {
     link: u32,
 }
 
+/// A batch under way. Dropped before it succeeded, as when the caller is gone, it spoils the log:
+/// nothing may go on behind a block that may not be there.
+struct Attempt<'a> {
+    store: &'a Store,
+    batch: Option<Batch>,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let Some(batch) = self.batch.take() else { return };
+        let mut state = self.store.state();
+        state.log_broken = true;
+        state.log.blocks.extend(batch.allocated);
+    }
+}
+
+impl Attempt<'_> {
+    fn succeed(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            self.store.logged(batch);
+        }
+    }
+}
+
 impl Store {
     /// Makes everything that took effect durable.
     pub(super) async fn sync(&self) -> Result<(), CowError> {
@@ -49,16 +73,13 @@ impl Store {
         }
         // The batch is taken before the first flush: what it names was written before it.
         let Some(batch) = self.take_batch() else { return self.commit_alone().await };
+        let mut attempt = Attempt { store: self, batch: Some(batch) };
         for step in &self.policy.sync_order {
-            if let Err(error) = self.sync_step(*step, &batch).await {
-                // The log must not go on behind a block that may not be there.
-                let mut state = self.state();
-                state.log_broken = true;
-                state.log.blocks.extend_from_slice(&batch.allocated);
-                return Err(error);
+            if let Some(batch) = &attempt.batch {
+                self.sync_step(*step, batch).await?;
             }
         }
-        self.logged(batch);
+        attempt.succeed();
         Ok(())
     }
 

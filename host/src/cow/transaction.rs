@@ -23,7 +23,6 @@ use crate::cow::format::log::Change;
 use crate::cow::read;
 use crate::cow::store::Freed;
 use crate::cow::tree::Tree;
-use crate::device::BlockNo;
 use crate::sim::TaskLockGuard;
 
 /// Records that are read at a time when many are removed.
@@ -346,12 +345,5 @@ impl Transaction {
         drop(state);
         drop(self.quiet);
         Ok(())
-    }
-
-    /// Frees a block that was allocated and never became content.
-    pub(super) fn give_back(cow: &Cow, blocks: impl IntoIterator<Item = BlockNo>) {
-        if let Some(free) = &mut cow.store().state().free {
-            blocks.into_iter().for_each(|block| free.release(block));
-        }
     }
 }

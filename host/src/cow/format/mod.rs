@@ -7,6 +7,7 @@
 //!
 //! Invariant F-1: what is encoded decodes to itself; decoding never panics, whatever the bytes.
 
+pub mod describe;
 mod field;
 pub mod item;
 pub mod log;

@@ -1,0 +1,130 @@
+//! Tests of the file system as a whole, on blocks of 512 bytes, where rare paths are common.
+
+mod concurrent;
+mod crash;
+mod hostile;
+mod model;
+mod space;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::cow::Cow;
+use crate::cow::CowError;
+use crate::cow::CowPolicy;
+use crate::cow::Kind;
+use crate::cow::ROOT_INO;
+use crate::cow::Times;
+use crate::cow::format;
+use crate::device::Device;
+use crate::device::Disk;
+use crate::device::Geometry;
+use crate::device::Image;
+use crate::device::Payload;
+use crate::sim::Sim;
+
+/// Names of the root directory; of each file its number and its content, of a hole zeros.
+type Dump = BTreeMap<Bytes, (u64, Vec<u8>)>;
+
+fn tiny(block_count: u64) -> Geometry {
+    Geometry { block_size_bytes: 512, block_count }
+}
+
+/// The image of an empty file system.
+fn empty_image(geometry: Geometry) -> Image {
+    let sim = Sim::calm();
+    let disk = Disk::new(Image::new(geometry), sim.clone());
+    sim.block_on(format(&disk, &sim)).expect("a healthy disk");
+    disk.durable_image()
+}
+
+fn mounted(sim: &Sim, device: Arc<dyn Device>) -> Cow {
+    let mounting = Cow::mount(device, sim.clone(), CowPolicy::default());
+    sim.block_on(mounting).expect("a healthy disk")
+}
+
+fn name(number: u64) -> Bytes {
+    let length = 1 + (number as usize * 37) % 100;
+    let mut name = format!("{number}-").into_bytes();
+    name.resize(length.max(name.len()), b'n');
+    Bytes::from(name)
+}
+
+async fn create(cow: &Cow, name: &[u8]) -> Result<u64, CowError> {
+    let mut transaction = cow.begin().await?;
+    let ino = transaction.create_inode(Kind::Regular, ROOT_INO, Times::default()).await?;
+    let mut inode = transaction.inode(ino).await?.expect("made just now");
+    inode.link_count = 1;
+    transaction.put_inode(ino, &inode).await?;
+    transaction.insert_entry(ROOT_INO, name, ino, Kind::Regular).await?;
+    transaction.finish().await?;
+    Ok(ino)
+}
+
+async fn unlink(cow: &Cow, name: &[u8]) -> Result<(), CowError> {
+    let mut transaction = cow.begin().await?;
+    let entry = transaction.remove_entry(ROOT_INO, name).await?;
+    transaction.remove_inode(entry.ino).await?;
+    transaction.finish().await
+}
+
+/// Moves a name over another one, or to a place that is free.
+async fn rename(cow: &Cow, from: &[u8], to: &[u8]) -> Result<(), CowError> {
+    let mut transaction = cow.begin().await?;
+    let entry = transaction.remove_entry(ROOT_INO, from).await?;
+    match transaction.lookup(ROOT_INO, to).await? {
+        Some(_) => {
+            let old = transaction.replace_entry(ROOT_INO, to, entry.ino, entry.kind).await?;
+            transaction.remove_inode(old.ino).await?;
+        }
+        None => {
+            transaction.insert_entry(ROOT_INO, to, entry.ino, entry.kind).await?;
+        }
+    }
+    transaction.finish().await
+}
+
+async fn truncate(cow: &Cow, ino: u64, blocks: u64) -> Result<(), CowError> {
+    let mut transaction = cow.begin().await?;
+    let mut inode = transaction.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
+    inode.size_bytes = blocks * 512;
+    transaction.put_inode(ino, &inode).await?;
+    transaction.truncate_extents(ino, blocks).await?;
+    transaction.finish().await
+}
+
+async fn write(cow: &Cow, ino: u64, blocks: &[u64], fill: u8) -> Result<(), CowError> {
+    let payload = Payload::Owned(Bytes::from(vec![fill; 512]));
+    let content: Vec<_> = blocks.iter().map(|block| (*block, payload.clone())).collect();
+    let written = cow.write_blocks(ino, content, u64::MAX, Times::default()).await;
+    written.into_iter().collect()
+}
+
+async fn dump(cow: &Cow) -> Result<Dump, CowError> {
+    let mut dump = Dump::new();
+    for entry in cow.entries(ROOT_INO, 0, usize::MAX).await? {
+        let target = cow.lookup(ROOT_INO, &entry.name).await?.ok_or(CowError::NoEntry)?;
+        if (target.ino, target.cookie) != (entry.ino, entry.cookie) {
+            return Err(CowError::NoEntry);
+        }
+        let inode = cow.inode(entry.ino).await?.ok_or(CowError::NoInode(entry.ino))?;
+        let mut content = Vec::new();
+        for block in 0..inode.size_bytes.div_ceil(512).min(1024) {
+            match cow.read_block(entry.ino, block).await? {
+                Some(bytes) => content.extend_from_slice(&bytes),
+                None => content.extend_from_slice(&[0; 512]),
+            }
+        }
+        dump.insert(entry.name, (entry.ino, content));
+    }
+    Ok(dump)
+}
+
+/// Invariant C-3, seen from outside: a new mount finds the free blocks, and each has one use.
+fn free_blocks(image: Image) -> u64 {
+    let sim = Sim::calm();
+    let cow = mounted(&sim, Arc::new(Disk::new(image, sim.clone())));
+    sim.block_on(cow.free_blocks()).expect("C-3")
+}

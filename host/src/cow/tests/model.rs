@@ -1,0 +1,125 @@
+//! The file system against a map, under random operations, remounts and crashes of the kernel.
+
+use std::collections::btree_map::Entry;
+
+use super::*;
+use crate::sim::mix;
+
+/// What an operation of the walk does to the model.
+struct Walk {
+    sim: Sim,
+    disk: Arc<Disk>,
+    cow: Cow,
+    model: Dump,
+}
+
+impl Walk {
+    fn new(geometry: Geometry) -> Self {
+        let sim = Sim::calm();
+        let disk = Arc::new(Disk::new(empty_image(geometry), sim.clone()));
+        let cow = mounted(&sim, disk.clone());
+        Self { sim, disk, cow, model: Dump::new() }
+    }
+
+    fn pick(&self, random: u64) -> Option<Bytes> {
+        let at = random as usize % self.model.len().max(1);
+        self.model.keys().nth(at).cloned()
+    }
+
+    fn change(&mut self, random: u64) -> Result<(), CowError> {
+        let fresh = name(random >> 32 & 63);
+        let (cow, sim) = (self.cow.clone(), self.sim.clone());
+        let old = self.pick(random >> 8);
+        match (random % 8, old) {
+            (0 | 1, _) | (_, None) => {
+                if let Entry::Vacant(place) = self.model.entry(fresh.clone()) {
+                    let ino = sim.block_on(create(&cow, &fresh))?;
+                    place.insert((ino, Vec::new()));
+                }
+            }
+            (2, Some(old)) => {
+                sim.block_on(unlink(&cow, &old))?;
+                self.model.remove(&old);
+            }
+            (3, Some(old)) if old != fresh => {
+                sim.block_on(rename(&cow, &old, &fresh))?;
+                let file = self.model.remove(&old).expect("picked from it");
+                self.model.insert(fresh, file);
+            }
+            (4, Some(old)) => {
+                let (ino, content) = self.model.get_mut(&old).expect("picked from it");
+                let blocks = random >> 40 & 15;
+                sim.block_on(truncate(&cow, *ino, blocks))?;
+                content.resize(blocks as usize * 512, 0);
+            }
+            (_, Some(old)) => {
+                let (ino, content) = self.model.get_mut(&old).expect("picked from it");
+                let first = random >> 40 & 15;
+                let blocks: Vec<u64> = (first..=first + (random >> 48 & 3)).collect();
+                let payload = Payload::Owned(Bytes::from(vec![random as u8; 512]));
+                let payloads = blocks.iter().map(|block| (*block, payload.clone())).collect();
+                let writing = cow.write_blocks(*ino, payloads, u64::MAX, Times::default());
+                let written = sim.block_on(writing);
+                for (block, _) in blocks.iter().zip(&written).filter(|(_, result)| result.is_ok()) {
+                    let start = *block as usize * 512;
+                    content.resize(content.len().max(start + 512), 0);
+                    content[start..start + 512].fill(random as u8);
+                }
+                return written.into_iter().collect();
+            }
+        }
+        Ok(())
+    }
+
+    fn remount(&mut self) {
+        let image = self.disk.cached_image();
+        free_blocks(image.clone());
+        self.disk = Arc::new(Disk::new(image, self.sim.clone()));
+        self.cow = mounted(&self.sim, self.disk.clone());
+    }
+
+    fn check(&self) {
+        let found = self.sim.block_on(dump(&self.cow)).expect("a healthy disk");
+        assert!(found == self.model, "the file system is the model");
+    }
+}
+
+fn walk(seed: u64, geometry: Geometry, steps: u64) -> u64 {
+    let mut walk = Walk::new(geometry);
+    let mut refused = 0;
+    for step in 0..steps {
+        let random = mix(mix(seed) ^ step);
+        match walk.change(random) {
+            Ok(()) => {}
+            Err(CowError::NoSpace) => refused += 1,
+            Err(error) => panic!("step {step}: {error}"),
+        }
+        match random >> 56 & 15 {
+            0 => walk.sim.block_on(walk.cow.commit()).expect("a healthy disk"),
+            1..=3 => walk.sim.block_on(walk.cow.sync_log()).expect("a healthy disk"),
+            4 => {
+                walk.sim.block_on(walk.cow.sync_log()).expect("a healthy disk");
+                walk.remount();
+            }
+            _ => {}
+        }
+        if step.is_multiple_of(16) {
+            walk.check();
+        }
+    }
+    walk.check();
+    refused
+}
+
+#[test]
+fn the_file_system_is_a_map_from_names_to_content() {
+    for seed in 0..6 {
+        assert_eq!(walk(seed, tiny(4096), 1500), 0, "there is space for all of it");
+    }
+}
+
+#[test]
+fn a_crowded_file_system_refuses_and_stays_a_map() {
+    let refused: u64 = (0..6).map(|seed| walk(seed, tiny(150), 1500)).sum();
+    assert!(refused > 0, "the device is too small for all of it");
+}
