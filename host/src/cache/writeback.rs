@@ -104,17 +104,21 @@ impl PageCache {
     /// Makes the bytes beneath, between the stored size and the end of its block, zero or valid, so
     /// that the file may grow. The caller holds the writeback lock.
     pub(super) async fn clean_tail(&self, ino: u64) -> Result<(), CowError> {
-        let page_no = {
-            let mut state = self.lock();
-            let file = state.file(ino)?;
-            if file.is_tail_clean {
-                return Ok(());
+        loop {
+            let page_no = {
+                let mut state = self.lock();
+                let file = state.file(ino)?;
+                if file.is_tail_clean {
+                    return Ok(());
+                }
+                file.stored_size_bytes / self.page_size_bytes
+            };
+            self.load(ino, page_no).await?;
+            // The page may be evicted before it is captured: then it is loaded again.
+            if let Some(error) = self.write_batch(ino, &[page_no], true, false).await? {
+                return Err(error);
             }
-            file.stored_size_bytes / self.page_size_bytes
-        };
-        self.load(ino, page_no).await?;
-        let failure = self.write_batch(ino, &[page_no], true, false).await?;
-        failure.map_or(Ok(()), Err)
+        }
     }
 
     /// Captures pages and hands them down together; those that are clean only if `is_forced`.
