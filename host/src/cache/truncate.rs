@@ -14,14 +14,15 @@ impl PageCache {
     pub async fn truncate(&self, ino: u64, size_bytes: u64) -> Result<(), CowError> {
         let lock = self.lock().file(ino)?.writeback.clone();
         let _writeback = lock.acquire().await;
-        let (old_size, mut times) = {
+        let (old_size, stored_size, mut times) = {
             let mut state = self.lock();
             let file = state.file(ino)?;
-            (file.size_bytes, file.times)
+            (file.size_bytes, file.stored_size_bytes, file.times)
         };
         times.modify_nanos = self.sim.now_nanos();
         times.change_nanos = times.modify_nanos;
-        if size_bytes > old_size {
+        // A file that callers see shrink may grow beneath, if its end was not written back yet.
+        if size_bytes > stored_size {
             self.clean_tail(ino).await?;
         }
         self.put_size(ino, size_bytes, times, old_size).await?;

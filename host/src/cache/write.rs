@@ -6,10 +6,26 @@ use crate::cache::CachedFile;
 use crate::cache::PageCache;
 use crate::cache::page::Change;
 use crate::cache::page::Page;
+use crate::cow::Cow;
 use crate::cow::CowError;
 
 /// The changes of one write, by page, in order.
 type Changes = Vec<(u64, Change)>;
+
+/// Blocks set aside for a write under way; what it did not use is given back.
+#[derive(Debug)]
+struct Granted<'a> {
+    cow: &'a Cow,
+    blocks: u64,
+}
+
+impl Drop for Granted<'_> {
+    fn drop(&mut self) {
+        if self.blocks > 0 {
+            self.cow.unreserve(self.blocks);
+        }
+    }
+}
 
 impl PageCache {
     /// Writes bytes at an offset; all of them take effect at one moment, the last before the
@@ -18,39 +34,30 @@ impl PageCache {
     /// The caller holds the file's content lock.
     pub async fn write(&self, ino: u64, offset: u64, data: &Bytes) -> Result<usize, CowError> {
         let mut changes = self.split(offset, data);
-        let mut granted = 0;
+        let mut granted = Granted { cow: &self.cow, blocks: 0 };
         let mut was_cleaned = false;
         loop {
             if let Some(page_no) = self.missing(ino, offset, &changes)? {
-                let loaded = self.load(ino, page_no).await;
-                loaded.inspect_err(|_| self.cow.unreserve(granted))?;
+                self.load(ino, page_no).await?;
                 continue;
             }
             let needed = self.needed(ino, offset, &changes)?;
-            if needed <= granted {
-                let count = self.apply(ino, offset, &changes, granted)?;
-                return Ok(count);
+            if needed <= granted.blocks {
+                return self.apply(ino, offset, &changes, granted);
             }
-            match self.cow.reserve(needed - granted).await {
-                Ok(()) => granted = needed,
+            match self.cow.reserve(needed - granted.blocks).await {
+                Ok(()) => granted.blocks = needed,
                 Err(CowError::NoSpace) if !was_cleaned => {
                     // Overwritten blocks become free only when their successors are committed.
                     was_cleaned = true;
-                    self.write_back_all().await.inspect_err(|_| self.cow.unreserve(granted))?;
-                    self.cow.commit().await.inspect_err(|_| self.cow.unreserve(granted))?;
+                    self.write_back_all().await?;
+                    self.cow.commit().await?;
                 }
-                Err(CowError::NoSpace) => {
-                    if changes.len() == 1 {
-                        self.cow.unreserve(granted);
-                        return Err(CowError::NoSpace);
-                    }
-                    // What fits is found by halving: at worst half of it is left to the next call.
+                Err(CowError::NoSpace) if changes.len() > 1 => {
+                    // What fits is found by halving; the rest is left to the next call.
                     changes.truncate(changes.len() / 2);
                 }
-                Err(error) => {
-                    self.cow.unreserve(granted);
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -107,14 +114,14 @@ impl PageCache {
         ino: u64,
         offset: u64,
         changes: &Changes,
-        granted: u64,
+        mut granted: Granted<'_>,
     ) -> Result<usize, CowError> {
         let mut state = self.lock();
         let file = state.file(ino)?;
-        let (mut left, mut added, mut written) = (granted, 0, 0);
+        let (mut added, mut written) = (0, 0);
         let tail = self.tail_page(file, offset);
         if let Some(page) = tail.and_then(|page_no| file.pages.get_mut(&page_no)) {
-            left -= u64::from(!std::mem::replace(&mut page.reserved, true));
+            granted.blocks -= u64::from(!std::mem::replace(&mut page.reserved, true));
             page.dirty = true;
         }
         for (page_no, change) in changes {
@@ -123,7 +130,7 @@ impl PageCache {
                 Page::clean(self.zero_page.clone())
             });
             page.apply(change);
-            left -= u64::from(!std::mem::replace(&mut page.reserved, true));
+            granted.blocks -= u64::from(!std::mem::replace(&mut page.reserved, true));
             page.dirty = true;
             written += change.bytes.len();
         }
@@ -135,10 +142,6 @@ impl PageCache {
         file.are_times_dirty = true;
         file.generation += 1;
         state.page_count += added;
-        drop(state);
-        if left > 0 {
-            self.cow.unreserve(left);
-        }
         Ok(written)
     }
 }

@@ -3,6 +3,7 @@
 //! The phases are scheduling points of their own. A write between them is legal: before the
 //! capture it is captured too, after it the page is dirty again.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::cache::DataSyncScope;
@@ -21,14 +22,32 @@ use crate::device::Payload;
 use crate::sim::Point;
 use crate::sim::TaskLockGuard;
 
-/// A page that was captured.
+/// A page under writeback.
 #[derive(Debug)]
 struct Captured {
     page_no: u64,
     payload: Payload,
     /// The acknowledged bytes in it that no capture had before.
     ranges: Vec<Range<u64>>,
+    was_dirty: bool,
     reserved: bool,
+}
+
+/// Pages that are written back together. Those that are left when it is dropped, because the power
+/// failed or the call was given up, are dirty again: nothing is forgotten.
+#[derive(Debug)]
+struct Batch<'a> {
+    cache: &'a PageCache,
+    ino: u64,
+    pages: VecDeque<Captured>,
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        for captured in self.pages.drain(..) {
+            self.cache.restore_page(self.ino, captured);
+        }
+    }
 }
 
 /// What a file was when its last page was captured.
@@ -104,17 +123,21 @@ impl PageCache {
     /// Makes the bytes beneath, between the stored size and the end of its block, zero or valid, so
     /// that the file may grow. The caller holds the writeback lock.
     pub(super) async fn clean_tail(&self, ino: u64) -> Result<(), CowError> {
-        let page_no = {
-            let mut state = self.lock();
-            let file = state.file(ino)?;
-            if file.is_tail_clean {
-                return Ok(());
+        loop {
+            let page_no = {
+                let mut state = self.lock();
+                let file = state.file(ino)?;
+                if file.is_tail_clean {
+                    return Ok(());
+                }
+                file.stored_size_bytes / self.page_size_bytes
+            };
+            self.load(ino, page_no).await?;
+            // The page may be evicted before it is captured: then it is loaded again.
+            if let Some(error) = self.write_batch(ino, &[page_no], true, false).await? {
+                return Err(error);
             }
-            file.stored_size_bytes / self.page_size_bytes
-        };
-        self.load(ino, page_no).await?;
-        let failure = self.write_batch(ino, &[page_no], true, false).await?;
-        failure.map_or(Ok(()), Err)
+        }
     }
 
     /// Captures pages and hands them down together; those that are clean only if `is_forced`.
@@ -126,15 +149,15 @@ impl PageCache {
         is_forced: bool,
         is_data_only: bool,
     ) -> Result<Option<CowError>, CowError> {
-        let mut batch = Vec::with_capacity(pages.len());
+        let mut batch = Batch { cache: self, ino, pages: VecDeque::with_capacity(pages.len()) };
         let mut described = None;
         for page_no in pages {
             self.sim.point(Point::WbProtect).await;
-            let Some(reserved) = self.protect(ino, *page_no, is_forced)? else { continue };
+            let Some(captured) = self.protect(ino, *page_no, is_forced)? else { continue };
+            batch.pages.push_back(captured);
             self.sim.point(Point::WbCapture).await;
-            if let Some((captured, description)) = self.capture(ino, *page_no, reserved)? {
-                batch.push(captured);
-                described = Some(description);
+            if let Some(captured) = batch.pages.back_mut() {
+                described = Some(self.capture(ino, captured)?);
             }
         }
         let Some(mut description) = described else { return Ok(None) };
@@ -142,59 +165,86 @@ impl PageCache {
             description.size_bytes = self.lock().file(ino)?.stored_size_bytes;
         }
         self.sim.point(Point::WbSubmit).await;
-        let blocks = batch.iter().map(|page| (page.page_no, page.payload.clone())).collect();
+        let blocks = batch.pages.iter().map(|page| (page.page_no, page.payload.clone())).collect();
         let Description { size_bytes, times } = description;
         let results = self.cow.write_blocks(ino, blocks, size_bytes, times).await;
         self.sim.point(Point::WbEnd).await;
-        self.end_batch(ino, batch, results, description)
+        self.end_batch(batch, results, description)
     }
 
-    /// Clears a page's dirty mark; answers whether a block was set aside for it, or nothing if
-    /// there is nothing to write.
-    fn protect(&self, ino: u64, page_no: u64, is_forced: bool) -> Result<Option<bool>, CowError> {
+    /// Clears a page's dirty mark; nothing, if there is nothing to write.
+    fn protect(
+        &self,
+        ino: u64,
+        page_no: u64,
+        is_forced: bool,
+    ) -> Result<Option<Captured>, CowError> {
         let mut state = self.lock();
         let Some(page) = state.file(ino)?.pages.get_mut(&page_no) else { return Ok(None) };
         if !page.dirty && !is_forced {
             return Ok(None);
         }
-        page.dirty = false;
         page.writeback = true;
-        Ok(Some(std::mem::take(&mut page.reserved)))
+        Ok(Some(Captured {
+            page_no,
+            payload: Payload::Owned(page.bytes.clone()),
+            ranges: Vec::new(),
+            was_dirty: std::mem::take(&mut page.dirty),
+            reserved: std::mem::take(&mut page.reserved),
+        }))
     }
 
-    fn capture(
-        &self,
-        ino: u64,
-        page_no: u64,
-        reserved: bool,
-    ) -> Result<Option<(Captured, Description)>, CowError> {
+    /// Takes a page's bytes as they are now.
+    fn capture(&self, ino: u64, captured: &mut Captured) -> Result<Description, CowError> {
         let mut state = self.lock();
         let file = state.file(ino)?;
-        let ranges = file.unwritten.take(self.page_range(page_no));
-        let description = Description { size_bytes: file.size_bytes, times: file.times };
-        let Some(page) = file.pages.get(&page_no) else { return Ok(None) };
-        let payload = Payload::Owned(page.bytes.clone());
-        Ok(Some((Captured { page_no, payload, ranges, reserved }, description)))
+        captured.ranges = file.unwritten.take(self.page_range(captured.page_no));
+        if let Some(page) = file.pages.get(&captured.page_no) {
+            captured.payload = Payload::Owned(page.bytes.clone());
+        }
+        Ok(Description { size_bytes: file.size_bytes, times: file.times })
+    }
+
+    /// A page whose writeback came to no end is as it was before.
+    fn restore_page(&self, ino: u64, captured: Captured) {
+        let mut state = self.lock();
+        let mut is_kept = false;
+        if let Some(file) = state.files.get_mut(&ino) {
+            captured.ranges.into_iter().for_each(|range| file.unwritten.add(range));
+            if let Some(page) = file.pages.get_mut(&captured.page_no) {
+                page.writeback = false;
+                page.dirty |= captured.was_dirty;
+                is_kept = captured.reserved && !page.reserved;
+                page.reserved |= is_kept;
+            }
+        }
+        drop(state);
+        if captured.reserved && !is_kept {
+            self.cow.unreserve(1);
+        }
     }
 
     fn end_batch(
         &self,
-        ino: u64,
-        batch: Vec<Captured>,
+        mut batch: Batch<'_>,
         results: Vec<Result<(), CowError>>,
         description: Description,
     ) -> Result<Option<CowError>, CowError> {
+        let ino = batch.ino;
         let mut failure = None;
         let mut lost = Ranges::default();
         let (mut stored_end, mut stored_pages) = (0, Vec::new());
-        for (captured, result) in batch.into_iter().zip(results) {
+        for result in results {
+            if matches!(&result, Err(error) if is_power_off(error)) {
+                return result.map(|()| None);
+            }
+            let Some(captured) = batch.pages.pop_front() else { break };
             match result {
                 Ok(()) => {
                     stored_end = stored_end.max(self.page_range(captured.page_no).end);
                     stored_pages.push(captured.page_no);
                     self.end_page(ino, captured)?;
                 }
-                Err(error) if is_power_off(&error) => return Err(error),
                 Err(error) => {
                     failure = failure.or(Some(error));
                     captured.ranges.iter().for_each(|range| lost.add(range.clone()));

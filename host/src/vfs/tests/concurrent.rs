@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::task::Context;
+use std::task::Waker;
 
 use bytes::Bytes;
 
@@ -224,4 +226,22 @@ fn overlapping_calls_are_all_answered_and_each_says_once_when_it_took_effect() {
         assert_eq!(calls.len(), 27, "seed {seed}");
         assert_eq!(world.sim.block_on(world.vfs.cow().orphans()), Ok(Vec::new()));
     }
+}
+
+/// A call is given up at its first wait, as when its process is killed; nothing is forgotten.
+#[test]
+fn a_sync_that_is_given_up_leaves_its_pages_dirty() {
+    let unrest = [(Site::CompletionDelay, Unrest::one_in(1))];
+    let world = world_of(Sim::new(Seeded::new(1, &unrest)));
+    let handle = world.file("f", &[b'x'; 1500]);
+    {
+        let caller = Caller { process: ProcessId(0), call: CallId(0) };
+        let mut sync = world.vfs.call(caller, Request::Fsync { handle });
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(sync.as_mut().poll(&mut cx).is_pending(), "the device is slow");
+    }
+    assert_eq!(world.vfs.dirty_page_count(), 3);
+    assert_eq!(world.fsync(handle), Ok(()));
+    let content = World::of(world.disk.durable_image()).content("f");
+    assert_eq!(content.as_deref(), Ok(&[b'x'; 1500][..]));
 }

@@ -1,11 +1,13 @@
 //! The litmus histories of failed writeback, by profile.
 
 use crate::cache::ErrorPolicy;
+use crate::cache::PageAfterFailure;
 use crate::call::Errno;
 use crate::call::HandleId;
 use crate::call::Ino;
 use crate::call::Request;
 use crate::call::Testimony;
+use crate::sim::mix;
 use crate::vfs::tests::BLOCK;
 use crate::vfs::tests::EDIT;
 use crate::vfs::tests::READ;
@@ -231,4 +233,63 @@ fn a_failed_log_write_fails_the_sync_and_the_next_one_makes_up_for_it() {
     world.faulty.heal();
     assert_eq!(world.write(handle, 0, &[b'C'; BLOCK]), Ok(BLOCK as u32));
     assert_eq!(world.fsync(handle), Ok(()));
+}
+
+/// Random writes, truncates, failures, flushes and evictions of one file; answers how many syncs
+/// said success although the durable file is another than the one that callers see.
+fn false_claims(errors: ErrorPolicy, seed: u64) -> u32 {
+    let world = World::with_errors(errors);
+    let handle = world.file("f", &[b'A'; 3 * BLOCK]);
+    assert_eq!(world.fsync(handle), Ok(()));
+    let (mut random, mut claims) = (seed, 0);
+    let mut below = |bound: u64| {
+        random = mix(random.wrapping_add(1));
+        random % bound
+    };
+    let mut expected = vec![b'A'; 3 * BLOCK];
+    for _ in 0..40 {
+        match below(8) {
+            0 => world.fail("data:1.."),
+            1 => world.faulty.heal(),
+            2 => world.flush(),
+            3 => world.vfs.evict_all(),
+            4 => {
+                let size = below(4 * BLOCK as u64);
+                if world.truncate(handle, size).is_ok() {
+                    expected.resize(size as usize, 0);
+                }
+            }
+            5 => {
+                if world.fsync(handle).is_ok() {
+                    let content = World::of(world.disk.durable_image()).content("f");
+                    claims += u32::from(content.as_deref() != Ok(&expected));
+                }
+            }
+            _ => {
+                let (offset, len) = (below(4 * BLOCK as u64) as usize, 1 + below(700) as usize);
+                let data = vec![b'a' + below(26) as u8; len];
+                assert_eq!(world.write(handle, offset as u64, &data), Ok(len as u32));
+                expected.resize(expected.len().max(offset + len), 0);
+                expected[offset..offset + len].copy_from_slice(&data);
+            }
+        }
+        if errors.page_after_failure == PageAfterFailure::Pinned {
+            assert!(world.content("f").is_ok_and(|content| content == expected), "seed {seed}");
+        }
+    }
+    claims
+}
+
+#[test]
+fn under_strict_sticky_a_sync_that_succeeds_made_everything_durable() {
+    let claims: u32 = (0..150).map(|seed| false_claims(STRICT, mix(seed))).sum();
+    assert_eq!(claims, 0);
+}
+
+#[test]
+fn under_the_other_policies_a_sync_that_succeeds_may_be_wrong() {
+    for errors in [LINUX, ErrorPolicy::CLEAN_ON_ERROR, ErrorPolicy::REPORT_ONCE] {
+        let claims: u32 = (0..150).map(|seed| false_claims(errors, mix(seed))).sum();
+        assert!(claims > 0);
+    }
 }

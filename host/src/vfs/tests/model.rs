@@ -38,6 +38,14 @@ impl Model {
     }
 }
 
+/// Compares by length and first difference, so that a failure can be read.
+fn assert_same(name: &str, found: Option<&[u8]>, expected: Option<&[u8]>) {
+    assert_eq!(found.map(<[u8]>::len), expected.map(<[u8]>::len), "size of {name}");
+    let pairs = found.into_iter().flatten().zip(expected.into_iter().flatten());
+    let difference = pairs.enumerate().find(|(_, (found, expected))| found != expected);
+    assert_eq!(difference, None, "first different byte of {name}, found and expected");
+}
+
 struct Run {
     world: World,
     model: Model,
@@ -124,7 +132,8 @@ impl Run {
     }
 
     fn disturb(&mut self) {
-        match self.below(6) {
+        let which = self.below(6);
+        match which {
             0 => self.world.flush(),
             1 => self.world.vfs.evict_all(),
             2 => assert_eq!(self.world.done(Request::SyncAll), Ok(())),
@@ -145,7 +154,7 @@ impl Run {
         for name in NAMES {
             let content = self.world.content(name).ok();
             let expected = self.model.names.get(name).map(|file| &self.model.files[file][..]);
-            assert_eq!(content.as_deref(), expected, "{name}");
+            assert_same(name, content.as_deref(), expected);
             let Some(file) = self.model.names.get(name) else { continue };
             let link_count = self.model.names.values().filter(|other| *other == file).count();
             let stat = self.world.stat(name).expect("it is there");

@@ -205,6 +205,7 @@ fn rename_replaces_files_and_empty_directories() {
     assert_eq!(world.mkdir("empty/deep"), Ok(()));
     assert_eq!(world.rename("empty/deep", "deep/"), Ok(()));
     assert_eq!(world.rename("empty", "deep/below"), Ok(()));
+    assert_eq!(world.names("deep"), [".", "..", "below"]);
     assert_eq!(world.rename("deep", "deep/below/x"), Err(Errno::Invalid));
     let world = world.remounted();
     assert_eq!(world.content("deep/below/inner").as_deref(), Ok(&b"file"[..]));
