@@ -1,4 +1,7 @@
 //! What is tested: assembles stacks, and other file systems to compare them with.
 
 #[cfg(feature = "wasm")]
-pub mod directory;
+mod directory;
+
+#[cfg(feature = "wasm")]
+pub use directory::DirectorySubject;
