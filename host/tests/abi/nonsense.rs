@@ -10,7 +10,7 @@ use crashproof::guest::GuestRun;
 use crashproof::guest::World;
 use crashproof::sim::Sim;
 use crashproof::sim::mix;
-use crashproof::subject::directory::DirectorySubject;
+use crashproof::subject::DirectorySubject;
 
 use crate::Guest;
 use crate::notebook::Notebook;
