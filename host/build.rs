@@ -68,13 +68,21 @@ fn embed_guests() -> Outcome<()> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     println!("cargo::rerun-if-env-changed=CRASHPROOF_GUEST_CARGO");
     for part in ["Cargo.toml", "Cargo.lock", "guests.toml", "src", "abi", "scenarios"] {
-        println!("cargo::rerun-if-changed={}", guests.join(part).display());
+        watch(&guests.join(part));
     }
     let built = build_guests(&guests, &out)?;
     let mut entries = read_manifest(&guests, &built)?;
     add_handwritten(&guests.join("abi"), &out, &mut entries)?;
     let list = out.join("guests.rs");
     fs::write(&list, render(&entries)).map_err(|e| format!("{}: {e}", list.display()))
+}
+
+/// Has cargo run this again when `path` changes. A path that is not there would always count as
+/// changed, and everything would be built again each time.
+fn watch(path: &Path) {
+    if path.exists() {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
 }
 
 fn variable(name: &str) -> Outcome<String> {
@@ -111,7 +119,7 @@ fn recorded_toolchain() -> Option<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
     let folder = cache.join("crashproof").join("wasm-toolchain");
-    println!("cargo::rerun-if-changed={}", folder.display());
+    watch(&folder);
     folder.join("cargo").exists().then_some(folder)
 }
 
@@ -193,7 +201,16 @@ fn stems(folder: &Path, ending: &str) -> Outcome<BTreeSet<String>> {
     Ok(found)
 }
 
-/// Translates each text module of `folder`; its first comment line is its summary.
+/// The first sentence of the comment that `text` starts with.
+fn first_sentence(text: &str) -> Option<String> {
+    let lines = text.lines().map_while(|line| line.strip_prefix(";;")).map(str::trim);
+    let comment = lines.collect::<Vec<_>>().join(" ");
+    let sentence = comment.split_once(". ").map_or(comment.as_str(), |(first, _)| first);
+    let sentence = sentence.trim_end_matches('.');
+    (!sentence.is_empty()).then(|| sentence.to_owned())
+}
+
+/// Translates each text module of `folder` into a guest called `abi_...`.
 fn add_handwritten(
     folder: &Path,
     out: &Path,
@@ -203,20 +220,21 @@ fn add_handwritten(
         let path = folder.join(format!("{name}.wat"));
         let wrong = |what: String| format!("{}: {what}", path.display());
         let text = fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
-        let first = text.lines().next().and_then(|line| line.strip_prefix(";;"));
-        let summary = first.ok_or_else(|| wrong("the first line is no comment".to_owned()))?;
+        let summary = first_sentence(&text).ok_or_else(|| {
+            wrong("the first line is no comment that says what it does".to_owned())
+        })?;
         let bytes = wat::parse_str(&text).map_err(|e| wrong(e.to_string()))?;
         let wasm = out.join(format!("{name}.wasm"));
         fs::write(&wasm, bytes).map_err(|e| wrong(e.to_string()))?;
         let entry = Entry {
-            summary: summary.trim().to_owned(),
+            summary,
             wasm,
             args: Vec::new(),
             preopens: vec!["/".to_owned()],
             verifier: None,
             scenario: None,
         };
-        if entries.insert(name.clone(), entry).is_some() {
+        if entries.insert(format!("abi_{name}"), entry).is_some() {
             return Err(wrong("a program has the same name".to_owned()));
         }
     }
