@@ -144,7 +144,7 @@ fn bad_input_is_named_and_ends_with_its_code() {
     for (words, code, part) in [
         ("run no_such_guest".to_owned(), 2, "no_such_guest"),
         (format!("run {nonsense}"), 2, "not a WebAssembly module"),
-        ("run unknown_import".to_owned(), 2, "it imports"),
+        ("run abi_unknown_import".to_owned(), 2, "it imports"),
         (format!("fsck {nonsense}"), 2, "nonsense.wasm"),
         (format!("trace judge {nonsense}"), 2, "line 1"),
         ("run posix_data --profile nonsense".to_owned(), 2, "nonsense"),
@@ -152,9 +152,9 @@ fn bad_input_is_named_and_ends_with_its_code() {
         ("run posix_data --block-size 700".to_owned(), 2, "700"),
         ("run posix_data --fs-size 2K".to_owned(), 2, "file system"),
         ("run posix_data --defect nonsense".to_owned(), 2, "nonsense"),
-        ("run loops --fuel 100000".to_owned(), 4, ""),
-        ("run traps".to_owned(), 4, ""),
-        ("run recurses".to_owned(), 4, ""),
+        ("run abi_loops --fuel 100000".to_owned(), 4, ""),
+        ("run abi_traps".to_owned(), 4, ""),
+        ("run abi_recurses".to_owned(), 4, ""),
         ("spec show NO-SUCH-01".to_owned(), 2, "NO-SUCH-01"),
     ] {
         let output = crashproof(&words);

@@ -1,11 +1,14 @@
 //! One execution of a fuzzing campaign: bytes in, a verdict out.
 //!
 //! Flow: half of the bytes are a [`Program`], the rest are chance. The program runs on a tiny
-//! stack; then power fails at the end of its first part, by chance anywhere in what was not
-//! flushed; the file system is recovered, surveyed and judged; the second part runs on what was
-//! recovered, and power fails again.
+//! stack; then power fails, by chance at any device event of the first part and with any of the
+//! writes that were not flushed; the file system is recovered, surveyed and judged; the second
+//! part runs on what was recovered, and power fails again.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 
 use arbitrary::Unstructured;
 use crashproof_spec::oracle::Oracle;
@@ -13,7 +16,10 @@ use crashproof_spec::promise::Level;
 use crashproof_spec::promise::Promises;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::trace::Event;
+use crashproof_spec::trace::HEADER;
+use crashproof_spec::trace::fmt_event;
 use crashproof_spec::violation::Violation;
+use crashproof_spec::words::Step;
 
 use crate::call::CallId;
 use crate::call::Caller;
@@ -23,7 +29,9 @@ use crate::call::ProcessId;
 use crate::call::Request;
 use crate::call::Value;
 use crate::call::Vfs;
+use crate::call::Witness;
 use crate::check::judge::Judge;
+use crate::check::judge::Moment;
 use crate::check::program::Asked;
 use crate::check::program::Operation;
 use crate::check::program::Program;
@@ -36,6 +44,7 @@ use crate::observe::Notebook;
 use crate::observe::Recorder;
 use crate::sim::FromBytes;
 use crate::sim::Sim;
+use crate::sim::Site;
 use crate::subject::Policies;
 use crate::subject::Stack;
 use crate::subject::StackPlan;
@@ -75,8 +84,7 @@ impl Campaign {
             StackPlan { geometry: TINY, policies: self.policies.clone(), faults: Vec::new() };
         let calm = Sim::calm();
         let blank = calm.block_on(Stack::format(&plan, &calm)).ok()?.disk.durable_image();
-        let judge = Judge::new(Oracle::new(Arc::new(Promises::strict_sticky()), Level::Strict));
-        let mut table = Table { judge: Arc::new(std::sync::Mutex::new((judge, Vec::new()))) };
+        let table = Table::new();
         let left = table.part(&program.before, blank, &plan, &sim);
         if let Some(left) = left {
             table.part(&program.after, left, &plan, &sim);
@@ -92,78 +100,96 @@ fn split(bytes: &[u8]) -> Option<(Program, Vec<u8>)> {
     Some((program, bytes[half..].to_vec()))
 }
 
+/// Where a campaign's events are judged and kept.
 struct Table {
-    judge: Arc<std::sync::Mutex<(Judge, Vec<Event>)>>,
+    kept: Arc<Mutex<(Judge, Vec<Event>)>>,
+    notebook: Notebook,
 }
 
 impl Table {
-    fn judge(&self) -> std::sync::MutexGuard<'_, (Judge, Vec<Event>)> {
-        self.judge.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn note(&self, event: Event) {
-        let mut judge = self.judge();
-        let step = crashproof_spec::words::Step(judge.1.len() as u64 + 1);
-        judge.0.event(step, &event);
-        judge.1.push(event);
+    fn new() -> Self {
+        let oracle = Oracle::new(Arc::new(Promises::strict_sticky()), Level::Strict);
+        let kept = Arc::new(Mutex::new((Judge::new(oracle), Vec::new())));
+        let sink = Arc::clone(&kept);
+        let take = move |step, event: Event| {
+            let (judge, events) = &mut *lock(&sink);
+            judge.event(step, &event);
+            events.push(event);
+        };
+        let notebook = Notebook::new(Witness::default(), Box::new(take));
+        Self { kept, notebook }
     }
 
     /// Runs operations on `image` and cuts the power; what is left, if it can be mounted.
     fn part(
-        &mut self,
+        &self,
         operations: &[Operation],
         image: Image,
         plan: &StackPlan,
         sim: &Sim,
     ) -> Option<Image> {
-        let stack = match sim.block_on(Stack::mount(image, plan, sim)) {
-            Ok(stack) => stack,
-            // The survey before this part has told of it.
-            Err(_) => return None,
-        };
-        self.operate(operations, &stack, sim);
-        let history = stack.disk.history();
-        let left = Walk::new(&history).advance(history.len()).lose_power(sim).image;
+        // The survey before this part has told of an image that cannot be mounted.
+        let stack = sim.block_on(Stack::mount(image, plan, sim)).ok()?;
+        lock(&self.kept).0.watch(stack.disk.history());
+        let notebook = self.notebook.with_witness(stack.witness.clone());
+        let recorder = Recorder::new(stack.vfs.clone(), notebook);
+        let mut slots = Slots::default();
+        for operation in operations.iter().take(OPERATION_COUNT_MAX) {
+            if perform(*operation, &recorder, &mut slots, &stack, sim).is_err() {
+                break;
+            }
+        }
+        let left = self.cut(&stack, sim);
         let recovered = recover(&left, plan);
-        self.note(Event::Crashed(CrashKind::Power));
+        self.notebook.note(Event::Crashed(CrashKind::Power));
         let survey = recovered.survey();
         let mounted = survey.is_ok();
-        self.note(Event::Surveyed(survey));
+        self.notebook.note(Event::Surveyed(survey));
         for testimony in recovered.audits() {
-            self.note(Event::Testified(testimony));
+            self.notebook.note(Event::Testified(testimony));
         }
         mounted.then_some(left)
     }
 
-    fn operate(&self, operations: &[Operation], stack: &Stack, sim: &Sim) {
-        let table = Self { judge: Arc::clone(&self.judge) };
-        let sink = Box::new(move |_, event| table.note(event));
-        let notebook = Notebook::new(stack.witness.clone(), sink);
-        let recorder = Recorder::new(stack.vfs.clone(), notebook);
-        let mut slots = Slots::default();
-        for operation in operations.iter().take(OPERATION_COUNT_MAX) {
-            if perform(*operation, &recorder, &mut slots, stack, sim).is_err() {
-                break;
-            }
+    /// Cuts the power at some device event, and goes back to the moment that it falls into. The
+    /// calm answer is the end.
+    fn cut(&self, stack: &Stack, sim: &Sim) -> Image {
+        let history = stack.disk.history();
+        let back = sim.choose(Site::PowerLoss, history.len() as u32 + 1) as usize;
+        let position = history.len() - back;
+        let (judge, events) = &mut *lock(&self.kept);
+        let falls_into = |moment: &&Moment| moment.positions.contains(&position);
+        let moments: Vec<Moment> = judge.moments().iter().filter(falls_into).cloned().collect();
+        // Several moments may share a position: an answer may promise without a device event.
+        let which = moments.len() - 1 - sim.choose(Site::PowerLoss, moments.len() as u32) as usize;
+        let moment = &moments[which];
+        if back > 0 || which + 1 < moments.len() {
+            events.truncate(moment.step.0 as usize);
+            self.notebook.resume_after(moment.step);
+            judge.resume(moment);
         }
+        Walk::new(&history).advance(position).lose_power(sim).image
     }
 
     fn finish(self) -> Execution {
-        let judge = self.judge();
-        let mut trace = String::from(crashproof_spec::trace::HEADER);
-        for (number, event) in judge.1.iter().enumerate() {
-            let step = crashproof_spec::words::Step(number as u64 + 1);
+        let (judge, events) = &*lock(&self.kept);
+        let mut trace = String::from(HEADER);
+        for (number, event) in events.iter().enumerate() {
             trace.push('\n');
-            trace.push_str(&crashproof_spec::trace::fmt_event(event, step));
+            trace.push_str(&fmt_event(event, Step(number as u64 + 1)));
         }
         trace.push('\n');
-        let oracle = judge.0.oracle();
+        let oracle = judge.oracle();
         Execution {
             violations: oracle.violations().cloned().collect(),
             undecided: oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
             trace,
         }
     }
+}
+
+fn lock(kept: &Mutex<(Judge, Vec<Event>)>) -> MutexGuard<'_, (Judge, Vec<Event>)> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn perform(

@@ -129,6 +129,21 @@ impl Judge {
         self.add_moment(self.position..=self.position);
     }
 
+    /// Goes on from a moment, as if nothing had happened since; no device is watched any more.
+    pub fn resume(&mut self, moment: &Moment) {
+        self.oracle = moment.oracle.clone();
+        self.last = moment.step;
+        self.lines.truncate(moment.line_count);
+        (self.history, self.moments) = (None, None);
+    }
+
+    /// The moments so far.
+    #[must_use]
+    pub fn moments(&mut self) -> &[Moment] {
+        self.catch_up();
+        self.moments.as_deref().unwrap_or_default()
+    }
+
     /// Also writes the trace to a stream.
     pub fn stream(&mut self, trace: TraceStream) {
         self.trace = Some(trace);

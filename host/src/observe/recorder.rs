@@ -41,8 +41,19 @@ impl Notebook {
         Self { notes: Arc::new(Mutex::new(Notes { last: Step(0), sink })), witness }
     }
 
+    /// The same notebook, for a subject that leaves its testimony elsewhere.
+    #[must_use]
+    pub fn with_witness(&self, witness: Witness) -> Self {
+        Self { notes: Arc::clone(&self.notes), witness }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on after `step`, as if nothing had been written down since.
+    pub fn resume_after(&self, step: Step) {
+        self.lock().last = step;
     }
 
     /// Writes down an event, after the testimony that was given before it.
