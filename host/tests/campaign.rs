@@ -6,7 +6,7 @@ use crashproof::check::campaign::Execution;
 use crashproof::check::campaign::survive_image;
 use crashproof::sim::mix;
 
-const CLEAN_COUNT: u64 = 1_500;
+const CLEAN_COUNT: u64 = 4_000;
 const DEFECT_COUNT: u64 = 6_000;
 
 /// Bytes that a fuzzer could have made.

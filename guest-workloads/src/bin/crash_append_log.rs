@@ -12,20 +12,25 @@ use std::fs::File;
 use std::io;
 use std::io::Write;
 
-fn append(records: u64) -> io::Result<()> {
+fn append(records: u64, is_data_only: bool) -> io::Result<()> {
     let mut file = File::options().append(true).create(true).open(log::LOG_NAME)?;
     guest::sync_directory_if_offered("/")?;
     for number in 1..=records {
         file.write_all(&log::record(number))?;
         println!("wrote {number}");
-        file.sync_all()?;
+        if is_data_only {
+            file.sync_data()?
+        } else {
+            file.sync_all()?
+        }
         println!("record {number}");
     }
     Ok(())
 }
 
 fn main() {
-    if let Err(error) = append(guest::number_argument(0, 20)) {
+    let is_data_only = std::env::args().nth(2).is_some_and(|how| how == "fdatasync");
+    if let Err(error) = append(guest::number_argument(0, 20), is_data_only) {
         guest::give_up("crash_append_log", &error);
     }
 }

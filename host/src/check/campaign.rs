@@ -49,8 +49,6 @@ use crate::subject::Policies;
 use crate::subject::Stack;
 use crate::subject::StackPlan;
 
-/// More operations of a program are not run.
-const OPERATION_COUNT_MAX: usize = 64;
 const PROCESS: ProcessId = ProcessId(1);
 
 /// Blocks of a sector, few of them: rare paths are the common ones.
@@ -134,7 +132,7 @@ impl Table {
         let notebook = self.notebook.with_witness(stack.witness.clone());
         let recorder = Recorder::new(stack.vfs.clone(), notebook);
         let mut slots = Slots::default();
-        for operation in operations.iter().take(OPERATION_COUNT_MAX) {
+        for operation in operations {
             if perform(*operation, &recorder, &mut slots, &stack, sim).is_err() {
                 break;
             }

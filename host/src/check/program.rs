@@ -4,6 +4,7 @@
 //! the rest of the bytes -> crash, recovery, survey -> oracle.
 
 use arbitrary::Arbitrary;
+use arbitrary::Unstructured;
 use bytes::Bytes;
 
 use crate::call::At;
@@ -142,12 +143,31 @@ pub enum Operation {
 }
 
 /// Operations, then a crash, and more operations after recovery.
-#[derive(Debug, Clone, PartialEq, Eq, Arbitrary)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// What happens before the crash.
     pub before: Vec<Operation>,
     /// What happens after recovery.
     pub after: Vec<Operation>,
+}
+
+/// More operations of one part are not taken from the bytes.
+const OPERATION_COUNT_MAX: usize = 40;
+
+impl<'a> Arbitrary<'a> for Program {
+    /// The first byte says how many operations come before the crash. A list that asks before
+    /// each element whether there is one more, as lists usually do, is short nearly always.
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let count = bytes.int_in_range(1..=OPERATION_COUNT_MAX)?;
+        let mut part = |count: usize| {
+            let mut operations = Vec::new();
+            while operations.len() < count && !bytes.is_empty() {
+                operations.push(bytes.arbitrary()?);
+            }
+            Ok(operations)
+        };
+        Ok(Self { before: part(count)?, after: part(OPERATION_COUNT_MAX)? })
+    }
 }
 
 /// What an operation asks of the world.

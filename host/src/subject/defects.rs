@@ -22,7 +22,7 @@ pub struct Defect {
     pub mechanism: &'static str,
     /// Where it was seen, or why it is here.
     pub source: &'static str,
-    /// One of these clauses catches it.
+    /// The clause that catches it, and others that may, where another workload shows it.
     pub clauses: &'static [&'static str],
     /// Puts it into the policies.
     pub apply: fn(&mut Policies),
@@ -50,7 +50,7 @@ pub const DEFECTS: &[Defect] = &[
         name: "sync_without_flush",
         mechanism: "fsync writes content and log but never flushes the device's cache",
         source: "synthetic; the class of D-59 to D-63",
-        clauses: &["DUR-FSYNC-01", "DUR-FDS-01", "DUR-DIR-01", "DUR-DIR-02", "CRASH-03"],
+        clauses: &["DUR-FSYNC-01", "DUR-FSYNC-03", "DUR-DIR-01", "DUR-DIR-02", "CRASH-03"],
         apply: |policies| policies.cow.sync_order = vec![SyncStep::WriteLog],
     },
     Defect {
@@ -67,7 +67,7 @@ pub const DEFECTS: &[Defect] = &[
         name: "log_not_replayed",
         mechanism: "mounting after a crash ignores the intent log",
         source: "synthetic",
-        clauses: &["DUR-FSYNC-01", "DUR-FDS-01", "DUR-DIR-01", "DUR-DIR-02", "CRASH-03"],
+        clauses: &["DUR-DIR-02", "DUR-FSYNC-01", "DUR-DIR-01", "CRASH-03"],
         apply: |policies| policies.cow.replay = Replay::Ignored,
     },
     Defect {
@@ -75,28 +75,28 @@ pub const DEFECTS: &[Defect] = &[
         mechanism: "rename removes the old entry and adds the new one in two transactions, each \
                     committed",
         source: "synthetic; CrashMonkey's lost renames are of this class",
-        clauses: &["CRASH-06", "DUR-RENAME-01", "DUR-RENAME-02", "CRASH-03"],
+        clauses: &["DUR-RENAME-02", "DUR-RENAME-01", "CRASH-06", "CRASH-03"],
         apply: |policies| policies.vfs.rename = RENAME_TARGET_FIRST,
     },
     Defect {
         name: "truncate_keeps_bytes",
         mechanism: "truncating changes the size alone, and growing again shows the old bytes",
         source: "synthetic; xfstests generic/029 is of this class",
-        clauses: &["TRUNC-01", "DATA-RW-04"],
+        clauses: &["TRUNC-01", "DATA-RW-04", "CRASH-07", "CRASH-09"],
         apply: |policies| policies.cache.truncation = Truncation::KeepsOldBytes,
     },
     Defect {
         name: "fdatasync_forgets_size",
         mechanism: "fdatasync makes content durable but not the size that is needed to read it",
         source: "D-22",
-        clauses: &["DUR-FDS-01"],
+        clauses: &["DUR-FDS-01", "DUR-OSYNC-01"],
         apply: |policies| policies.cache.data_sync_scope = DataSyncScope::DataOnly,
     },
     Defect {
         name: "directory_sync_ignored",
         mechanism: "fsync of a directory succeeds and does nothing",
         source: "synthetic; CrashMonkey 3 and 6 are of this class",
-        clauses: &["DUR-DIR-01", "DUR-RENAME-01"],
+        clauses: &["DUR-RENAME-01", "DUR-DIR-01", "CRASH-03"],
         apply: |policies| policies.vfs.directory_sync = DirectorySync::Ignored,
     },
     Defect {
@@ -104,7 +104,7 @@ pub const DEFECTS: &[Defect] = &[
         mechanism: "fsync writes content and flushes, but never writes the intent log, so that \
                     nothing names the content",
         source: "synthetic",
-        clauses: &["DUR-FSYNC-01", "DUR-FDS-01", "DUR-DIR-01", "DUR-DIR-02", "CRASH-03"],
+        clauses: &["DUR-DIR-02", "DUR-FSYNC-01", "DUR-DIR-01", "CRASH-03"],
         apply: |policies| policies.cow.sync_order = vec![SyncStep::Flush],
     },
 ];

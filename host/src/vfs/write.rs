@@ -33,17 +33,21 @@ impl ReferenceVfs {
         }
         let len = data.len().min(TRANSFER_BYTES_MAX);
         let len = self.shorten(call.caller.process, Site::ShortWrite, len);
-        let count = {
-            let _turn = match offset {
-                Some(_) => None,
-                None => Some(description.turn.acquire().await),
-            };
-            self.write_in_turn(call, &description, offset, data.slice(..len)).await?
+        let _turn = match offset {
+            Some(_) => None,
+            None => Some(description.turn.acquire().await),
         };
+        let (start, count) =
+            self.write_in_turn(call, &description, offset, data.slice(..len)).await?;
         let status = description.position().status;
         if status.sync || status.data_sync {
             let scope = if status.sync { SyncScope::Full } else { SyncScope::Data };
             self.sync_file(&description, scope).await?;
+        }
+        // As on Linux: a write that fails leaves the offset where it was, also if its bytes are
+        // in the file and only their sync failed.
+        if offset.is_none() {
+            description.position().offset = start + count as u64;
         }
         let count = u32::try_from(count).map_err(|_| Errno::Overflow)?;
         Ok(Value::Count(count))
@@ -55,7 +59,7 @@ impl ReferenceVfs {
         description: &Description,
         offset: Option<u64>,
         data: Bytes,
-    ) -> Outcome<usize> {
+    ) -> Outcome<(u64, usize)> {
         let ino = description.ino;
         let _content = self.lock_content(ino).await;
         let start = if description.position().status.append {
@@ -71,11 +75,8 @@ impl ReferenceVfs {
         let fitting = usize::try_from(room).unwrap_or(usize::MAX).min(data.len());
         let count = self.cache.write(ino, start, &data.slice(..fitting)).await?;
         call.takes_effect();
-        if offset.is_none() {
-            description.position().offset = start + count as u64;
-        }
         self.balance_after_write(ino).await?;
-        Ok(count)
+        Ok((start, count))
     }
 
     /// Keeps the cache within its bound. The write itself succeeded: what fails here stays dirty
