@@ -49,6 +49,7 @@ unsafe extern "C" {
     fn fd_pread(fd: u32, slices: *const Slice, count: usize, at: u64, done: *mut usize) -> u16;
     fn fd_pwrite(fd: u32, slices: *const Slice, count: usize, at: u64, done: *mut usize) -> u16;
     fn fd_allocate(fd: u32, at: u64, size: u64) -> u16;
+    fn fd_datasync(fd: u32) -> u16;
     fn fd_fdstat_set_flags(fd: u32, flags: u16) -> u16;
     fn path_link(
         from_fd: u32,
@@ -163,6 +164,15 @@ pub fn write_all_at(file: &File, buffer: &[u8], offset: u64) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// `fdatasync`. That of std is an `fsync` on this target.
+///
+/// # Errors
+/// What the file system answered.
+pub fn sync_data(file: &File) -> io::Result<()> {
+    // SAFETY: the call takes a number alone.
+    answer(unsafe { fd_datasync(descriptor(file)) })
 }
 
 /// Asks for space, and for a size that covers it.

@@ -4,9 +4,11 @@
 //!    [DUR-DIR-01]
 //! 2. N times (first argument, 20): appends record I, prints `wrote I`, which promises nothing,
 //!    syncs the file, prints `record I`, which promises that record I survives.
-//!    [APP-01, DUR-FSYNC-01] Without the sync the record may be lost, in part or whole.
+//!    [APP-01, DUR-FSYNC-01] Without the sync the record may be lost, in part or whole. With
+//!    `fdatasync` as second argument, the sync is that one. [DUR-FDS-01]
 
 use crashproof_guests as guest;
+use crashproof_guests::abi;
 use crashproof_guests::log;
 use std::fs::File;
 use std::io;
@@ -19,7 +21,7 @@ fn append(records: u64, is_data_only: bool) -> io::Result<()> {
         file.write_all(&log::record(number))?;
         println!("wrote {number}");
         if is_data_only {
-            file.sync_data()?
+            abi::sync_data(&file)?
         } else {
             file.sync_all()?
         }

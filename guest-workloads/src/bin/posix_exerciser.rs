@@ -69,7 +69,7 @@ impl Exerciser {
             0..=2 => abi::write_all_at(file, &bytes, offset),
             3..=4 => abi::read_at(file, &mut bytes, offset).map(drop),
             5 => file.set_len(offset),
-            6 => file.sync_data(),
+            6 => abi::sync_data(file),
             7 => abi::allocate(file, offset, size + 1),
             _ => file.sync_all(),
         }
