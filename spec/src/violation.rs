@@ -7,8 +7,10 @@ use crate::words::Step;
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The clause of the catalogue.
+    /// The clause of the catalogue; of several that the same fact breaks, the most specific.
     pub clause: &'static str,
+    /// The other clauses that the same fact breaks.
+    pub also: Vec<&'static str>,
     /// The event that nothing permitted explains.
     pub step: Step,
     /// Which file or name it is about.
@@ -21,13 +23,20 @@ pub struct Violation {
     pub chain: Vec<(Step, String)>,
 }
 
+impl Violation {
+    /// The clauses that the fact breaks, the most specific first.
+    pub fn clauses(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.clause).chain(self.also.iter().copied())
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "{} at step {}: {}: {}",
-            self.clause, self.step.0, self.subject, self.observed
-        )?;
+        write!(out, "{}", self.clause)?;
+        if !self.also.is_empty() {
+            write!(out, " (also {})", self.also.join(", "))?;
+        }
+        write!(out, " at step {}: {}: {}", self.step.0, self.subject, self.observed)?;
         for allowed in &self.allowed {
             write!(out, "\n  allowed: {allowed}")?;
         }

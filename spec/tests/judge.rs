@@ -58,7 +58,7 @@ fn rejected_traces_are_rejected_by_their_clause() {
     for (name, (clause, verdict)) in judged("rejected") {
         let fits = match &verdict {
             Verdict::Rejected(violations) => {
-                violations.iter().any(|violation| violation.clause == clause)
+                violations.iter().any(|violation| violation.clauses().any(|id| id == clause))
             }
             Verdict::Accepted | Verdict::Undecided(_) => false,
         };

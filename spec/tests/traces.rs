@@ -142,7 +142,7 @@ fn every_trace_that_keeps_its_promises_is_accepted() {
 fn is_caught(case: &Case, verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Rejected(violations) => {
-            violations.iter().any(|violation| violation.clause == case.clause)
+            violations.iter().any(|violation| violation.clauses().any(|id| id == case.clause))
         }
         Verdict::Accepted | Verdict::Undecided(_) => false,
     }

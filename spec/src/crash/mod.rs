@@ -44,16 +44,18 @@ pub(crate) struct Inquest<'a> {
 }
 
 impl Inquest<'_> {
+    /// Reports one fact that breaks a clause, and perhaps others.
     pub(crate) fn broken(
         &mut self,
         clause: &'static str,
+        also: &[&'static str],
         subject: String,
         observed: String,
         allowed: String,
         chain: Vec<(Step, String)>,
     ) {
-        let (step, allowed) = (self.step, vec![allowed]);
-        self.judge.report(Violation { clause, step, subject, observed, allowed, chain });
+        let (step, also, allowed) = (self.step, also.to_vec(), vec![allowed]);
+        self.judge.report(Violation { clause, also, step, subject, observed, allowed, chain });
     }
 
     /// The clause if it is enforced, else the general one about promises.
@@ -138,7 +140,7 @@ fn links(inquest: &mut Inquest<'_>) {
             let subject = text(&path);
             let observed = format!("link count {told}");
             let allowed = format!("link count {count}, the number of its names");
-            inquest.broken("DUR-LINK-01", subject, observed, allowed, Vec::new());
+            inquest.broken("DUR-LINK-01", &[], subject, observed, allowed, Vec::new());
         }
     }
 }

@@ -198,42 +198,57 @@ fn unexplained(
         let chain = history.promise.map(|by| (by.step, "its removal was durable".to_owned()));
         let allowed = "no such name".to_owned();
         let chain = chain.into_iter().collect();
-        return inquest.broken(clause, subject, "found".to_owned(), allowed, chain);
+        return inquest.broken(clause, &[], subject, "found".to_owned(), allowed, chain);
     };
     inquest.taken.insert(path.clone(), file);
     match &found.kind {
         FoundKind::Unreadable { errno } | FoundKind::Regular { content: Err(errno), .. } => {
             let observed = format!("not readable: {}", errno.name());
-            inquest.broken("CRASH-04", subject, observed, "a file".to_owned(), Vec::new());
+            inquest.broken("CRASH-04", &[], subject, observed, "a file".to_owned(), Vec::new());
         }
         FoundKind::Regular { .. } | FoundKind::Directory | FoundKind::Symlink { .. } => {
             if let Some(Some(mismatch)) = inquest.checked.get(&(file, found.ino)).cloned() {
-                let clause = match mismatch.promise {
-                    Some(promise) => inquest.promised(Some(promise)),
-                    None => mismatch.clause,
-                };
+                let clauses = content_clauses(inquest, &mismatch, history, file, found);
                 let Mismatch { observed, allowed, chain, .. } = mismatch;
-                if is_anothers(inquest, file, found) {
-                    let what = (subject.clone(), observed.clone(), allowed.clone());
-                    inquest.broken("CRASH-04", what.0, what.1, what.2, chain.clone());
-                }
-                if history.has_rename && clause != "CRASH-02" {
-                    let what = (subject.clone(), observed.clone(), allowed.clone());
-                    inquest.broken("DUR-RENAME-02", what.0, what.1, what.2, chain.clone());
-                }
-                if clause == "DUR-FSYNC-05" {
-                    let what = (subject.clone(), observed.clone(), allowed.clone());
-                    inquest.broken("DUR-FSYNC-03", what.0, what.1, what.2, chain.clone());
-                }
-                return inquest.broken(clause, subject, observed, allowed, chain);
+                let [clause, also @ ..] = &clauses[..] else { return };
+                return inquest.broken(clause, also, subject, observed, allowed, chain);
             }
             let expected = inquest.judge.model.file(file).kind();
             let observed = format!("another kind of file, or another target: {:?}", found.kind);
             let observed = observed.chars().take(120).collect();
             let allowed = format!("the {expected:?} that was made");
-            inquest.broken("CRASH-04", subject, observed, allowed, Vec::new());
+            inquest.broken("CRASH-04", &[], subject, observed, allowed, Vec::new());
         }
     }
+}
+
+/// The clauses that a wrong content breaks, the most specific first.
+fn content_clauses(
+    inquest: &Inquest<'_>,
+    mismatch: &Mismatch,
+    history: &History,
+    file: FileId,
+    found: &Found,
+) -> Vec<&'static str> {
+    let mut clauses = Vec::new();
+    let clause = match mismatch.promise {
+        Some(promise) => promise.clause,
+        None => mismatch.clause,
+    };
+    if is_anothers(inquest, file, found) {
+        clauses.push("CRASH-04");
+    }
+    if history.has_rename && clause != "CRASH-02" {
+        clauses.push("DUR-RENAME-02");
+    }
+    clauses.push(clause);
+    if clause == "DUR-FSYNC-05" {
+        clauses.push("DUR-FSYNC-03");
+    }
+    if mismatch.promise.is_some() && !clauses.iter().any(|clause| inquest.judge.enforces(clause)) {
+        clauses.push("CRASH-03");
+    }
+    clauses
 }
 
 /// Is what was found the promised content of some other file?
@@ -288,9 +303,7 @@ fn missing(inquest: &mut Inquest<'_>, histories: &mut BTreeMap<Name, History>) {
         let by = history.promise.map(|by| (by.step, "this call made it durable".to_owned()));
         let allowed = "the name, which was durable".to_owned();
         let chain: Vec<_> = by.into_iter().collect();
-        for clause in [clause, "CRASH-03"] {
-            let observed = "not found".to_owned();
-            inquest.broken(clause, text(&path), observed, allowed.clone(), chain.clone());
-        }
+        let observed = "not found".to_owned();
+        inquest.broken(clause, &["CRASH-03"], text(&path), observed, allowed, chain);
     }
 }

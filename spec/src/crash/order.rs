@@ -166,7 +166,7 @@ fn not_a_prefix(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, History>, 
     }
     let observed = "a later operation on names survived without an earlier one".to_owned();
     let allowed = "the names after some prefix of the operations".to_owned();
-    inquest.broken("CRASH-05", ".".to_owned(), observed, allowed, chain);
+    inquest.broken("CRASH-05", &[], ".".to_owned(), observed, allowed, chain);
 }
 
 fn half_done(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, History>) {
@@ -182,7 +182,7 @@ fn half_done(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, History>) {
     let chain = vec![(op.step, op.describe())];
     let observed = "some names show it, others do not".to_owned();
     let allowed = "all of it or nothing".to_owned();
-    inquest.broken("CRASH-06", op.describe(), observed, allowed, chain);
+    inquest.broken("CRASH-06", &[], op.describe(), observed, allowed, chain);
 }
 
 /// Notes the acknowledged operations that were lost, as they were allowed to be.

@@ -201,10 +201,6 @@ pub(crate) fn sync_succeeded(judge: &mut Judge, frame: &Frame, id: HandleId, fil
         if let Some(clause) = false_success(judge, id, &handle, lost) {
             let violation = explain(judge, frame, file, lost, clause);
             judge.report(violation);
-            if clause != "ERR-REPORT-01" {
-                let claim = explain(judge, frame, file, lost, "ERR-CLAIM-01");
-                judge.report(claim);
-            }
         }
     }
 }
@@ -261,8 +257,10 @@ fn explain(
     }
     chain.push((frame.step(), "this sync said success".to_owned()));
     let range = lost.ranges.first().cloned().unwrap_or_default();
+    let also = if clause == "ERR-REPORT-01" { vec![] } else { vec!["ERR-CLAIM-01"] };
     Violation {
         clause,
+        also,
         step: frame.step(),
         subject,
         observed: format!("success, with {}..{} lost", range.start, range.end),

@@ -182,6 +182,7 @@ fn report(judge: &mut Judge, frame: &Frame, file: FileId, from: u64, told: &Byte
     let expected = run.part(from, to).unwrap_or_else(|| vec![0; told.len()].into());
     judge.report(Violation {
         clause,
+        also: Vec::new(),
         step: frame.step(),
         subject,
         observed: format!("read {} at {from}", show(told)),

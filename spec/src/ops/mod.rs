@@ -121,18 +121,28 @@ impl Judge {
         }
     }
 
-    /// Reports each clause once for each subject.
-    pub(crate) fn report(&mut self, violation: Violation) {
-        if !self.enforces(violation.clause) {
-            return;
+    /// Reports each clause once for each subject; of the clauses that a fact breaks, those that
+    /// are enforced.
+    pub(crate) fn report(&mut self, mut violation: Violation) {
+        let mut clauses: Vec<&'static str> = Vec::new();
+        for clause in violation.clauses() {
+            if self.enforces(clause) && !clauses.contains(&clause) {
+                clauses.push(clause);
+            }
         }
+        let [first, others @ ..] = &clauses[..] else { return };
+        (violation.clause, violation.also) = (*first, others.to_vec());
         if self.uncertain {
             let what = "a mismatch after overlapping calls without commit order";
             self.undecided(violation.step, what);
             return;
         }
-        self.exercise(violation.clause);
-        if self.reported.insert((violation.clause, violation.subject.clone())).is_none() {
+        let mut is_known = true;
+        for clause in clauses.iter().rev() {
+            self.exercise(clause);
+            is_known = self.reported.insert((clause, violation.subject.clone())).is_some();
+        }
+        if !is_known {
             self.violations.push_back(violation);
         }
     }
@@ -146,8 +156,9 @@ impl Judge {
         observed: String,
         allowed: String,
     ) {
-        let (step, allowed) = (frame.step(), vec![allowed]);
-        self.report(Violation { clause, step, subject, observed, allowed, chain: Vec::new() });
+        let (step, also, allowed) = (frame.step(), Vec::new(), vec![allowed]);
+        let chain = Vec::new();
+        self.report(Violation { clause, also, step, subject, observed, allowed, chain });
     }
 
     /// Judges one call and lets its answer take effect.
