@@ -52,10 +52,10 @@ fn ask(world: &World, request: Request) -> Value {
 fn open(world: &World, name: &'static str) -> HandleId {
     let at = At { directory: HandleId::ROOT, path: Bytes::from_static(name.as_bytes()) };
     let options = OpenOptions { read: true, write: true, create: true, ..OpenOptions::default() };
-    match ask(world, Request::Open { at, options }) {
-        Value::Handle { handle, .. } => handle,
-        other => panic!("open answers a handle, not {other:?}"),
-    }
+    let Value::Handle { handle, .. } = ask(world, Request::Open { at, options }) else {
+        panic!("open answers a handle");
+    };
+    handle
 }
 
 fn calls(criterion: &mut Criterion) {

@@ -40,7 +40,10 @@ fn every_defect_that_operations_can_show_is_caught_by_a_clause_that_it_names() {
         }
         let campaign = Campaign::with_defect(Some(defect.name)).expect("it is in the list");
         let caught = executions(&campaign, DEFECT_COUNT).any(|(_, execution)| {
-            execution.violations.iter().any(|found| defect.clauses.contains(&found.clause))
+            execution.violations.iter().any(|found| {
+                let broken = std::iter::once(&found.clause).chain(&found.also);
+                broken.into_iter().any(|clause| defect.clauses.contains(clause))
+            })
         });
         assert!(caught, "{} is caught by none of {:?}", defect.name, defect.clauses);
     }

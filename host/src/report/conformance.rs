@@ -149,7 +149,7 @@ fn clause_line(clause: &crashproof_spec::clause::Clause, reports: &[Report]) -> 
     let exercised = reports.iter().filter_map(|r| r.exercised.get(clause.id.as_str())).sum();
     let findings = reports.iter().flat_map(|report| &report.findings);
     let replay: Vec<String> = findings
-        .filter(|finding| finding.clause.as_deref() == Some(clause.id.as_str()))
+        .filter(|finding| finding.clause.iter().chain(&finding.also).any(|id| *id == clause.id))
         .map(|finding| finding.replay.clone())
         .collect();
     let standing = match (replay.is_empty(), clause.enforced, exercised) {

@@ -52,6 +52,8 @@ pub struct Finding {
     pub against: Against,
     /// The clause, if the file system broke one.
     pub clause: Option<String>,
+    /// Other clauses that the same fact breaks.
+    pub also: Vec<String>,
     /// What the clause says, or what the finding means.
     pub statement: String,
     /// The event that no promise explains.
@@ -166,6 +168,7 @@ pub fn from_violation(violation: &Violation, replay: String) -> Finding {
     Finding {
         against: Against::Subject,
         clause: Some(violation.clause.to_owned()),
+        also: violation.also.iter().map(ToString::to_string).collect(),
         statement: statement(violation.clause),
         step: Some(violation.step.0),
         observed: violation.observed.clone(),
@@ -197,6 +200,7 @@ pub fn from_crash(found: &CrashFinding, replay: String) -> Option<Finding> {
         CrashFault::Guest(message) => Some(Finding {
             against: Against::Guest,
             clause: None,
+            also: Vec::new(),
             statement: "the file system kept its promises; what the guest acknowledged was \
                         covered by none"
                 .to_owned(),

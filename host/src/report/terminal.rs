@@ -41,6 +41,9 @@ fn show_finding(out: &mut String, report: &Report, finding: &Finding) {
     line(out, format_args!("  workload  {}", report.workload));
     line(out, format_args!("  subject   {}", report.subject));
     line(out, format_args!("  expected  {}", report.expectation));
+    if !finding.also.is_empty() {
+        line(out, format_args!("  breaks    also {}", finding.also.join(", ")));
+    }
     if let Some(crash) = &finding.crash {
         line(out, format_args!("  crash     {crash}"));
         line(out, format_args!("  seen in   {} states", finding.state_count));
