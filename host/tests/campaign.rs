@@ -7,7 +7,7 @@ use crashproof::check::campaign::survive_image;
 use crashproof::sim::mix;
 
 const CLEAN_COUNT: u64 = 4_000;
-const DEFECT_COUNT: u64 = 6_000;
+const DEFECT_COUNT: u64 = 20_000;
 
 /// Bytes that a fuzzer could have made.
 fn bytes(seed: u64) -> Vec<u8> {
