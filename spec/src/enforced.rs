@@ -64,7 +64,7 @@ enforced! {
     "ERR-FALSE-01" Linux,
     "ERR-FALSE-02" Strict,
     "RSTAB-01" Posix,
-    "RSTAB-02" Linux,
+    "RSTAB-02" Strict,
 }
 
 /// The level from which on a clause is enforced; a clause of no rule is the strictest.
@@ -75,6 +75,7 @@ pub(crate) fn level_of(clause: &str) -> Level {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clause::Catalogue;
 
     /// The text of every rule: where a clause has to be cited to be enforced.
     const RULES: &[&str] = &[
@@ -107,6 +108,14 @@ mod tests {
         for id in ENFORCED {
             let quoted = format!("\"{id}\"");
             assert!(RULES.iter().any(|rule| rule.contains(&quoted)), "no rule cites {id}");
+        }
+    }
+
+    #[test]
+    fn every_clause_is_enforced_from_the_level_that_the_catalogue_tells() {
+        for (id, level) in LEVELS {
+            let told = Catalogue::embedded().get(id).and_then(|clause| clause.level.level());
+            assert_eq!(told, Some(*level), "{id}");
         }
     }
 
