@@ -1,5 +1,6 @@
 //! Which clauses a rule of this crate enforces, and from which level on.
 
+use crate::clause::Catalogue;
 use crate::promise::Level;
 
 macro_rules! enforced {
@@ -67,15 +68,17 @@ enforced! {
     "RSTAB-02" Strict,
 }
 
-/// The level from which on a clause is enforced; a clause of no rule is the strictest.
-pub(crate) fn level_of(clause: &str) -> Level {
-    LEVELS.iter().find(|(id, _)| *id == clause).map_or(Level::Strict, |(_, level)| *level)
+/// The level from which on a clause is enforced; a clause of no rule binds as the catalogue says.
+pub(crate) fn level_of(clause: &str) -> Option<Level> {
+    match LEVELS.iter().find(|(id, _)| *id == clause) {
+        Some((_, level)) => Some(*level),
+        None => Catalogue::embedded().get(clause)?.level.level(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clause::Catalogue;
 
     /// The text of every rule: where a clause has to be cited to be enforced.
     const RULES: &[&str] = &[
