@@ -1,5 +1,6 @@
 //! Which clauses a rule of this crate enforces, and from which level on.
 
+use crate::clause::Catalogue;
 use crate::promise::Level;
 
 macro_rules! enforced {
@@ -64,12 +65,15 @@ enforced! {
     "ERR-FALSE-01" Linux,
     "ERR-FALSE-02" Strict,
     "RSTAB-01" Posix,
-    "RSTAB-02" Linux,
+    "RSTAB-02" Strict,
 }
 
-/// The level from which on a clause is enforced; a clause of no rule is the strictest.
-pub(crate) fn level_of(clause: &str) -> Level {
-    LEVELS.iter().find(|(id, _)| *id == clause).map_or(Level::Strict, |(_, level)| *level)
+/// The level from which on a clause is enforced; a clause of no rule binds as the catalogue says.
+pub(crate) fn level_of(clause: &str) -> Option<Level> {
+    match LEVELS.iter().find(|(id, _)| *id == clause) {
+        Some((_, level)) => Some(*level),
+        None => Catalogue::embedded().get(clause)?.level.level(),
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +111,14 @@ mod tests {
         for id in ENFORCED {
             let quoted = format!("\"{id}\"");
             assert!(RULES.iter().any(|rule| rule.contains(&quoted)), "no rule cites {id}");
+        }
+    }
+
+    #[test]
+    fn every_clause_is_enforced_from_the_level_that_the_catalogue_tells() {
+        for (id, level) in LEVELS {
+            let told = Catalogue::embedded().get(id).and_then(|clause| clause.level.level());
+            assert_eq!(told, Some(*level), "{id}");
         }
     }
 

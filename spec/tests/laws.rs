@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crashproof_spec::Oracle;
+use crashproof_spec::clause::Catalogue;
 use crashproof_spec::promise::Level;
 use crashproof_spec::promise::Promises;
 use crashproof_spec::trace::CrashKind;
@@ -24,6 +25,7 @@ use crashproof_spec::words::Outcome;
 use crashproof_spec::words::Pid;
 use crashproof_spec::words::Step;
 use crashproof_spec::words::Survey;
+use crashproof_spec::words::Testimony;
 use crashproof_spec::words::Value;
 
 /// Numbers from a seed.
@@ -274,4 +276,26 @@ fn a_fork_does_not_change_its_origin() {
     fork.event(&Event::Surveyed(Err("no root".to_owned())));
     assert!(matches!(fork.verdict(), Verdict::Rejected(_)));
     assert_eq!(subject.oracle.verdict(), Verdict::Accepted);
+}
+
+#[test]
+fn an_audit_breaks_the_clause_that_it_names_if_there_is_one() {
+    let verdict = |clause: &str| {
+        let mut subject = Subject::new();
+        let (clause, evidence) = (clause.to_owned(), "seen".to_owned());
+        subject.event(&Event::Testified(Testimony::Audit { clause, evidence }));
+        subject.oracle.verdict()
+    };
+    for clause in Catalogue::embedded().iter().filter(|clause| !clause.guard) {
+        match (clause.level.level(), verdict(&clause.id)) {
+            (Some(_), Verdict::Rejected(violations)) => {
+                assert_eq!(violations[0].clause, clause.id);
+                assert_eq!(violations[0].observed, "seen");
+            }
+            (None, Verdict::Accepted) => {}
+            (_, verdict) => panic!("{}: {verdict:?}", clause.id),
+        }
+    }
+    let Verdict::Undecided(reasons) = verdict("NO-SUCH-01") else { panic!("it was decided") };
+    assert_eq!(reasons[0].what, "audit of an unknown clause");
 }

@@ -169,16 +169,22 @@ fn not_a_prefix(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, History>, 
     inquest.broken("CRASH-05", &[], ".".to_owned(), observed, allowed, chain);
 }
 
+/// Reports the newest operation that by itself shows that it happened and that it did not; else
+/// the newest one of several names, for then only all of them together show it.
 fn half_done(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, History>) {
-    let log = inquest.judge.model.names.log.clone();
-    let torn = log.values().rev().find(|op| {
-        op.edits.len() > 1
-            && op
-                .edits
-                .iter()
-                .all(|edit| histories.contains_key(&(edit.directory, edit.name.clone())))
-    });
-    let Some(op) = torn else { return };
+    let ties = constraints(inquest, histories);
+    let by_order = || ties.chunk_by(|a, b| a.order == b.order).rev();
+    let is_torn = |tied: &&[Tie]| {
+        let fits = histories.iter().map(|(name, history)| (name.clone(), history.fits.clone()));
+        narrow(tied, &mut fits.collect()).is_none()
+    };
+    let torn = by_order().find(is_torn).or_else(|| by_order().find(|tied| tied.len() > 1));
+    let op = torn.and_then(|tied| inquest.judge.model.names.log.get(&tied.first()?.order)).cloned();
+    let Some(op) = op else {
+        // M-2: names that no operation ties together always have an explanation.
+        let what = "names that nothing explains, with no operation to blame";
+        return inquest.judge.undecided(inquest.step, what);
+    };
     let chain = vec![(op.step, op.describe())];
     let observed = "some names show it, others do not".to_owned();
     let allowed = "all of it or nothing".to_owned();

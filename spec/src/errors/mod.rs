@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use imbl::Vector;
 
+use crate::clause::Catalogue;
 use crate::model::FileId;
 use crate::model::Handle;
 use crate::model::Regular;
@@ -49,6 +50,9 @@ const WRITES_NAMED_MAX: usize = 4;
 
 /// The subject says something about a file.
 pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
+    if let Testimony::Audit { clause, evidence } = testimony {
+        return audited(judge, step, clause, evidence);
+    }
     judge.testifies = true;
     match testimony {
         Testimony::Lost { file, range, errno } => lost(judge, step, *file, range, *errno),
@@ -62,6 +66,22 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
         }
         Testimony::Committed { .. } | Testimony::Audit { .. } => {}
     }
+}
+
+/// Somebody who sees more than calls says that a clause is broken.
+fn audited(judge: &mut Judge, step: Step, clause: &str, evidence: &str) {
+    let Some(clause) = Catalogue::embedded().get(clause).filter(|clause| !clause.guard) else {
+        return judge.undecided(step, "audit of an unknown clause");
+    };
+    judge.report_certain(Violation {
+        clause: &clause.id,
+        also: Vec::new(),
+        step,
+        subject: ".".to_owned(),
+        observed: evidence.to_owned(),
+        allowed: vec![clause.statement.clone()],
+        chain: Vec::new(),
+    });
 }
 
 fn known(judge: &mut Judge, ino: Ino) -> Option<&mut Regular> {
