@@ -9,6 +9,7 @@ mod names;
 mod order;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -39,6 +40,8 @@ pub(crate) struct Inquest<'a> {
     pub(crate) found_directories: BTreeMap<FileId, Bytes>,
     /// Whether a file may have what was found under a number.
     pub(crate) checked: BTreeMap<(FileId, Ino), Option<Mismatch>>,
+    /// Which files each path may mean; not of directories.
+    pub(crate) meanings: BTreeMap<Bytes, BTreeSet<FileId>>,
     /// Which file each path was taken for.
     pub(crate) taken: BTreeMap<Bytes, FileId>,
 }
@@ -99,9 +102,12 @@ pub(crate) fn survey(
         places: BTreeMap::new(),
         found_directories: BTreeMap::new(),
         checked: BTreeMap::new(),
+        meanings: BTreeMap::new(),
         taken: BTreeMap::new(),
     };
-    names::judge(&mut inquest);
+    if names::judge(&mut inquest) {
+        identities(&mut inquest);
+    }
     links(&mut inquest);
     lost_bytes(&mut inquest);
     adopt::adopt(inquest, kind);
@@ -142,6 +148,38 @@ fn links(inquest: &mut Inquest<'_>) {
             let allowed = format!("link count {count}, the number of its names");
             inquest.broken("DUR-LINK-01", &[], subject, observed, allowed, Vec::new());
         }
+    }
+}
+
+/// Names of one number may all mean one file, and names that mean one file have one number.
+fn identities(inquest: &mut Inquest<'_>) {
+    let mut by_ino: BTreeMap<Ino, (&Bytes, BTreeSet<FileId>)> = BTreeMap::new();
+    let mut wrong: Vec<(String, String, String)> = Vec::new();
+    for (path, files) in &inquest.meanings {
+        let Some(found) = inquest.survey.names.get(path) else { continue };
+        let Some((first, common)) = by_ino.get_mut(&found.ino) else {
+            by_ino.insert(found.ino, (path, files.clone()));
+            continue;
+        };
+        let both: BTreeSet<FileId> = common.intersection(files).copied().collect();
+        if both.is_empty() {
+            let observed = format!("number {}, as {}", found.ino.0, text(first));
+            wrong.push((text(path), observed, "two files, as they were made".to_owned()));
+        } else {
+            *common = both;
+        }
+    }
+    let mut owners: BTreeMap<FileId, (&Bytes, Ino)> = BTreeMap::new();
+    for (ino, (path, files)) in &by_ino {
+        let (Some(file), 1) = (files.first(), files.len()) else { continue };
+        let (first, other) = *owners.entry(*file).or_insert((path, *ino));
+        if other != *ino {
+            let observed = format!("number {}, but {} has {}", ino.0, text(first), other.0);
+            wrong.push((text(path), observed, "two names of one file".to_owned()));
+        }
+    }
+    for (subject, observed, allowed) in wrong {
+        inquest.broken("DUR-LINK-01", &[], subject, observed, allowed, Vec::new());
     }
 }
 

@@ -35,8 +35,8 @@ impl History {
     }
 }
 
-/// Judges all names.
-pub(crate) fn judge(inquest: &mut Inquest<'_>) {
+/// Judges all names, and tells whether some choice of operations explains them.
+pub(crate) fn judge(inquest: &mut Inquest<'_>) -> bool {
     for clause in ["CRASH-02", "CRASH-03", "CRASH-04", "CRASH-07", "CRASH-09"] {
         inquest.judge.exercise(clause);
     }
@@ -57,7 +57,7 @@ pub(crate) fn judge(inquest: &mut Inquest<'_>) {
     histories.retain(|(directory, _), history| {
         parents.contains_key(directory) && history.fits.contains(&true)
     });
-    order::judge(inquest, &histories);
+    order::judge(inquest, &histories)
 }
 
 /// The histories of names that changed since the last promise; other names mean one thing.
@@ -113,6 +113,8 @@ fn identify(
         fitting = BTreeSet::from([chosen]);
         inquest.places.insert(path.clone(), chosen);
         inquest.found_directories.insert(chosen, path.clone());
+    } else {
+        inquest.meanings.insert(path.clone(), fitting.clone());
     }
     let newest = history.versions.iter().rev().filter_map(|(_, file)| *file);
     let taken = newest.clone().find(|file| fitting.contains(file));

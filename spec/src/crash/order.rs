@@ -11,8 +11,9 @@ use crate::violation::LostEffect;
 
 const GUESSES_MAX: u32 = 10_000;
 
-/// Finds the operations that happened, or reports that no choice of them explains the names.
-pub(crate) fn judge(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, History>) {
+/// Finds the operations that happened, or reports that no choice of them explains the names;
+/// tells whether they were found.
+pub(crate) fn judge(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, History>) -> bool {
     let judge = &mut *inquest.judge;
     if !judge.model.names.log.is_empty() {
         judge.exercise("CRASH-06");
@@ -21,7 +22,8 @@ pub(crate) fn judge(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, Histor
     if ordered {
         judge.exercise("CRASH-05");
         if let Some(last) = prefix(inquest, histories) {
-            return account(inquest, |order| order <= last);
+            account(inquest, |order| order <= last);
+            return true;
         }
     }
     let mut guesses = GUESSES_MAX;
@@ -38,11 +40,16 @@ pub(crate) fn judge(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, Histor
                     fits.iter().position(|fit| *fit).is_some_and(|index| index >= tie.index)
                 })
             });
+            true
         }
         None if guesses == 0 => {
             inquest.judge.undecided(inquest.step, "too many ways in which names may have survived");
+            false
         }
-        None => half_done(inquest, histories),
+        None => {
+            half_done(inquest, histories);
+            false
+        }
     }
 }
 

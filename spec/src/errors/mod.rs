@@ -225,6 +225,38 @@ pub(crate) fn sync_succeeded(judge: &mut Judge, frame: &Frame, id: HandleId, fil
     }
 }
 
+/// `syncfs` said success, which covers a file as long as it has a name. Where reports are owed to
+/// descriptions one by one, it owes none.
+pub(crate) fn sync_all_succeeded(judge: &mut Judge, frame: &Frame, file: FileId) {
+    let error = judge.promises.error;
+    let is_named = judge.model.files.get(&file).is_some_and(|file| file.names > 0);
+    let Some(regular) = judge.model.regular(file).filter(|regular| !regular.lost.is_empty()) else {
+        return;
+    };
+    if !is_named || error.observers != Observers::Everyone {
+        return;
+    }
+    let sticky = error.clear == ClearRule::SupersededAndStable && judge.level >= Level::Strict;
+    let mut broken = Vec::new();
+    for lost in &regular.lost {
+        let gone = superseding(regular, lost, Some(frame.called));
+        let ranges = subtract(lost.ranges.clone(), &gone);
+        let clause = match (lost.reported.is_empty(), sticky) {
+            (true, _) if sticky || !lost.inferred => "ERR-REPORT-01",
+            (false, true) => "ERR-STICKY-01",
+            (true | false, _) => continue,
+        };
+        if !ranges.is_empty() {
+            broken.push((Lost { ranges, ..lost.clone() }, clause));
+        }
+    }
+    judge.exercise("ERR-REPORT-01");
+    for (lost, clause) in broken {
+        let violation = explain(judge, frame, file, &lost, clause);
+        judge.report(violation);
+    }
+}
+
 /// Which clause a success breaks that leaves a lost range lost.
 fn false_success(
     judge: &mut Judge,

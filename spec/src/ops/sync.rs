@@ -90,6 +90,7 @@ pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
     judge.model.names.promise_where(|op| op.acked.is_some_and(|acked| acked < began), promise);
     let files: Vec<FileId> = judge.model.files.keys().copied().collect();
     for file in files {
+        errors::sync_all_succeeded(judge, frame, file);
         if judge.model.regular(file).is_some_and(|regular| !regular.log.is_empty())
             && let Some(regular) = judge.model.regular_mut(file)
         {
