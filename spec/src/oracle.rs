@@ -174,6 +174,8 @@ impl Oracle {
     }
 
     fn testified(&mut self, testimony: &Testimony) {
+        // An audit is somebody else's word about the subject.
+        self.judge.testifies |= !matches!(testimony, Testimony::Audit { .. });
         match testimony {
             Testimony::Committed { call } => match self.pending.get_mut(call) {
                 Some(pending) if pending.outcome.is_none() => {
@@ -392,6 +394,7 @@ impl Judge {
         {
             self.one(*called, call, overlapped);
         }
+        errors::attribute(self);
     }
 
     fn one(&mut self, called: Step, pending: &Pending, overlapped: bool) {
@@ -399,6 +402,9 @@ impl Judge {
         match &pending.outcome {
             Some((answered, outcome)) => {
                 let frame = Frame { called, acked: Some(*answered), process, overlapped };
+                if changes(&pending.call) {
+                    self.changed = *answered;
+                }
                 self.call(&frame, &pending.call, outcome);
             }
             None => {

@@ -45,8 +45,8 @@ fn check_size(regular: &Regular, size: u64) -> Option<Mismatch> {
     let mut most = regular.floor_size;
     let mut exact = vec![regular.floor_size];
     let mut grown = 0;
-    for change in regular.log.values().chain(regular.maybes.values()) {
-        let after = resized(least, change);
+    for (order, change) in regular.log.iter().chain(&regular.maybes) {
+        let after = regular.with_promised_ends(*order, resized(least, change));
         if change.data().is_some() {
             grown = grown.max(change.range().end);
         } else {

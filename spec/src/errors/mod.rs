@@ -53,10 +53,12 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
     if let Testimony::Audit { clause, evidence } = testimony {
         return audited(judge, step, clause, evidence);
     }
-    judge.testifies = true;
     match testimony {
         Testimony::Lost { file, range, errno } => lost(judge, step, *file, range, *errno),
-        Testimony::Resolved { file, range } => resolved(judge, *file, range),
+        Testimony::Resolved { file, range } => {
+            judge.settled = step;
+            resolved(judge, *file, range);
+        }
         Testimony::Evicted { file, range } => {
             if let Some(regular) = known(judge, *file) {
                 for lost in &mut regular.lost {
@@ -91,19 +93,9 @@ fn known(judge: &mut Judge, ino: Ino) -> Option<&mut Regular> {
 
 fn lost(judge: &mut Judge, step: Step, ino: Ino, range: &Range<u64>, errno: Errno) {
     judge.lost_somewhere = true;
-    let file = match judge.model.inos.get(&ino) {
-        Some(file) => *file,
-        None => match only_candidate(judge, range) {
-            Some(file) => {
-                judge.model.file_mut(file).ino = Some(ino);
-                judge.model.inos.insert(ino, file);
-                file
-            }
-            None => {
-                judge.floating.push_back((ino, range.clone(), errno, step));
-                return;
-            }
-        },
+    let Some(file) = judge.model.inos.get(&ino).copied() else {
+        judge.floating.push_back((ino, range.clone(), errno, step));
+        return;
     };
     let order = judge.model.order;
     if let Some(regular) = judge.model.regular_mut(file) {
@@ -121,6 +113,21 @@ fn only_candidate(judge: &Judge, range: &Range<u64>) -> Option<FileId> {
     });
     let first = candidates.next().map(|(id, _)| *id);
     if candidates.next().is_some() { None } else { first }
+}
+
+/// All calls of a group took effect: what was said of a file of unknown number is said of the only
+/// one that it can be about.
+pub(crate) fn attribute(judge: &mut Judge) {
+    for (ino, range, ..) in judge.floating.clone() {
+        if judge.model.inos.contains_key(&ino) {
+            continue;
+        }
+        if let Some(file) = only_candidate(judge, &range) {
+            judge.model.file_mut(file).ino = Some(ino);
+            judge.model.inos.insert(ino, file);
+            identified(judge, file, ino);
+        }
+    }
 }
 
 /// The number of a file became known: what was said of it is now said of the file.
@@ -407,9 +414,11 @@ fn false_error(judge: &mut Judge, id: HandleId, file: FileId) -> Option<&'static
     }
 }
 
-/// Is there nothing, anywhere, that a sync would still have to write?
+/// Is there nothing, anywhere, that a sync would still have to write? Times count: after a sync of
+/// data alone, or a change that failed half way, they may still be unwritten.
 fn is_quiet(judge: &Judge) -> bool {
-    judge.model.names.log.is_empty()
+    judge.changed < judge.settled
+        && judge.model.names.log.is_empty()
         && judge.model.files.keys().all(|file| {
             judge.model.regular(*file).is_none_or(|regular| {
                 regular.log.iter().all(|(order, change)| {

@@ -77,7 +77,10 @@ pub(crate) struct Regular {
     pub(crate) log: OrdMap<u64, Change>,
     pub(crate) floor: Extents,
     pub(crate) floor_size: u64,
+    /// The newest change of size alone that is in the floor.
     pub(crate) floor_size_order: u64,
+    /// Ends of writes that were promised before older changes of size: order and end.
+    pub(crate) promised_ends: Vector<(u64, u64)>,
     pub(crate) size_promise: Option<Promise>,
     /// The greatest size that was durably taken away.
     pub(crate) shrunk_from: u64,
@@ -160,8 +163,9 @@ impl Regular {
         if is_lost {
             return;
         }
-        if order > self.floor_size_order || matches!(change.effect, Effect::Write { .. }) {
-            let size = resized(self.floor_size, change);
+        let is_write = matches!(change.effect, Effect::Write { .. });
+        if is_write || order > self.floor_size_order {
+            let size = self.with_promised_ends(order, resized(self.floor_size, change));
             if size < self.floor_size {
                 self.shrunk_from = self.shrunk_from.max(self.floor_size);
             }
@@ -171,9 +175,24 @@ impl Regular {
                 self.size_promise = Some(Promise { clause, step: promise.step });
             }
             self.floor_size = size;
-            self.floor_size_order = self.floor_size_order.max(order);
+            if !is_write {
+                self.floor_size_order = order;
+            }
         }
         self.log.remove(&order);
+        let is_early = |change: &Change| change.data().is_none();
+        if is_write && self.log.range(..order).any(|(_, change)| is_early(change)) {
+            self.promised_ends.push_back((order, range.end));
+        } else if !self.log.values().any(is_early) {
+            self.promised_ends.clear();
+        }
+    }
+
+    /// A size that a change of `order` gave, and what later writes made of it that were promised
+    /// before the change was.
+    pub(crate) fn with_promised_ends(&self, order: u64, size: u64) -> u64 {
+        let later = self.promised_ends.iter().filter(|(of, _)| *of > order);
+        later.map(|(_, end)| *end).fold(size, u64::max)
     }
 
     /// The newest change of a byte in the log, if there is one.
