@@ -367,7 +367,17 @@ impl Judge {
     fn group(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>, overlapped: bool) {
         let is_rename = |pending: &Pending| matches!(pending.call, Call::Rename { .. });
         self.renames = overlapped && pending.values().any(is_rename);
-        for item in items {
+        // What is said during a call that is alone may be about its own effect. Bytes that a write
+        // brought are lost after it, bytes that a truncate removes are lost before it and resolved
+        // after it. A sync has no effect, and is judged by what was said before it answered.
+        let alone = pending.values().next().filter(|_| !overlapped).map(|pending| &pending.call);
+        let comes_after = |item: &&Item| match (item, alone) {
+            (Item::Said(..), Some(Call::Write { .. })) => true,
+            (Item::Said(_, Testimony::Resolved { .. }), Some(call)) => !is_sync(call),
+            (Item::Said(..) | Item::Committed(_) | Item::Answered(_), _) => false,
+        };
+        let (said, done): (Vec<&Item>, Vec<&Item>) = items.iter().partition(comes_after);
+        for item in done.into_iter().chain(said) {
             match item {
                 Item::Said(step, testimony) => errors::said(self, *step, testimony),
                 Item::Committed(call) => {

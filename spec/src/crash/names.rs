@@ -109,8 +109,8 @@ fn identify(
         return unexplained(inquest, histories, path, &name, found, &history);
     }
     if found.kind == FoundKind::Directory {
-        let chosen = directory(inquest, path, &fitting);
-        fitting = BTreeSet::from([chosen]);
+        fitting = directory(inquest, path, &fitting);
+        let chosen = *fitting.last().expect("a name that fits has a candidate");
         inquest.places.insert(path.clone(), chosen);
         inquest.found_directories.insert(chosen, path.clone());
     } else {
@@ -148,8 +148,9 @@ fn fits(inquest: &mut Inquest<'_>, file: FileId, found: &Found) -> bool {
     }
 }
 
-/// Of several directories that may be here, the one that its entries speak for.
-fn directory(inquest: &Inquest<'_>, path: &Bytes, fitting: &BTreeSet<FileId>) -> FileId {
+/// Of several directories that may be here, those that its entries speak for: all alike, if
+/// nothing tells them apart. The last one is taken for what is found in it.
+fn directory(inquest: &Inquest<'_>, path: &Bytes, fitting: &BTreeSet<FileId>) -> BTreeSet<FileId> {
     let names = &inquest.judge.model.names;
     let score = |directory: FileId| -> usize {
         let known = |name: &Bytes| {
@@ -172,10 +173,10 @@ fn directory(inquest: &Inquest<'_>, path: &Bytes, fitting: &BTreeSet<FileId>) ->
         (1 << 20) + 2 * found.count() - lacks.count().min(1 << 10)
     };
     if fitting.len() == 1 {
-        return *fitting.first().expect("it has one");
+        return fitting.clone();
     }
-    let best = fitting.iter().max_by_key(|directory| (score(**directory), directory.0));
-    *best.expect("a name that fits has a candidate")
+    let best = fitting.iter().map(|directory| score(*directory)).max();
+    fitting.iter().copied().filter(|directory| Some(score(*directory)) == best).collect()
 }
 
 /// A name was found whose meaning nothing explains.

@@ -108,7 +108,8 @@ fn only_candidate(judge: &Judge, range: &Range<u64>) -> Option<FileId> {
     let mut candidates = judge.model.files.iter().filter(|(id, file)| {
         file.ino.is_none()
             && judge.model.regular(**id).is_some_and(|regular| {
-                regular.log.values().any(|change| overlaps(&change.range(), range))
+                let mut changes = regular.log.values().chain(regular.maybes.values());
+                changes.any(|change| overlaps(&change.range(), range))
             })
     });
     let first = candidates.next().map(|(id, _)| *id);
@@ -156,6 +157,8 @@ fn enter(regular: &mut Regular, step: Step, order: u64, range: &Range<u64>, errn
         }
     }
     if ranges.is_empty() {
+        // Bytes of a call that failed: nobody was told that they are there.
+        regular.lost_unacknowledged.push(range.clone());
         return;
     }
     let few = writes.len().saturating_sub(WRITES_NAMED_MAX);
@@ -175,8 +178,15 @@ fn enter(regular: &mut Regular, step: Step, order: u64, range: &Range<u64>, errn
 
 fn resolved(judge: &mut Judge, ino: Ino, range: &Range<u64>) {
     let order = judge.model.order;
-    let Some(regular) = known(judge, ino) else { return };
+    let Some(regular) = known(judge, ino) else {
+        let kept = |(of, lost, ..): &(Ino, Range<u64>, Errno, Step)| {
+            *of != ino || !subtract(vec![lost.clone()], std::slice::from_ref(range)).is_empty()
+        };
+        return judge.floating.retain(kept);
+    };
     regular.said_stable.push_back((range.clone(), order));
+    let unacknowledged = std::mem::take(&mut regular.lost_unacknowledged);
+    regular.lost_unacknowledged = subtract(unacknowledged, std::slice::from_ref(range));
     let mut entries = std::mem::take(&mut regular.lost);
     for lost in &mut entries {
         // Without a change since the loss there is nothing that could have been made durable.
@@ -399,6 +409,9 @@ fn false_error(judge: &mut Judge, id: HandleId, file: FileId) -> Option<&'static
         return None;
     }
     let regular = judge.model.regular(file)?;
+    if !regular.lost_unacknowledged.is_empty() {
+        return None;
+    }
     let told = |lost: &Lost| lost.reported.iter().any(|(told, _)| *told == id);
     let error = judge.promises.error;
     if !regular.lost_ever {

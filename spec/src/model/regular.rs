@@ -90,6 +90,8 @@ pub(crate) struct Regular {
     pub(crate) maybes: OrdMap<u64, Change>,
     pub(crate) lost: Vector<Lost>,
     pub(crate) lost_ever: bool,
+    /// Bytes of failed calls that the subject says to be lost: it may go on failing for them.
+    pub(crate) lost_unacknowledged: Vec<Range<u64>>,
     /// The newest change.
     pub(crate) last_order: u64,
     /// The bytes of the last append.
