@@ -189,6 +189,7 @@ impl Oracle {
             },
             Testimony::Lost { .. }
             | Testimony::Resolved { .. }
+            | Testimony::Failed { .. }
             | Testimony::Evicted { .. }
             | Testimony::Audit { .. } => {
                 self.items.push_back(Item::Said(self.step, testimony.clone()));
@@ -412,9 +413,6 @@ impl Judge {
         match &pending.outcome {
             Some((answered, outcome)) => {
                 let frame = Frame { called, acked: Some(*answered), process, overlapped };
-                if changes(&pending.call) {
-                    self.changed = *answered;
-                }
                 self.call(&frame, &pending.call, outcome);
             }
             None => {

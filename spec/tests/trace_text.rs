@@ -237,11 +237,12 @@ impl Maker {
         let start = self.any_u64();
         let file = Ino(self.any_u64());
         let range = start..start.saturating_add(self.any_u64());
-        match self.below(5) {
+        match self.below(6) {
             0 => Testimony::Committed { call: Step(self.any_u64()) },
             1 => Testimony::Lost { file, range, errno: self.errno() },
             2 => Testimony::Resolved { file, range },
             3 => Testimony::Evicted { file, range },
+            4 => Testimony::Failed { errno: self.errno() },
             _ => Testimony::Audit { clause: self.string(), evidence: self.string() },
         }
     }

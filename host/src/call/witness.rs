@@ -37,6 +37,11 @@ pub enum Testimony {
         /// Which bytes.
         range: Range<u64>,
     },
+    /// An attempt to make things durable failed. Nothing is lost by it: the next one tries again.
+    Failed {
+        /// What the device said.
+        errno: Errno,
+    },
     /// Cached bytes were dropped; the next read comes from the medium.
     Evicted {
         /// Of which file.

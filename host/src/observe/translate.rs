@@ -124,6 +124,7 @@ pub fn testimony(testimony: &call::Testimony) -> words::Testimony {
             W::Lost { file: ino(*file), range: range.clone(), errno: errno(*why) }
         }
         T::Resolved { file, range } => W::Resolved { file: ino(*file), range: range.clone() },
+        T::Failed { errno: why } => W::Failed { errno: errno(*why) },
         T::Evicted { file, range } => W::Evicted { file: ino(*file), range: range.clone() },
     }
 }

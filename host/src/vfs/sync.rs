@@ -1,9 +1,12 @@
 //! `fsync`, `fdatasync` and `syncfs`.
 
 use crate::cache::SyncScope;
+use crate::cache::errno_of;
 use crate::call::FileKind;
 use crate::call::HandleId;
+use crate::call::Testimony;
 use crate::call::Value;
+use crate::cow::CowError;
 use crate::sim::Point;
 use crate::vfs::DirectorySync;
 use crate::vfs::Outcome;
@@ -34,7 +37,7 @@ impl ReferenceVfs {
         description: &Description,
         scope: SyncScope,
     ) -> Outcome<()> {
-        self.cache.sync(description.ino, scope).await?;
+        self.told(self.cache.sync(description.ino, scope).await)?;
         let mut position = description.position();
         self.cache.collect(description.ino, &mut position.cursor)?;
         Ok(())
@@ -46,8 +49,16 @@ impl ReferenceVfs {
             return Ok(());
         }
         self.sim.point(Point::SyncStart).await;
-        self.cow.sync_log().await?;
+        self.told(self.cow.sync_log().await)?;
         Ok(())
+    }
+
+    /// Says that an attempt to make things durable failed, so that its error has a cause.
+    fn told(&self, synced: Result<(), CowError>) -> Result<(), CowError> {
+        if let Err(error) = &synced {
+            self.witness.say(Testimony::Failed { errno: errno_of(error) });
+        }
+        synced
     }
 
     pub(super) async fn sync_all(&self) -> Outcome<Value> {

@@ -55,10 +55,8 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
     }
     match testimony {
         Testimony::Lost { file, range, errno } => lost(judge, step, *file, range, *errno),
-        Testimony::Resolved { file, range } => {
-            judge.settled = step;
-            resolved(judge, *file, range);
-        }
+        Testimony::Resolved { file, range } => resolved(judge, *file, range),
+        Testimony::Failed { .. } => judge.attempt_failed = true,
         Testimony::Evicted { file, range } => {
             if let Some(regular) = known(judge, *file) {
                 for lost in &mut regular.lost {
@@ -349,7 +347,9 @@ pub(crate) fn sync_failed(
     if ![Errno::Io, Errno::NoSpace].contains(&errno) {
         return;
     }
-    let clause = false_error(judge, id, file);
+    // An attempt that failed is a cause, whatever it was that it could not write.
+    let has_cause = std::mem::take(&mut judge.attempt_failed);
+    let clause = if has_cause { None } else { false_error(judge, id, file) };
     if let Some(clause) = clause {
         let subject = judge.model.path_text(file);
         let observed = format!("{}, with nothing left to fail", errno.name());
@@ -427,11 +427,9 @@ fn false_error(judge: &mut Judge, id: HandleId, file: FileId) -> Option<&'static
     }
 }
 
-/// Is there nothing, anywhere, that a sync would still have to write? Times count: after a sync of
-/// data alone, or a change that failed half way, they may still be unwritten.
+/// Is there nothing, anywhere, that a sync would still have to write?
 fn is_quiet(judge: &Judge) -> bool {
-    judge.changed < judge.settled
-        && judge.model.names.log.is_empty()
+    judge.model.names.log.is_empty()
         && judge.model.files.keys().all(|file| {
             judge.model.regular(*file).is_none_or(|regular| {
                 regular.log.iter().all(|(order, change)| {

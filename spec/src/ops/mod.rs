@@ -79,10 +79,8 @@ pub(crate) struct Judge {
     pub(crate) lost_somewhere: bool,
     /// Does the subject speak about itself?
     pub(crate) testifies: bool,
-    /// When the last call ended that may have changed anything, a time among it.
-    pub(crate) changed: Step,
-    /// The last moment before which every change is known to be durable.
-    pub(crate) settled: Step,
+    /// Did an attempt to make things durable fail, and was nobody told yet?
+    pub(crate) attempt_failed: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
     pub(crate) uncertain: bool,
     /// Is a rename among the calls that overlap?
@@ -103,8 +101,7 @@ impl Judge {
             floating: Vector::new(),
             lost_somewhere: false,
             testifies: false,
-            changed: Step(0),
-            settled: Step(0),
+            attempt_failed: false,
             uncertain: false,
             renames: false,
         }

@@ -31,9 +31,6 @@ pub(crate) fn judge(
         }
         return;
     }
-    if clause == "DUR-FSYNC-01" {
-        judge.settled = frame.called;
-    }
     if is_directory {
         judge.exercise("DUR-DIR-01");
         judge.exercise("DUR-DIR-03");
@@ -90,7 +87,6 @@ pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
     let Some(step) = frame.acked else { return };
     let promise = Promise { clause: "DUR-SYNCFS-01", step };
     let began = frame.called;
-    judge.settled = began;
     judge.model.names.promise_where(|op| op.acked.is_some_and(|acked| acked < began), promise);
     let files: Vec<FileId> = judge.model.files.keys().copied().collect();
     for file in files {

@@ -179,6 +179,7 @@ pub fn write_testimony(out: &mut impl Write, testimony: &Testimony) -> fmt::Resu
         Testimony::Resolved { file, range } => {
             write!(out, "resolved ino={} {}..{}", file.0, range.start, range.end)
         }
+        Testimony::Failed { errno } => write!(out, "failed {}", errno.name()),
         Testimony::Evicted { file, range } => {
             write!(out, "evicted ino={} {}..{}", file.0, range.start, range.end)
         }

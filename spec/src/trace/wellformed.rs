@@ -68,6 +68,7 @@ impl Wellformed {
             Event::Testified(
                 Testimony::Lost { .. }
                 | Testimony::Resolved { .. }
+                | Testimony::Failed { .. }
                 | Testimony::Evicted { .. }
                 | Testimony::Audit { .. },
             )

@@ -31,6 +31,11 @@ pub enum Testimony {
         /// Which bytes.
         range: Range<u64>,
     },
+    /// An attempt to make things durable failed. Nothing is lost by it: the next one tries again.
+    Failed {
+        /// Why.
+        errno: Errno,
+    },
     /// The next read of these bytes comes from the medium.
     Evicted {
         /// Of which file.

@@ -1,3 +1,5 @@
+//! The directory subject: it stays in its directory, and answers as wasi-common does.
+
 use bytes::Bytes;
 
 use super::*;
