@@ -137,7 +137,7 @@ impl Faulty {
     /// Adds a rule. Its writes are counted from now on.
     pub fn add(&self, rule: FailRule) {
         let mut state = self.lock();
-        let nth = rule.nth + state.counts[slot(rule.class)];
+        let nth = rule.nth.saturating_add(state.counts[slot(rule.class)]);
         state.rules.push(FailRule { nth, ..rule });
     }
 
