@@ -155,7 +155,9 @@ fn enter(regular: &mut Regular, step: Step, order: u64, range: &Range<u64>, errn
         }
     }
     if ranges.is_empty() {
-        // Bytes of a call that failed: nobody was told that they are there.
+        // Bytes of a call that failed: nobody was told that they are there, but now it is said.
+        let ends = regular.maybes.values().map(|change| change.range().end.min(range.end));
+        regular.size = ends.fold(regular.size, u64::max);
         regular.lost_unacknowledged.push(range.clone());
         return;
     }

@@ -216,9 +216,10 @@ fn overlapping_calls_are_all_answered_and_each_says_once_when_it_took_effect() {
         let mut calls: Vec<_> = said
             .filter_map(|testimony| match testimony {
                 Testimony::Committed { call } => Some(call),
-                Testimony::Lost { .. } | Testimony::Resolved { .. } | Testimony::Evicted { .. } => {
-                    None
-                }
+                Testimony::Lost { .. }
+                | Testimony::Resolved { .. }
+                | Testimony::Failed { .. }
+                | Testimony::Evicted { .. } => None,
             })
             .collect();
         calls.sort();
