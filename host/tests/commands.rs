@@ -74,7 +74,7 @@ fn workload_of(defect: &str) -> (&'static str, &'static str) {
         "clean_on_error" | "report_once" => ("seed_004_qemu_fsync", ""),
         "rename_in_two_steps" | "directory_sync_ignored" => ("crash_write_rename", ""),
         "log_not_replayed" | "sync_without_log" => ("crash_write_rename", "-- file"),
-        "sync_without_flush" => ("crash_write_rename", ""),
+        "sync_without_flush" => ("crash_append_log", "-- 3"),
         "root_before_tree" => ("posix_exerciser --seed 3", ""),
         "truncate_keeps_bytes" => ("posix_data", ""),
         "fdatasync_forgets_size" => ("crash_append_log", "-- 5 fdatasync"),

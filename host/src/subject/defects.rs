@@ -50,7 +50,7 @@ pub const DEFECTS: &[Defect] = &[
         name: "sync_without_flush",
         mechanism: "fsync writes content and log but never flushes the device's cache",
         source: "synthetic; the class of D-59 to D-63",
-        clauses: &["DUR-FSYNC-01", "DUR-FSYNC-03", "DUR-DIR-01", "DUR-DIR-02", "CRASH-03"],
+        clauses: &["DUR-FSYNC-03", "DUR-FSYNC-01", "DUR-DIR-01", "DUR-DIR-02", "CRASH-03"],
         apply: |policies| policies.cow.sync_order = vec![SyncStep::WriteLog],
     },
     Defect {
