@@ -111,8 +111,9 @@ pub struct WorldArguments {
     /// Bytes in a block of the device: a power of two from 512 to 65536.
     #[arg(long, default_value = "4096", value_name = "SIZE")]
     pub block_size: Size,
-    /// Fail device writes: CLASS:NTH[xCOUNT|..][=enospc], CLASS being data, tree, log, root or
-    /// any; `data:2` fails the second data write once, `data:2..` from there on until healed.
+    /// Fail device writes, as CLASS:NTH, CLASS being data, tree, log, root or any: `data:2` fails
+    /// the second data write once, `data:2x3` three from there on, `data:2..` all until healed;
+    /// `=enospc` at its end says no space instead of an error of the medium.
     #[arg(long = "fail-write", value_name = "SPEC")]
     pub fail_writes: Vec<FailRule>,
     /// A further process of the same world, as 'GUEST ARGS'.

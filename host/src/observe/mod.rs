@@ -1,7 +1,7 @@
 //! What happened, coming up: from the stack's words to the spec's.
 //!
 //! Flow: [`Recorder`] sits on the road of a call and writes events into a [`Notebook`];
-//! [`translate`] gives them the spec's words; [`survey`] walks what a crash left.
+//! [`translate`] gives them the spec's words; [`survey_tree`] walks what a crash left.
 //!
 //! Architecture invariant: this module knows both vocabularies, and no rule.
 

@@ -2,8 +2,8 @@
 //!
 //! Flow: an import reads its arguments from guest memory (`memory`), checks its descriptor
 //! (`fds`), asks the file system one [`crate::call::Request`] (`frame`), and encodes the answer.
-//! Each import is one async function; [`link_inline`] drives it on the spot, for a guest that is
-//! alone, [`link_tasks`] lets it wait, for guests whose calls are in flight at once.
+//! Each import is one async function; `link_inline` drives it on the spot, for a guest that is
+//! alone, `link_tasks` lets it wait, for guests whose calls are in flight at once.
 //!
 //! Architecture invariant: no import knows what a name means, and none answers an errno for what
 //! the stack does not model: that is a halt.
