@@ -1,6 +1,7 @@
 //! Reports: what was judged, as a terminal, a program or a page shows it.
 //!
-//! Flow: a command gathers a [`Report`]; [`terminal`], [`json`] and [`Conformance::markdown`] print it.
+//! Flow: a command gathers a [`Report`]; [`terminal`], [`json`] and [`Conformance::markdown`] print
+//! it.
 //!
 //! same verdict, same bytes. There is no date, no duration and no path in a report but those
 //! that were typed.
