@@ -137,6 +137,7 @@ impl Table {
                 break;
             }
         }
+        sim.abandon_tasks();
         let left = self.cut(&stack, sim);
         let recovered = recover(&left, plan);
         self.notebook.note(Event::Crashed(CrashKind::Power));

@@ -253,6 +253,12 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        self.sim.abandon_tasks();
+    }
+}
+
 fn lock(judge: &Mutex<Option<Judge>>) -> std::sync::MutexGuard<'_, Option<Judge>> {
     judge.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -147,6 +147,13 @@ impl Sim {
         }
     }
 
+    /// Drops every task, wherever it stands. A task holds its world, and the world its tasks: who
+    /// is done with a world calls this.
+    pub fn abandon_tasks(&self) {
+        let tasks = std::mem::take(&mut self.lock().executor.tasks);
+        drop(tasks);
+    }
+
     fn pop_ready(&self) -> Option<TaskNo> {
         let state = self.lock();
         let mut queue = state.executor.ready.lock();
