@@ -28,6 +28,7 @@ use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
 use crate::words::HandleId;
+use crate::words::Memory;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
@@ -306,7 +307,13 @@ impl Oracle {
 const ORDERS_MAX: usize = 2_000;
 
 fn is_sync(call: &Call) -> bool {
-    matches!(call, Call::Fsync { .. } | Call::Fdatasync { .. } | Call::SyncAll)
+    matches!(
+        call,
+        Call::Fsync { .. }
+            | Call::Fdatasync { .. }
+            | Call::SyncAll
+            | Call::Memory(Memory::SyncMapping { .. })
+    )
 }
 
 fn changes(call: &Call) -> bool {
@@ -320,7 +327,8 @@ fn changes(call: &Call) -> bool {
         | Call::Unlink { .. }
         | Call::Rename { .. }
         | Call::Link { .. }
-        | Call::Symlink { .. } => true,
+        | Call::Symlink { .. }
+        | Call::Memory(Memory::Store { .. }) => true,
         Call::Close { .. }
         | Call::Read { .. }
         | Call::Seek { .. }
@@ -334,7 +342,9 @@ fn changes(call: &Call) -> bool {
         | Call::SetStatusFlags { .. }
         | Call::ReadDirectory { .. }
         | Call::ReadLink { .. }
-        | Call::SyncAll => false,
+        | Call::SyncAll
+        | Call::Memory(_)
+        | Call::Manage(_) => false,
     }
 }
 

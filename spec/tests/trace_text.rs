@@ -13,6 +13,7 @@ use crashproof_spec::trace::Problem;
 use crashproof_spec::trace::Writer;
 use crashproof_spec::trace::events;
 use crashproof_spec::trace::parse;
+use crashproof_spec::words::Access;
 use crashproof_spec::words::At;
 use crashproof_spec::words::Call;
 use crashproof_spec::words::Content;
@@ -23,9 +24,14 @@ use crashproof_spec::words::Found;
 use crashproof_spec::words::FoundKind;
 use crashproof_spec::words::HandleId;
 use crashproof_spec::words::Ino;
+use crashproof_spec::words::Manage;
+use crashproof_spec::words::MappingId;
+use crashproof_spec::words::Memory;
 use crashproof_spec::words::OpenOptions;
 use crashproof_spec::words::Outcome;
 use crashproof_spec::words::Pid;
+use crashproof_spec::words::Sharing;
+use crashproof_spec::words::Signal;
 use crashproof_spec::words::Stat;
 use crashproof_spec::words::StatusFlags;
 use crashproof_spec::words::Step;
@@ -141,7 +147,7 @@ impl Maker {
     }
 
     fn call(&mut self) -> Call {
-        match self.below(24) {
+        match self.below(28) {
             0 => Call::Open { at: self.at(), options: self.options() },
             1 => Call::Close { handle: self.handle() },
             2 => Call::Read { handle: self.handle(), offset: self.offset(), len: self.any_u32() },
@@ -172,6 +178,8 @@ impl Maker {
                 len: self.any_u64(),
             },
             11 => Call::Advise { handle: self.handle() },
+            12 | 13 => Call::Memory(self.memory()),
+            14 | 15 => Call::Manage(self.manage()),
             _ => self.further_call(),
         }
     }
@@ -197,6 +205,54 @@ impl Maker {
         }
     }
 
+    fn mapping(&mut self) -> MappingId {
+        MappingId(self.any_u64())
+    }
+
+    fn access(&mut self) -> Access {
+        Access { read: self.yes(), write: self.yes() }
+    }
+
+    fn memory(&mut self) -> Memory {
+        let (mapping, offset, len) = (self.mapping(), self.any_u64(), self.any_u64());
+        match self.below(6) {
+            0 => Memory::Map {
+                handle: self.handle(),
+                offset,
+                len,
+                access: self.access(),
+                sharing: if self.yes() { Sharing::Shared } else { Sharing::Private },
+            },
+            1 => Memory::Unmap { mapping, offset, len },
+            2 => Memory::Protect { mapping, offset, len, access: self.access() },
+            3 => Memory::Store { mapping, offset, data: self.bytes() },
+            4 => Memory::Load { mapping, offset, len: self.any_u32() },
+            _ => Memory::SyncMapping {
+                mapping,
+                offset,
+                len,
+                wait: self.yes(),
+                invalidate: self.yes(),
+            },
+        }
+    }
+
+    fn manage(&mut self) -> Manage {
+        match self.below(7) {
+            0 => Manage::Snapshot { name: self.bytes() },
+            1 => Manage::OpenSnapshot { name: self.bytes() },
+            2 => Manage::DeleteSnapshot { name: self.bytes() },
+            3 => Manage::SetCompression { handle: self.handle(), on: self.yes() },
+            4 => Manage::SyncRange {
+                handle: self.handle(),
+                offset: self.any_u64(),
+                len: self.any_u64(),
+            },
+            5 => Manage::DropCaches,
+            _ => Manage::Space,
+        }
+    }
+
     fn stat(&mut self) -> Stat {
         Stat {
             ino: Ino(self.any_u64()),
@@ -219,7 +275,7 @@ impl Maker {
     }
 
     fn outcome(&mut self) -> Outcome {
-        let value = match self.below(9) {
+        let value = match self.below(13) {
             0 => Value::Done,
             1 => Value::Handle { handle: self.handle(), kind: self.kind() },
             2 => Value::Data(self.bytes()),
@@ -228,6 +284,14 @@ impl Maker {
             5 => Value::Stat(self.stat()),
             6 => Value::Entries((0..self.below(4)).map(|_| self.entry()).collect()),
             7 => Value::Target(self.bytes()),
+            8 => Value::Mapping(self.mapping()),
+            9 => Value::Signal(Signal::Bus),
+            10 => Value::Signal(Signal::Segv),
+            11 => Value::Space {
+                block_size_bytes: self.any_u32(),
+                block_count: self.any_u64(),
+                free_count: self.any_u64(),
+            },
             _ => return Err(self.errno()),
         };
         Ok(value)

@@ -7,6 +7,8 @@
 //! [`Answer`] what the guest is told.
 
 mod errno;
+mod manage;
+mod memory;
 mod request;
 mod witness;
 
@@ -14,6 +16,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use errno::Errno;
+pub use manage::Manage;
+pub use memory::Access;
+pub use memory::MappingId;
+pub use memory::Memory;
+pub use memory::Sharing;
+pub use memory::Signal;
 pub use request::Answer;
 pub use request::At;
 pub use request::CallId;

@@ -6,6 +6,10 @@
 use bytes::Bytes;
 
 use crate::call::Errno;
+use crate::call::Manage;
+use crate::call::MappingId;
+use crate::call::Memory;
+use crate::call::Signal;
 
 /// A process of the world. Process 0 is the host itself: it prepares and surveys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -311,6 +315,10 @@ pub enum Request {
     },
     /// `syncfs`: everything acknowledged so far.
     SyncAll,
+    /// About mapped memory.
+    Memory(Memory),
+    /// What POSIX does not have.
+    Manage(Manage),
 }
 
 /// What a request that succeeded answers.
@@ -337,6 +345,19 @@ pub enum Value {
     Entries(Vec<DirectoryEntry>),
     /// What a symbolic link says.
     Target(Bytes),
+    /// A new mapping.
+    Mapping(MappingId),
+    /// The access was not made: the process gets this.
+    Signal(Signal),
+    /// How much fits, in blocks.
+    Space {
+        /// Size of a block.
+        block_size_bytes: u32,
+        /// Blocks of the file system.
+        block_count: u64,
+        /// Blocks that are free.
+        free_count: u64,
+    },
 }
 
 /// What the guest is told.

@@ -12,6 +12,8 @@ use crashproof_spec::trace::HEADER;
 use crashproof_spec::trace::fmt_event;
 use crashproof_spec::words::Call;
 use crashproof_spec::words::HandleId;
+use crashproof_spec::words::Manage;
+use crashproof_spec::words::Memory;
 use crashproof_spec::words::Pid;
 use crashproof_spec::words::Step;
 use crashproof_spec::words::Value;
@@ -233,7 +235,11 @@ impl Judge {
 
     fn promise(&mut self, call: &Call) -> Promise {
         match call {
-            Call::Fsync { .. } | Call::Fdatasync { .. } | Call::SyncAll => Promise::Always,
+            Call::Fsync { .. }
+            | Call::Fdatasync { .. }
+            | Call::SyncAll
+            | Call::Memory(Memory::SyncMapping { wait: true, .. })
+            | Call::Manage(Manage::Snapshot { .. }) => Promise::Always,
             Call::Open { options, .. } if options.status.sync || options.status.data_sync => {
                 Promise::OpensSyncing
             }
@@ -263,7 +269,9 @@ impl Judge {
             | Call::SetTimesHandle { .. }
             | Call::Advise { .. }
             | Call::ReadDirectory { .. }
-            | Call::ReadLink { .. } => Promise::Never,
+            | Call::ReadLink { .. }
+            | Call::Memory(_)
+            | Call::Manage(_) => Promise::Never,
         }
     }
 

@@ -64,6 +64,8 @@ pub fn request(request: &call::Request) -> words::Call {
         R::Symlink { target, at: name } => C::Symlink { target: target.clone(), at: at(name) },
         R::ReadLink { at: name } => C::ReadLink { at: at(name) },
         R::SyncAll => C::SyncAll,
+        R::Memory(asked) => C::Memory(memory(asked)),
+        R::Manage(asked) => C::Manage(manage(asked)),
     }
 }
 
@@ -87,6 +89,82 @@ fn value(value: &call::Value) -> words::Value {
         V::Stat(facts) => W::Stat(stat(*facts)),
         V::Entries(entries) => W::Entries(entries.iter().map(entry).collect()),
         V::Target(target) => W::Target(target.clone()),
+        V::Mapping(id) => W::Mapping(mapping(*id)),
+        V::Signal(call::Signal::Bus) => W::Signal(words::Signal::Bus),
+        V::Signal(call::Signal::Segv) => W::Signal(words::Signal::Segv),
+        V::Space { block_size_bytes, block_count, free_count } => W::Space {
+            block_size_bytes: *block_size_bytes,
+            block_count: *block_count,
+            free_count: *free_count,
+        },
+    }
+}
+
+fn memory(asked: &call::Memory) -> words::Memory {
+    use call::Memory as R;
+    use words::Memory as C;
+    match asked {
+        R::Map { handle: h, offset, len, access: allowed, sharing: whose } => C::Map {
+            handle: handle(*h),
+            offset: *offset,
+            len: *len,
+            access: access(*allowed),
+            sharing: sharing(*whose),
+        },
+        R::Unmap { mapping: m, offset, len } => {
+            C::Unmap { mapping: mapping(*m), offset: *offset, len: *len }
+        }
+        R::Protect { mapping: m, offset, len, access: allowed } => C::Protect {
+            mapping: mapping(*m),
+            offset: *offset,
+            len: *len,
+            access: access(*allowed),
+        },
+        R::Store { mapping: m, offset, data } => {
+            C::Store { mapping: mapping(*m), offset: *offset, data: data.clone() }
+        }
+        R::Load { mapping: m, offset, len } => {
+            C::Load { mapping: mapping(*m), offset: *offset, len: *len }
+        }
+        R::SyncMapping { mapping: m, offset, len, wait, invalidate } => C::SyncMapping {
+            mapping: mapping(*m),
+            offset: *offset,
+            len: *len,
+            wait: *wait,
+            invalidate: *invalidate,
+        },
+    }
+}
+
+fn manage(asked: &call::Manage) -> words::Manage {
+    use call::Manage as R;
+    use words::Manage as C;
+    match asked {
+        R::Snapshot { name } => C::Snapshot { name: name.clone() },
+        R::OpenSnapshot { name } => C::OpenSnapshot { name: name.clone() },
+        R::DeleteSnapshot { name } => C::DeleteSnapshot { name: name.clone() },
+        R::SetCompression { handle: h, on } => C::SetCompression { handle: handle(*h), on: *on },
+        R::SyncRange { handle: h, offset, len } => {
+            C::SyncRange { handle: handle(*h), offset: *offset, len: *len }
+        }
+        R::DropCaches => C::DropCaches,
+        R::Space => C::Space,
+    }
+}
+
+fn mapping(mapping: call::MappingId) -> words::MappingId {
+    words::MappingId(mapping.0)
+}
+
+fn access(access: call::Access) -> words::Access {
+    let call::Access { read, write } = access;
+    words::Access { read, write }
+}
+
+fn sharing(sharing: call::Sharing) -> words::Sharing {
+    match sharing {
+        call::Sharing::Shared => words::Sharing::Shared,
+        call::Sharing::Private => words::Sharing::Private,
     }
 }
 

@@ -254,6 +254,8 @@ impl ReferenceVfs {
             Request::Symlink { target, at } => self.symlink(&target, &at).await,
             Request::ReadLink { at } => self.read_link(&at).await,
             Request::SyncAll => self.sync_all().await,
+            Request::Memory(_) => Err(Failure::Halt(Halt::Unsupported("mapped memory"))),
+            Request::Manage(_) => Err(Failure::Halt(Halt::Unsupported("an extension"))),
         }
     }
 }

@@ -214,6 +214,8 @@ impl Judge {
             Call::Symlink { target, at } => link::symlink(self, frame, target, at, outcome),
             Call::ReadLink { at } => link::read(self, frame, at, outcome),
             Call::SyncAll => sync::all(self, frame, outcome),
+            Call::Memory(_) => self.undecided(frame.step(), "mapped memory is not modelled"),
+            Call::Manage(_) => self.undecided(frame.step(), "an extension is not modelled"),
         }
     }
 
@@ -425,7 +427,9 @@ pub(crate) fn take_effect(judge: &mut Judge, frame: &Frame, call: &Call) {
         | Call::SetStatusFlags { .. }
         | Call::ReadDirectory { .. }
         | Call::ReadLink { .. }
-        | Call::SyncAll => return,
+        | Call::SyncAll
+        | Call::Memory(_)
+        | Call::Manage(_) => return,
     };
     let before = judge.clone();
     judge.call(frame, call, &outcome);

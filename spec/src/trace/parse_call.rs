@@ -4,13 +4,19 @@ use crate::trace::cursor::Cursor;
 use crate::trace::cursor::decimal;
 use crate::trace::error::ParseError;
 use crate::trace::parse::ino;
+use crate::words::Access;
 use crate::words::At;
 use crate::words::Call;
 use crate::words::DirectoryEntry;
 use crate::words::FileKind;
 use crate::words::HandleId;
+use crate::words::Manage;
+use crate::words::MappingId;
+use crate::words::Memory;
 use crate::words::OpenOptions;
 use crate::words::Outcome;
+use crate::words::Sharing;
+use crate::words::Signal;
 use crate::words::Stat;
 use crate::words::StatusFlags;
 use crate::words::TimeChange;
@@ -18,8 +24,8 @@ use crate::words::Value;
 use crate::words::Whence;
 
 const CALL_EXPECTED: &str = "the name of an operation such as open or write";
-const OUTCOME_EXPECTED: &str =
-    "ok, handle, data, count, offset, stat, entries, target or error with an errno";
+const OUTCOME_EXPECTED: &str = "ok, handle, data, count, offset, stat, entries, target, mapping, signal, space or error \
+     with an errno";
 
 /// One call, after its process.
 pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
@@ -40,7 +46,15 @@ pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
         "symlink" => Ok(Call::Symlink { target: cursor.bytes()?, at: at(cursor)? }),
         "readlink" => Ok(Call::ReadLink { at: at(cursor)? }),
         "syncfs" => Ok(Call::SyncAll),
+        "snapshot" => Ok(Call::Manage(Manage::Snapshot { name: cursor.bytes()? })),
+        "opensnapshot" => Ok(Call::Manage(Manage::OpenSnapshot { name: cursor.bytes()? })),
+        "deletesnapshot" => Ok(Call::Manage(Manage::DeleteSnapshot { name: cursor.bytes()? })),
+        "dropcaches" => Ok(Call::Manage(Manage::DropCaches)),
+        "statfs" => Ok(Call::Manage(Manage::Space)),
         name => {
+            if let Some(asked) = memory(cursor, name)? {
+                return Ok(Call::Memory(asked));
+            }
             call_of_handle(cursor, name)?.ok_or_else(|| cursor.expected_at(column, CALL_EXPECTED))
         }
     }
@@ -89,9 +103,82 @@ fn call_of_handle(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Call>, P
             cookie: cursor.number("@", "a cookie such as @0")?,
             count_max: cursor.small_number("", "a number of entries below 2^32")?,
         },
+        "compression" => {
+            let handle = handle(cursor)?;
+            let on = cursor.one_of("on or off", |word| match word {
+                "on" => Some(true),
+                "off" => Some(false),
+                _ => None,
+            })?;
+            Call::Manage(Manage::SetCompression { handle, on })
+        }
+        "syncrange" => Call::Manage(Manage::SyncRange {
+            handle: handle(cursor)?,
+            offset: offset(cursor)?,
+            len: cursor.number("", "a number of bytes")?,
+        }),
         _ => return Ok(None),
     };
     Ok(Some(known))
+}
+
+/// A call about mapped memory; nothing if there is no such operation.
+fn memory(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Memory>, ParseError> {
+    let known = match name {
+        "mmap" => Memory::Map {
+            handle: handle(cursor)?,
+            offset: offset(cursor)?,
+            len: cursor.number("", "a number of bytes")?,
+            access: access(cursor),
+            sharing: cursor.one_of("shared or private", |word| match word {
+                "shared" => Some(Sharing::Shared),
+                "private" => Some(Sharing::Private),
+                _ => None,
+            })?,
+        },
+        "munmap" => Memory::Unmap {
+            mapping: mapping(cursor)?,
+            offset: offset(cursor)?,
+            len: cursor.number("", "a number of bytes")?,
+        },
+        "mprotect" => Memory::Protect {
+            mapping: mapping(cursor)?,
+            offset: offset(cursor)?,
+            len: cursor.number("", "a number of bytes")?,
+            access: access(cursor),
+        },
+        "store" => Memory::Store {
+            mapping: mapping(cursor)?,
+            offset: offset(cursor)?,
+            data: cursor.bytes()?,
+        },
+        "load" => Memory::Load {
+            mapping: mapping(cursor)?,
+            offset: offset(cursor)?,
+            len: cursor.small_number("", "a number of bytes below 2^32")?,
+        },
+        "msync" => Memory::SyncMapping {
+            mapping: mapping(cursor)?,
+            offset: offset(cursor)?,
+            len: cursor.number("", "a number of bytes")?,
+            wait: cursor.takes("wait"),
+            invalidate: cursor.takes("invalidate"),
+        },
+        _ => return Ok(None),
+    };
+    Ok(Some(known))
+}
+
+fn mapping(cursor: &mut Cursor<'_>) -> Result<MappingId, ParseError> {
+    Ok(MappingId(cursor.number("m", "a mapping such as m1")?))
+}
+
+fn offset(cursor: &mut Cursor<'_>) -> Result<u64, ParseError> {
+    cursor.number("@", "an offset such as @0")
+}
+
+fn access(cursor: &mut Cursor<'_>) -> Access {
+    Access { read: cursor.takes("read"), write: cursor.takes("write") }
 }
 
 /// What a call was told, after its step.
@@ -107,6 +194,17 @@ pub(crate) fn outcome(cursor: &mut Cursor<'_>) -> Result<Outcome, ParseError> {
         "stat" => Value::Stat(stat(cursor)?),
         "entries" => Value::Entries(entries(cursor)?),
         "target" => Value::Target(cursor.bytes()?),
+        "mapping" => Value::Mapping(mapping(cursor)?),
+        "signal" => Value::Signal(cursor.one_of("SIGBUS or SIGSEGV", |word| match word {
+            "SIGBUS" => Some(Signal::Bus),
+            "SIGSEGV" => Some(Signal::Segv),
+            _ => None,
+        })?),
+        "space" => Value::Space {
+            block_size_bytes: cursor.small_number("block=", "a size such as block=4096")?,
+            block_count: cursor.number("blocks=", "a number such as blocks=512")?,
+            free_count: cursor.number("free=", "a number such as free=100")?,
+        },
         _ => return Err(cursor.expected_at(column, OUTCOME_EXPECTED)),
     };
     Ok(Ok(value))

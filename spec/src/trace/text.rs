@@ -8,14 +8,19 @@ use std::fmt::Write;
 use crate::trace::CrashKind;
 use crate::trace::Event;
 use crate::trace::quoted::Quoted;
+use crate::words::Access;
 use crate::words::At;
 use crate::words::Call;
 use crate::words::DirectoryEntry;
 use crate::words::FileKind;
 use crate::words::Found;
 use crate::words::FoundKind;
+use crate::words::Manage;
+use crate::words::Memory;
 use crate::words::OpenOptions;
 use crate::words::Outcome;
+use crate::words::Sharing;
+use crate::words::Signal;
 use crate::words::Stat;
 use crate::words::StatusFlags;
 use crate::words::Step;
@@ -146,6 +151,8 @@ pub fn write_call(out: &mut impl Write, call: &Call) -> fmt::Result {
         Call::Symlink { target, at } => write!(out, "symlink {} {}", Quoted(target), AtText(at)),
         Call::ReadLink { at } => write!(out, "readlink {}", AtText(at)),
         Call::SyncAll => out.write_str("syncfs"),
+        Call::Memory(asked) => write_memory(out, asked),
+        Call::Manage(asked) => write_manage(out, asked),
     }
 }
 
@@ -166,7 +173,63 @@ pub fn write_outcome(out: &mut impl Write, outcome: &Outcome) -> fmt::Result {
             entries.iter().try_for_each(|entry| write_entry(out, entry))
         }
         Ok(Value::Target(target)) => write!(out, "target {}", Quoted(target)),
+        Ok(Value::Mapping(mapping)) => write!(out, "mapping m{}", mapping.0),
+        Ok(Value::Signal(Signal::Bus)) => out.write_str("signal SIGBUS"),
+        Ok(Value::Signal(Signal::Segv)) => out.write_str("signal SIGSEGV"),
+        Ok(Value::Space { block_size_bytes, block_count, free_count }) => {
+            write!(out, "space block={block_size_bytes} blocks={block_count} free={free_count}")
+        }
     }
+}
+
+fn write_memory(out: &mut impl Write, asked: &Memory) -> fmt::Result {
+    match asked {
+        Memory::Map { handle, offset, len, access, sharing } => {
+            write!(out, "mmap h{} @{offset} {len}", handle.0)?;
+            write_access(out, *access)?;
+            out.write_str(match sharing {
+                Sharing::Shared => " shared",
+                Sharing::Private => " private",
+            })
+        }
+        Memory::Unmap { mapping, offset, len } => {
+            write!(out, "munmap m{} @{offset} {len}", mapping.0)
+        }
+        Memory::Protect { mapping, offset, len, access } => {
+            write!(out, "mprotect m{} @{offset} {len}", mapping.0)?;
+            write_access(out, *access)
+        }
+        Memory::Store { mapping, offset, data } => {
+            write!(out, "store m{} @{offset} {}", mapping.0, Quoted(data))
+        }
+        Memory::Load { mapping, offset, len } => write!(out, "load m{} @{offset} {len}", mapping.0),
+        Memory::SyncMapping { mapping, offset, len, wait, invalidate } => {
+            write!(out, "msync m{} @{offset} {len}", mapping.0)?;
+            write_flags(out, &[(*wait, "wait"), (*invalidate, "invalidate")])
+        }
+    }
+}
+
+fn write_manage(out: &mut impl Write, asked: &Manage) -> fmt::Result {
+    match asked {
+        Manage::Snapshot { name } => write!(out, "snapshot {}", Quoted(name)),
+        Manage::OpenSnapshot { name } => write!(out, "opensnapshot {}", Quoted(name)),
+        Manage::DeleteSnapshot { name } => write!(out, "deletesnapshot {}", Quoted(name)),
+        Manage::SetCompression { handle, on } => {
+            write!(out, "compression h{}", handle.0)?;
+            out.write_str(if *on { " on" } else { " off" })
+        }
+        Manage::SyncRange { handle, offset, len } => {
+            write!(out, "syncrange h{} @{offset} {len}", handle.0)
+        }
+        Manage::DropCaches => out.write_str("dropcaches"),
+        Manage::Space => out.write_str("statfs"),
+    }
+}
+
+fn write_access(out: &mut impl Write, access: Access) -> fmt::Result {
+    let Access { read, write } = access;
+    write_flags(out, &[(read, "read"), (write, "write")])
 }
 
 /// Writes a statement of the subject about itself.

@@ -6,6 +6,10 @@
 use bytes::Bytes;
 
 use crate::words::Errno;
+use crate::words::Manage;
+use crate::words::MappingId;
+use crate::words::Memory;
+use crate::words::Signal;
 
 /// A process. Process 0 is whoever prepared the file system before the others began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -311,6 +315,10 @@ pub enum Call {
     },
     /// `syncfs`: everything acknowledged so far.
     SyncAll,
+    /// About mapped memory.
+    Memory(Memory),
+    /// What POSIX does not have.
+    Manage(Manage),
 }
 
 /// What a call that succeeded answers.
@@ -337,6 +345,19 @@ pub enum Value {
     Entries(Vec<DirectoryEntry>),
     /// What a symbolic link says.
     Target(Bytes),
+    /// A new mapping.
+    Mapping(MappingId),
+    /// The access was not made: the process gets this.
+    Signal(Signal),
+    /// How much fits, in blocks.
+    Space {
+        /// Size of a block.
+        block_size_bytes: u32,
+        /// Blocks of the file system.
+        block_count: u64,
+        /// Blocks that are free.
+        free_count: u64,
+    },
 }
 
 /// What the caller was told.

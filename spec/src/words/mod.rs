@@ -6,6 +6,8 @@
 mod call;
 mod errno;
 mod found;
+mod manage;
+mod memory;
 mod testimony;
 
 pub use call::At;
@@ -29,4 +31,10 @@ pub use found::Content;
 pub use found::Found;
 pub use found::FoundKind;
 pub use found::Survey;
+pub use manage::Manage;
+pub use memory::Access;
+pub use memory::MappingId;
+pub use memory::Memory;
+pub use memory::Sharing;
+pub use memory::Signal;
 pub use testimony::Testimony;

@@ -162,6 +162,10 @@ impl DirectorySubject {
             }
             Request::ReadLink { at } => self.read_link(&at),
             Request::SyncAll => Err(Halt::Unsupported("syncfs of a host directory").into()),
+            Request::Memory(_) => {
+                Err(Halt::Unsupported("mapping files of a host directory").into())
+            }
+            Request::Manage(_) => Err(Halt::Unsupported("an extension on a host directory").into()),
             Request::Read { .. }
             | Request::Write { .. }
             | Request::Seek { .. }
@@ -223,7 +227,9 @@ impl DirectorySubject {
             | Request::Link { .. }
             | Request::Symlink { .. }
             | Request::ReadLink { .. }
-            | Request::SyncAll => unreachable!("requests of names are answered above"),
+            | Request::SyncAll
+            | Request::Memory(_)
+            | Request::Manage(_) => unreachable!("requests of names are answered above"),
         }
     }
 
