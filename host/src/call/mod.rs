@@ -13,6 +13,7 @@ mod request;
 mod witness;
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 
 pub use errno::Errno;
@@ -74,4 +75,11 @@ pub trait Vfs: Send + Sync {
 
     /// Closes every handle of a process that ended, however it ended.
     fn end_process(&self, process: ProcessId) -> ReplyFuture<'_>;
+
+    /// Where the process's mappings hold other bytes than it last loaded or stored there, since
+    /// this was asked last; a new mapping does wherever its file has data. Whoever runs the
+    /// process loads these ranges before it goes on.
+    fn take_stale(&self, _process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
+        Vec::new()
+    }
 }

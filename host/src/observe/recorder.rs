@@ -2,6 +2,7 @@
 //!
 //! O-2: with or without it, the guest sees the same.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -12,6 +13,7 @@ use crashproof_spec::words::Step;
 
 use crate::call::CallId;
 use crate::call::Caller;
+use crate::call::MappingId;
 use crate::call::ProcessId;
 use crate::call::ReplyFuture;
 use crate::call::Request;
@@ -111,5 +113,9 @@ impl Vfs for Recorder {
             self.notebook.note(Event::Exited { process: translate::process(process) });
             Ok(reply)
         })
+    }
+
+    fn take_stale(&self, process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
+        self.inner.take_stale(process)
     }
 }
