@@ -430,5 +430,6 @@ impl Judge {
                 take_effect(self, &frame, &pending.call);
             }
         }
+        self.took_effect(called);
     }
 }

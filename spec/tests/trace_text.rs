@@ -303,7 +303,12 @@ impl Maker {
         let range = start..start.saturating_add(self.any_u64());
         match self.below(6) {
             0 => Testimony::Committed { call: Step(self.any_u64()) },
-            1 => Testimony::Lost { file, range, errno: self.errno() },
+            1 => Testimony::Lost {
+                file,
+                range,
+                errno: self.errno(),
+                seen: self.yes().then(|| Step(self.any_u64())),
+            },
             2 => Testimony::Resolved { file, range },
             3 => Testimony::Evicted { file, range },
             4 => Testimony::Failed { errno: self.errno() },

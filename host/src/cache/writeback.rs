@@ -3,6 +3,7 @@
 //! The phases are scheduling points of their own. A write between them is legal: before the
 //! capture it is captured too, after it the page is dirty again.
 
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -13,6 +14,7 @@ use crate::cache::SyncScope;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
 use crate::cache::ranges::Ranges;
+use crate::call::CallId;
 use crate::call::Errno;
 use crate::call::Ino;
 use crate::call::Testimony;
@@ -29,6 +31,8 @@ struct Captured {
     payload: Payload,
     /// The acknowledged bytes in it that no capture had before.
     ranges: Vec<Range<u64>>,
+    /// The last call that had taken effect when they were taken.
+    seen: Option<CallId>,
     was_dirty: bool,
     reserved: bool,
 }
@@ -189,6 +193,7 @@ impl PageCache {
             page_no,
             payload: Payload::Owned(page.bytes.clone()),
             ranges: Vec::new(),
+            seen: None,
             was_dirty: std::mem::take(&mut page.dirty),
             reserved: std::mem::take(&mut page.reserved),
         }))
@@ -199,6 +204,7 @@ impl PageCache {
         let mut state = self.lock();
         let file = state.file(ino)?;
         captured.ranges = file.unwritten.take(self.page_range(captured.page_no));
+        captured.seen = self.witness.last_effect();
         if let Some(page) = file.pages.get(&captured.page_no) {
             captured.payload = Payload::Owned(page.bytes.clone());
         }
@@ -232,7 +238,7 @@ impl PageCache {
     ) -> Result<Option<CowError>, CowError> {
         let ino = batch.ino;
         let mut failure = None;
-        let mut lost = Ranges::default();
+        let mut lost: BTreeMap<Option<CallId>, Ranges> = BTreeMap::new();
         let (mut stored_end, mut stored_pages) = (0, Vec::new());
         for result in results {
             if matches!(&result, Err(error) if is_power_off(error)) {
@@ -247,6 +253,7 @@ impl PageCache {
                 }
                 Err(error) => {
                     failure = failure.or(Some(error));
+                    let lost = lost.entry(captured.seen).or_default();
                     captured.ranges.iter().for_each(|range| lost.add(range.clone()));
                     self.fail_page(ino, captured, errno_of(&error))?;
                 }
@@ -257,8 +264,10 @@ impl PageCache {
         }
         if let Some(error) = failure {
             let errno = errno_of(&error);
-            for range in lost.iter() {
-                self.witness.say(Testimony::Lost { file: Ino(ino), range, errno });
+            for (seen, ranges) in &lost {
+                for range in ranges.iter() {
+                    self.witness.say(Testimony::Lost { file: Ino(ino), range, errno, seen: *seen });
+                }
             }
         }
         Ok(failure)

@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use crate::call::CallId;
@@ -28,6 +29,9 @@ pub enum Testimony {
         range: Range<u64>,
         /// What the device said.
         errno: Errno,
+        /// Which version of them: the last call that had taken effect when they were taken. What
+        /// later calls wrote there is not lost with them.
+        seen: Option<CallId>,
     },
     /// A lost range is no longer lost: it was rewritten and the new bytes are durable, or it was
     /// removed.
@@ -53,18 +57,38 @@ pub enum Testimony {
 
 /// Where a subject leaves its testimony; clones are the same place.
 #[derive(Debug, Clone, Default)]
-pub struct Witness(Arc<Mutex<Vec<Testimony>>>);
+pub struct Witness(Arc<Mutex<Said>>);
+
+#[derive(Debug, Default)]
+struct Said {
+    pending: Vec<Testimony>,
+    last_effect: Option<CallId>,
+}
 
 impl Witness {
     /// Says something.
     pub fn say(&self, testimony: Testimony) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(testimony);
+        let mut said = self.lock();
+        if let Testimony::Committed { call } = testimony {
+            said.last_effect = Some(call);
+        }
+        said.pending.push(testimony);
+    }
+
+    /// The last call that took effect.
+    #[must_use]
+    pub fn last_effect(&self) -> Option<CallId> {
+        self.lock().last_effect
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what was said since the last time, in order.
     #[must_use]
     pub fn take(&self) -> Vec<Testimony> {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_empty() { Vec::new() } else { std::mem::take(&mut *said) }
+        let mut said = self.lock();
+        if said.pending.is_empty() { Vec::new() } else { std::mem::take(&mut said.pending) }
     }
 }

@@ -215,6 +215,10 @@ fn perform(
             stack.vfs.evict_all();
             return Ok(());
         }
+        Asked::Fail(rule) => {
+            stack.faulty.add(rule);
+            return Ok(());
+        }
         Asked::Nothing => return Ok(()),
     };
     let answer = ask(request)?;

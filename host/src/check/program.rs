@@ -12,6 +12,10 @@ use crate::call::HandleId;
 use crate::call::OpenOptions;
 use crate::call::Request;
 use crate::call::StatusFlags;
+use crate::device::Class;
+use crate::device::DeviceError;
+use crate::device::FailCount;
+use crate::device::FailRule;
 
 /// Handles that a program can have open at once.
 const SLOT_COUNT: usize = 4;
@@ -140,6 +144,8 @@ pub enum Operation {
     Flush,
     /// Clean pages are dropped.
     Evict,
+    /// Writes of the device fail from now on: of which class and which, how many and how.
+    FailWrites(u8, u8),
 }
 
 /// Operations, then a crash, and more operations after recovery.
@@ -181,8 +187,27 @@ pub enum Asked {
     Flush,
     /// Eviction.
     Evict,
+    /// A fault of the device.
+    Fail(FailRule),
     /// Nothing: there is no handle in the slot.
     Nothing,
+}
+
+/// A fault that ends by itself, most often of file data and soon.
+fn fail_rule(which: u8, how: u8) -> FailRule {
+    let class = match which % 8 {
+        0..=3 => Some(Class::Data),
+        4 => Some(Class::Log),
+        5 => Some(Class::Tree),
+        6 => Some(Class::Root),
+        _ => None,
+    };
+    FailRule {
+        class,
+        nth: u64::from(which / 8 % 4) + 1,
+        count: FailCount::Times(u64::from(how % 4) + 1),
+        error: if how & 4 == 0 { DeviceError::Io } else { DeviceError::NoSpace },
+    }
 }
 
 /// The handles a program has open.
@@ -273,6 +298,7 @@ impl Slots {
             O::SyncAll => plain(Request::SyncAll),
             O::Flush => Asked::Flush,
             O::Evict => Asked::Evict,
+            O::FailWrites(which, how) => Asked::Fail(fail_rule(which, how)),
         }
     }
 }

@@ -198,9 +198,12 @@ pub fn testimony(testimony: &call::Testimony) -> words::Testimony {
     use words::Testimony as W;
     match testimony {
         T::Committed { call } => W::Committed { call: words::Step(call.0) },
-        T::Lost { file, range, errno: why } => {
-            W::Lost { file: ino(*file), range: range.clone(), errno: errno(*why) }
-        }
+        T::Lost { file, range, errno: why, seen } => W::Lost {
+            file: ino(*file),
+            range: range.clone(),
+            errno: errno(*why),
+            seen: seen.map(|call| words::Step(call.0)),
+        },
         T::Resolved { file, range } => W::Resolved { file: ino(*file), range: range.clone() },
         T::Failed { errno: why } => W::Failed { errno: errno(*why) },
         T::Evicted { file, range } => W::Evicted { file: ino(*file), range: range.clone() },

@@ -16,6 +16,7 @@ use crate::model::Handle;
 use crate::model::Regular;
 use crate::model::overlaps;
 use crate::model::subtract;
+use crate::ops::Floating;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::promise::AfterFailure;
@@ -54,7 +55,11 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
         return audited(judge, step, clause, evidence);
     }
     match testimony {
-        Testimony::Lost { file, range, errno } => lost(judge, step, *file, range, *errno),
+        Testimony::Lost { file, range, errno, seen } => {
+            let (ino, range, errno) = (*file, range.clone(), *errno);
+            let order = judge.order_at(*seen);
+            lost(judge, Floating { ino, range, errno, step, order });
+        }
         Testimony::Resolved { file, range } => resolved(judge, *file, range),
         Testimony::Failed { .. } => judge.attempt_failed = true,
         Testimony::Evicted { file, range } => {
@@ -89,15 +94,14 @@ fn known(judge: &mut Judge, ino: Ino) -> Option<&mut Regular> {
     judge.model.regular_mut(file)
 }
 
-fn lost(judge: &mut Judge, step: Step, ino: Ino, range: &Range<u64>, errno: Errno) {
+fn lost(judge: &mut Judge, said: Floating) {
     judge.lost_somewhere = true;
-    let Some(file) = judge.model.inos.get(&ino).copied() else {
-        judge.floating.push_back((ino, range.clone(), errno, step));
+    let Some(file) = judge.model.inos.get(&said.ino).copied() else {
+        judge.floating.push_back(said);
         return;
     };
-    let order = judge.model.order;
     if let Some(regular) = judge.model.regular_mut(file) {
-        enter(regular, step, order, range, errno);
+        enter(regular, &said);
     }
 }
 
@@ -117,7 +121,7 @@ fn only_candidate(judge: &Judge, range: &Range<u64>) -> Option<FileId> {
 /// All calls of a group took effect: what was said of a file of unknown number is said of the only
 /// one that it can be about.
 pub(crate) fn attribute(judge: &mut Judge) {
-    for (ino, range, ..) in judge.floating.clone() {
+    for Floating { ino, range, .. } in judge.floating.clone() {
         if judge.model.inos.contains_key(&ino) {
             continue;
         }
@@ -131,22 +135,22 @@ pub(crate) fn attribute(judge: &mut Judge) {
 
 /// The number of a file became known: what was said of it is now said of the file.
 pub(crate) fn identified(judge: &mut Judge, file: FileId, ino: Ino) {
-    let said: Vec<(Ino, Range<u64>, Errno, Step)> =
-        judge.floating.iter().filter(|(of, ..)| *of == ino).cloned().collect();
-    judge.floating.retain(|(of, ..)| *of != ino);
-    let order = judge.model.order;
+    let said: Vec<Floating> =
+        judge.floating.iter().filter(|said| said.ino == ino).cloned().collect();
+    judge.floating.retain(|said| said.ino != ino);
     if let Some(regular) = judge.model.regular_mut(file) {
-        for (_, range, errno, step) in said {
-            enter(regular, step, order, &range, errno);
-        }
+        said.iter().for_each(|said| enter(regular, said));
     }
 }
 
-fn enter(regular: &mut Regular, step: Step, order: u64, range: &Range<u64>, errno: Errno) {
+fn enter(regular: &mut Regular, said: &Floating) {
+    let Floating { range, errno, step, order, .. } = said;
+    let (errno, step, order) = (*errno, *step, *order);
     regular.lost_ever = true;
     let mut ranges = vec![];
     let mut writes: Vec<(Step, Range<u64>)> = vec![];
-    for change in regular.log.values().filter(|change| change.data().is_some()) {
+    let until = regular.log.range(..=order).map(|(_, change)| change);
+    for change in until.filter(|change| change.data().is_some()) {
         let of = change.range();
         if change.step < step && overlaps(&of, range) {
             let part = of.start.max(range.start)..of.end.min(range.end);
@@ -179,9 +183,10 @@ fn enter(regular: &mut Regular, step: Step, order: u64, range: &Range<u64>, errn
 fn resolved(judge: &mut Judge, ino: Ino, range: &Range<u64>) {
     let order = judge.model.order;
     let Some(regular) = known(judge, ino) else {
-        let kept = |(of, lost, ..): &(Ino, Range<u64>, Errno, Step)| {
-            *of != ino || !subtract(vec![lost.clone()], std::slice::from_ref(range)).is_empty()
+        let is_gone = |lost: &Range<u64>| {
+            subtract(vec![lost.clone()], std::slice::from_ref(range)).is_empty()
         };
+        let kept = |said: &Floating| said.ino != ino || !is_gone(&said.range);
         return judge.floating.retain(kept);
     };
     regular.said_stable.push_back((range.clone(), order));
@@ -374,7 +379,9 @@ pub(crate) fn sync_failed(
     }
     if infer {
         let before = regular.lost.len();
-        enter(regular, frame.called, order, &(0..u64::MAX), errno);
+        // A subject that says nothing has no numbers: the file is known.
+        let (ino, range, step) = (Ino(0), 0..u64::MAX, frame.called);
+        enter(regular, &Floating { ino, range, errno, step, order });
         for lost in regular.lost.iter_mut().skip(before) {
             lost.inferred = true;
             lost.reported.push_back((id, frame.step()));
@@ -392,10 +399,8 @@ fn claim_floating(judge: &mut Judge, file: FileId) {
     let mut inos: Vec<Ino> = judge
         .floating
         .iter()
-        .filter(|(_, range, ..)| {
-            regular.log.values().any(|change| overlaps(&change.range(), range))
-        })
-        .map(|(ino, ..)| *ino)
+        .filter(|said| regular.log.values().any(|change| overlaps(&change.range(), &said.range)))
+        .map(|said| said.ino)
         .collect();
     inos.dedup();
     if let [ino] = inos[..] {

@@ -62,6 +62,20 @@ impl Frame {
     }
 }
 
+/// Calls whose place among the changes is remembered: a loss is told of soon after its capture.
+const EFFECTS_MAX: usize = 1024;
+
+/// Bytes of a file of unknown number that were said to be lost.
+#[derive(Debug, Clone)]
+pub(crate) struct Floating {
+    pub(crate) ino: Ino,
+    pub(crate) range: Range<u64>,
+    pub(crate) errno: Errno,
+    pub(crate) step: Step,
+    /// Changes up to here.
+    pub(crate) order: u64,
+}
+
 /// What is believed, and what was found wrong with it.
 #[derive(Debug, Clone)]
 pub(crate) struct Judge {
@@ -74,7 +88,9 @@ pub(crate) struct Judge {
     pub(crate) undecided: Vector<Reason>,
     pub(crate) lost_allowed: Vector<LostEffect>,
     /// Losses of files whose number is not known yet.
-    pub(crate) floating: Vector<(Ino, Range<u64>, Errno, Step)>,
+    pub(crate) floating: Vector<Floating>,
+    /// What order the changes had reached when each of the last calls took effect.
+    effects: OrdMap<Step, u64>,
     /// Did the subject ever say that bytes were lost?
     pub(crate) lost_somewhere: bool,
     /// Does the subject speak about itself?
@@ -99,6 +115,7 @@ impl Judge {
             undecided: Vector::new(),
             lost_allowed: Vector::new(),
             floating: Vector::new(),
+            effects: OrdMap::new(),
             lost_somewhere: false,
             testifies: false,
             attempt_failed: false,
@@ -217,6 +234,21 @@ impl Judge {
             Call::Memory(_) => self.undecided(frame.step(), "mapped memory is not modelled"),
             Call::Manage(_) => self.undecided(frame.step(), "an extension is not modelled"),
         }
+    }
+
+    /// A call took effect.
+    pub(crate) fn took_effect(&mut self, call: Step) {
+        self.effects.insert(call, self.model.order);
+        if self.effects.len() > EFFECTS_MAX {
+            self.effects = self.effects.without(&self.effects.get_min().map_or(call, |min| min.0));
+        }
+    }
+
+    /// The order that the changes had reached when a call took effect: the newest, if it is not
+    /// known or not told.
+    pub(crate) fn order_at(&self, seen: Option<Step>) -> u64 {
+        let known = seen.and_then(|call| self.effects.get(&call).copied());
+        known.unwrap_or(self.model.order)
     }
 
     /// The answer is no answer to this call.

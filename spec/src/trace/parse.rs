@@ -227,6 +227,10 @@ fn testimony(cursor: &mut Cursor<'_>) -> Result<Testimony, ParseError> {
             file: ino(cursor)?,
             range: range(cursor)?,
             errno: cursor.errno()?,
+            seen: match cursor.is_next("seen=") {
+                true => Some(Step(cursor.number("seen=", "a step such as seen=5")?)),
+                false => None,
+            },
         }),
         "resolved" => Ok(Testimony::Resolved { file: ino(cursor)?, range: range(cursor)? }),
         "failed" => Ok(Testimony::Failed { errno: cursor.errno()? }),

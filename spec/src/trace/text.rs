@@ -236,8 +236,9 @@ fn write_access(out: &mut impl Write, access: Access) -> fmt::Result {
 pub fn write_testimony(out: &mut impl Write, testimony: &Testimony) -> fmt::Result {
     match testimony {
         Testimony::Committed { call } => write!(out, "committed {}", call.0),
-        Testimony::Lost { file, range, errno } => {
-            write!(out, "lost ino={} {}..{} {}", file.0, range.start, range.end, errno.name())
+        Testimony::Lost { file, range, errno, seen } => {
+            write!(out, "lost ino={} {}..{} {}", file.0, range.start, range.end, errno.name())?;
+            seen.map_or(Ok(()), |seen| write!(out, " seen={}", seen.0))
         }
         Testimony::Resolved { file, range } => {
             write!(out, "resolved ino={} {}..{}", file.0, range.start, range.end)

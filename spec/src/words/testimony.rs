@@ -22,6 +22,10 @@ pub enum Testimony {
         range: Range<u64>,
         /// Why.
         errno: Errno,
+        /// Which version of them: they were as the call that began at this step had left them, or
+        /// an earlier one. What later calls wrote there is not lost with them. Absent: as they are
+        /// now.
+        seen: Option<Step>,
     },
     /// A lost range is no longer lost: it was rewritten and the new bytes are durable, or it was
     /// removed.
