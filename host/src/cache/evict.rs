@@ -88,7 +88,17 @@ impl PageCache {
     /// Drops up to `count_max` pages of a file from a page on; answers the last of them.
     fn evict_some(&self, ino: u64, from: u64, count_max: u64) -> Option<u64> {
         let mut state = self.lock();
-        let file = state.files.get(&ino)?;
+        let State { files, mappings, .. } = &mut *state;
+        let file = files.get_mut(&ino)?;
+        // The dirty bits of mappings become the pages' own: a page that has one stays.
+        let folded = |page_no: &u64| mappings.is_dirty(&file.mappings, *page_no);
+        let clean = file.pages.iter().filter(|(_, page)| !file.mappings.is_empty() && !page.dirty);
+        let dirty: Vec<u64> = clean.map(|(page_no, _)| *page_no).filter(folded).collect();
+        for page_no in dirty {
+            if let Some(page) = file.pages.get_mut(&page_no) {
+                page.dirty = true;
+            }
+        }
         let pages = file.pages.range((Bound::Included(from), Bound::Unbounded));
         let evictable =
             pages.map(|(page_no, _)| *page_no).filter(|no| self.is_evictable(file, *no));
@@ -110,8 +120,9 @@ impl PageCache {
 
     /// Takes a page out of memory, with the block that was set aside for it.
     pub(super) fn drop_page(&self, state: &mut State, ino: u64, page_no: u64) {
-        let file = state.files.get_mut(&ino);
-        if let Some(page) = file.and_then(|file| file.pages.remove(&page_no)) {
+        let Some(file) = state.files.get_mut(&ino) else { return };
+        if let Some(page) = file.pages.remove(&page_no) {
+            state.mappings.protect(&file.mappings, page_no);
             state.page_count -= 1;
             if page.reserved {
                 self.cow.unreserve(1);

@@ -13,9 +13,13 @@
 mod attributes;
 mod errors;
 mod evict;
+mod load;
+mod mappings;
 mod page;
+mod pieces;
 mod ranges;
 mod read;
+mod store;
 mod sync;
 mod truncate;
 mod write;
@@ -35,13 +39,19 @@ pub use errors::ErrorCursor;
 pub use errors::ErrorPolicy;
 pub use errors::Observers;
 pub use errors::PageAfterFailure;
+pub use mappings::NewMapping;
 pub use sync::SyncScope;
+pub use writeback::PAGE_CAPTURED_FIRST;
+pub use writeback::PAGE_ORDER;
+pub use writeback::PageStep;
 
 use crate::cache::errors::Ledger;
+use crate::cache::mappings::Mappings;
 use crate::cache::page::Page;
 use crate::cache::ranges::Ranges;
 use crate::call::Errno;
 use crate::call::Ino;
+use crate::call::MappingId;
 use crate::call::Testimony;
 use crate::call::Witness;
 use crate::cow::Cow;
@@ -69,6 +79,15 @@ pub enum DataSyncScope {
     DataOnly,
 }
 
+/// What a fault does while writeback has the page locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultLock {
+    /// It waits.
+    Waits,
+    /// It makes the page dirty and writable at once, between two steps of writeback (D-02).
+    Ignored,
+}
+
 /// What the cache is assembled from. The default is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CachePolicy {
@@ -78,6 +97,12 @@ pub struct CachePolicy {
     pub truncation: Truncation,
     /// What `fdatasync` covers.
     pub data_sync_scope: DataSyncScope,
+    /// The steps of preparing a page for the device.
+    pub page_order: &'static [PageStep],
+    /// The same for pages that are transformed on their way, as by compression.
+    pub transformed_order: &'static [PageStep],
+    /// What a fault does while the page is locked.
+    pub fault_lock: FaultLock,
     /// More cached bytes are written back and evicted.
     pub cached_bytes_max: u64,
     /// Pages that are handed down together.
@@ -90,6 +115,9 @@ impl Default for CachePolicy {
             errors: ErrorPolicy::default(),
             truncation: Truncation::DropsBytes,
             data_sync_scope: DataSyncScope::DataAndSize,
+            page_order: PAGE_ORDER,
+            transformed_order: PAGE_ORDER,
+            fault_lock: FaultLock::Waits,
             cached_bytes_max: 64 << 20,
             batch_pages_max: 256,
         }
@@ -151,7 +179,13 @@ struct CachedFile {
     ledger: Ledger,
     /// Who holds the file in memory.
     users: u32,
+    /// Its mappings.
+    mappings: Vec<MappingId>,
     writeback: TaskLock,
+    /// Is its content transformed on its way down?
+    is_transformed: bool,
+    /// Held by writeback while pages are locked.
+    preparing: TaskLock,
 }
 
 impl CachedFile {
@@ -165,6 +199,7 @@ impl CachedFile {
 #[derive(Debug, Default)]
 struct State {
     files: BTreeMap<u64, CachedFile>,
+    mappings: Mappings,
     page_count: u64,
     /// Where reclaim goes on: after this page of this file.
     reclaimed_to: (u64, u64),
@@ -231,10 +266,20 @@ impl PageCache {
             generation: 0,
             ledger: Ledger::default(),
             users: 1,
+            mappings: Vec::new(),
+            is_transformed: false,
+            preparing: TaskLock::default(),
             writeback: TaskLock::default(),
         };
         self.lock().files.insert(ino, file);
         Ok(())
+    }
+
+    /// Is what is written from now on transformed on its way down, as by compression?
+    pub fn set_transformed(&self, ino: u64, is_transformed: bool) {
+        if let Some(file) = self.lock().files.get_mut(&ino) {
+            file.is_transformed = is_transformed;
+        }
     }
 
     /// Lets go of a file; its pages stay until they are evicted.

@@ -18,10 +18,13 @@ pub(super) struct Change {
 /// they are replaced, never changed in place, unless nobody else holds them.
 #[derive(Debug, Clone)]
 pub(super) struct Page {
-    /// Exactly one page of bytes; those beyond the end of the file are zero.
+    /// Exactly one page of bytes. Those beyond the end of the file are zero, or what was stored
+    /// there through a mapping; they never leave memory.
     pub bytes: Bytes,
     /// Does it hold bytes that are still to be written back?
     pub dirty: bool,
+    /// Is writeback preparing it? Who would write to it waits; a mapped store does not.
+    pub locked: bool,
     /// Are captured bytes of it under way to the device?
     pub writeback: bool,
     /// Is a block set aside for it?
@@ -30,12 +33,12 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn clean(bytes: Bytes) -> Self {
-        Self { bytes, dirty: false, writeback: false, reserved: false }
+        Self { bytes, dirty: false, locked: false, writeback: false, reserved: false }
     }
 
     /// Does the medium, as far as the page knows, hold the same?
     pub(super) fn is_clean(&self) -> bool {
-        !self.dirty && !self.writeback
+        !self.dirty && !self.locked && !self.writeback
     }
 
     /// Applies a change. One that covers the page shares the caller's bytes.
@@ -52,12 +55,14 @@ impl Page {
         self.bytes = bytes.freeze();
     }
 
-    /// Makes every byte from `at` on zero.
-    pub(super) fn cut(&mut self, at: usize) {
-        if self.bytes[at..].iter().any(|byte| *byte != 0) {
+    /// Makes every byte from `at` on zero; answers whether one was not.
+    pub(super) fn cut(&mut self, at: usize) -> bool {
+        let has_other = self.bytes[at..].iter().any(|byte| *byte != 0);
+        if has_other {
             let zeros = Bytes::from(vec![0; self.bytes.len() - at]);
             self.apply(&Change { at, bytes: zeros });
         }
+        has_other
     }
 }
 

@@ -1,5 +1,7 @@
 //! Syncs: writeback, the file system's own durability, and what the ledger owes.
 
+use std::ops::Range;
+
 use crate::cache::ErrorCursor;
 use crate::cache::PageCache;
 use crate::cache::SyncError;
@@ -20,8 +22,18 @@ pub enum SyncScope {
 impl PageCache {
     /// Makes a file durable, as far as the device allows; [`PageCache::collect`] says how far.
     pub async fn sync(&self, ino: u64, scope: SyncScope) -> Result<(), CowError> {
+        self.sync_range(ino, scope, 0..u64::MAX).await
+    }
+
+    /// The same for the pages of a part of a file, and what is needed to read them.
+    pub async fn sync_range(
+        &self,
+        ino: u64,
+        scope: SyncScope,
+        range: Range<u64>,
+    ) -> Result<(), CowError> {
         self.sim.point(Point::SyncStart).await;
-        self.write_back_for(ino, scope).await?;
+        self.write_back_for(ino, scope, range).await?;
         self.sim.point(Point::SyncWait).await;
         let mark = self.lock().file(ino)?.ledger.mark();
         self.cow.sync_log().await?;

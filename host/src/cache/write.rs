@@ -8,15 +8,24 @@ use crate::cache::page::Change;
 use crate::cache::page::Page;
 use crate::cow::Cow;
 use crate::cow::CowError;
+use crate::sim::TaskLock;
 
 /// The changes of one write, by page, in order.
 type Changes = Vec<(u64, Change)>;
 
-/// Blocks set aside for a write under way; what it did not use is given back.
+/// Blocks set aside for a change under way; what it did not use is given back.
 #[derive(Debug)]
-struct Granted<'a> {
+pub(super) struct Granted<'a> {
     cow: &'a Cow,
-    blocks: u64,
+    pub blocks: u64,
+    /// Was everything written back and committed for it?
+    was_cleaned: bool,
+}
+
+impl<'a> Granted<'a> {
+    pub(super) fn none(cow: &'a Cow) -> Self {
+        Self { cow, blocks: 0, was_cleaned: false }
+    }
 }
 
 impl Drop for Granted<'_> {
@@ -34,25 +43,22 @@ impl PageCache {
     /// The caller holds the file's content lock.
     pub async fn write(&self, ino: u64, offset: u64, data: &Bytes) -> Result<usize, CowError> {
         let mut changes = self.split(offset, data);
-        let mut granted = Granted { cow: &self.cow, blocks: 0 };
-        let mut was_cleaned = false;
+        let mut granted = Granted::none(&self.cow);
         loop {
             if let Some(page_no) = self.missing(ino, offset, &changes)? {
                 self.load(ino, page_no).await?;
+                continue;
+            }
+            if let Some(preparing) = self.locked(ino, &changes)? {
+                drop(preparing.acquire().await);
                 continue;
             }
             let needed = self.needed(ino, offset, &changes)?;
             if needed <= granted.blocks {
                 return self.apply(ino, offset, &changes, granted);
             }
-            match self.cow.reserve(needed - granted.blocks).await {
-                Ok(()) => granted.blocks = needed,
-                Err(CowError::NoSpace) if !was_cleaned => {
-                    // Overwritten blocks become free only when their successors are committed.
-                    was_cleaned = true;
-                    self.write_back_all().await?;
-                    self.cow.commit().await?;
-                }
+            match self.grant(&mut granted, needed).await {
+                Ok(()) => {}
                 Err(CowError::NoSpace) if changes.len() > 1 => {
                     // What fits is found by halving; the rest is left to the next call.
                     changes.truncate(changes.len() / 2);
@@ -62,7 +68,28 @@ impl PageCache {
         }
     }
 
-    fn split(&self, offset: u64, data: &Bytes) -> Changes {
+    /// Sets blocks aside until `needed` are.
+    pub(super) async fn grant(
+        &self,
+        granted: &mut Granted<'_>,
+        needed: u64,
+    ) -> Result<(), CowError> {
+        let more = needed - granted.blocks;
+        let mut reserved = self.cow.reserve(more).await;
+        if reserved == Err(CowError::NoSpace) && !granted.was_cleaned {
+            // Overwritten blocks become free only when their successors are committed.
+            granted.was_cleaned = true;
+            self.write_back_all().await?;
+            self.cow.commit().await?;
+            reserved = self.cow.reserve(more).await;
+        }
+        if reserved.is_ok() {
+            granted.blocks = needed;
+        }
+        reserved
+    }
+
+    pub(super) fn split(&self, offset: u64, data: &Bytes) -> Changes {
         let mut changes = Vec::new();
         let mut done = 0;
         while done < data.len() {
@@ -99,6 +126,15 @@ impl PageCache {
         Ok(missing.next())
     }
 
+    /// What to wait for if writeback has a page of the changes locked.
+    fn locked(&self, ino: u64, changes: &Changes) -> Result<Option<TaskLock>, CowError> {
+        let mut state = self.lock();
+        let file = state.file(ino)?;
+        let is_locked = |page_no: &u64| file.pages.get(page_no).is_some_and(|page| page.locked);
+        let any = changes.iter().any(|(page_no, _)| is_locked(page_no));
+        Ok(any.then(|| file.preparing.clone()))
+    }
+
     /// Number of blocks that must be set aside before the changes can be applied.
     fn needed(&self, ino: u64, offset: u64, changes: &Changes) -> Result<u64, CowError> {
         let mut state = self.lock();
@@ -117,8 +153,13 @@ impl PageCache {
         mut granted: Granted<'_>,
     ) -> Result<usize, CowError> {
         let mut state = self.lock();
-        let file = state.file(ino)?;
+        let state = &mut *state;
+        let file = state.files.get_mut(&ino).ok_or(CowError::NoInode(ino))?;
         let (mut added, mut written) = (0, 0);
+        let len: u64 = changes.iter().map(|(_, change)| change.bytes.len() as u64).sum();
+        if offset + len > file.size_bytes {
+            self.cut_beyond_end(file, &mut state.mappings);
+        }
         let tail = self.tail_page(file, offset);
         if let Some(page) = tail.and_then(|page_no| file.pages.get_mut(&page_no)) {
             granted.blocks -= u64::from(!std::mem::replace(&mut page.reserved, true));
@@ -136,6 +177,7 @@ impl PageCache {
         }
         let end = offset + written as u64;
         file.unwritten.add(offset..end);
+        state.mappings.changed(&file.mappings, &(offset..end), None);
         file.size_bytes = file.size_bytes.max(end);
         file.times.modify_nanos = self.sim.now_nanos();
         file.times.change_nanos = file.times.modify_nanos;

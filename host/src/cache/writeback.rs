@@ -1,18 +1,24 @@
 //! Writeback: dirty pages are captured and handed down.
 //!
-//! The phases are scheduling points of their own. A write between them is legal: before the
-//! capture it is captured too, after it the page is dirty again.
+//! Each page is locked while it takes the steps of [`PAGE_ORDER`], each a scheduling point of its
+//! own: who would write to it, or make a mapping of it writable, waits for their end. A mapped
+//! store waits for nothing as long as its mapping is writable. From then to the answer of the
+//! device the page is under writeback: a write to it is legal and makes it dirty again.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use crate::cache::DataSyncScope;
 use crate::cache::PageAfterFailure;
 use crate::cache::PageCache;
+use crate::cache::State;
 use crate::cache::SyncScope;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
+use crate::cache::page::Page;
 use crate::cache::ranges::Ranges;
 use crate::call::CallId;
 use crate::call::Errno;
@@ -24,11 +30,46 @@ use crate::device::Payload;
 use crate::sim::Point;
 use crate::sim::TaskLockGuard;
 
+/// Pages that are transformed together.
+const TRANSFORM_PAGES: usize = 8;
+
+/// One step of preparing a page for the device, while it is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PageStep {
+    /// The dirty bits of its mappings become its own mark, and the mappings are write-protected:
+    /// the next mapped store faults.
+    Protect,
+    /// Its dirty mark is cleared; it is under writeback.
+    Clean,
+    /// Its bytes are read, for the transform, for the checksum and for the device.
+    Capture,
+}
+
+impl PageStep {
+    fn point(self) -> Point {
+        match self {
+            Self::Protect => Point::WbProtect,
+            Self::Clean => Point::WbClean,
+            Self::Capture => Point::WbCapture,
+        }
+    }
+}
+
+/// Invariant MP-2: a page's mappings are write-protected before its dirty mark is cleared, and its
+/// bytes are read after both: a store that the bytes do not have makes the page dirty again. The
+/// order is a table so that it can be printed, and broken on purpose.
+pub const PAGE_ORDER: &[PageStep] = &[PageStep::Protect, PageStep::Clean, PageStep::Capture];
+
+/// DEF-000: the bytes are read first. A store between that and the write-protection is in the
+/// page, but neither in what is written nor in any mark.
+pub const PAGE_CAPTURED_FIRST: &[PageStep] =
+    &[PageStep::Capture, PageStep::Protect, PageStep::Clean];
+
 /// A page under writeback.
 #[derive(Debug)]
 struct Captured {
     page_no: u64,
-    payload: Payload,
+    payload: Bytes,
     /// The acknowledged bytes in it that no capture had before.
     ranges: Vec<Range<u64>>,
     /// The last call that had taken effect when they were taken.
@@ -79,15 +120,27 @@ impl PageCache {
     /// Writes back what is dirty in a file, with its size and times. A page that the device
     /// refuses is no error here: the ledger has it. An error is what keeps pages dirty.
     pub async fn write_back(&self, ino: u64) -> Result<(), CowError> {
-        self.write_back_for(ino, SyncScope::Full).await
+        self.write_back_for(ino, SyncScope::Full, 0..u64::MAX).await
     }
 
-    pub(super) async fn write_back_for(&self, ino: u64, scope: SyncScope) -> Result<(), CowError> {
+    /// Writes back what is dirty in the pages of a part of a file, with its size and times.
+    pub async fn write_back_range(&self, ino: u64, range: Range<u64>) -> Result<(), CowError> {
+        self.write_back_for(ino, SyncScope::Full, range).await
+    }
+
+    pub(super) async fn write_back_for(
+        &self,
+        ino: u64,
+        scope: SyncScope,
+        range: Range<u64>,
+    ) -> Result<(), CowError> {
+        let page_size = self.page_size_bytes;
+        let pages = range.start / page_size..range.end.div_ceil(page_size);
         self.sim.point(Point::WbSelect).await;
         let (chosen, lock) = {
             let mut state = self.lock();
             let file = state.file(ino)?;
-            let dirty = file.pages.iter().filter(|(_, page)| page.dirty);
+            let dirty = file.pages.range(pages).filter(|(_, page)| page.dirty);
             (dirty.map(|(page_no, _)| *page_no).collect::<Vec<u64>>(), file.writeback.clone())
         };
         let guard = lock.acquire().await;
@@ -155,60 +208,119 @@ impl PageCache {
     ) -> Result<Option<CowError>, CowError> {
         let mut batch = Batch { cache: self, ino, pages: VecDeque::with_capacity(pages.len()) };
         let mut described = None;
-        for page_no in pages {
-            self.sim.point(Point::WbProtect).await;
-            let Some(captured) = self.protect(ino, *page_no, is_forced)? else { continue };
-            batch.pages.push_back(captured);
-            self.sim.point(Point::WbCapture).await;
-            if let Some(captured) = batch.pages.back_mut() {
-                described = Some(self.capture(ino, captured)?);
+        let (order, group_pages) = self.order_of(ino)?;
+        let preparing = self.lock().file(ino)?.preparing.clone();
+        for group in pages.chunks(group_pages) {
+            let locked = preparing.acquire().await;
+            let first = batch.pages.len();
+            batch.pages.extend(self.lock_pages(ino, group, is_forced)?);
+            for step in order {
+                for index in first..batch.pages.len() {
+                    self.sim.point(step.point()).await;
+                    if let Some(captured) = batch.pages.get_mut(index) {
+                        described = self.take_step(ino, *step, captured)?.or(described);
+                    }
+                }
             }
+            self.unlock_pages(ino, group);
+            drop(locked);
         }
         let Some(mut description) = described else { return Ok(None) };
         if is_data_only {
             description.size_bytes = self.lock().file(ino)?.stored_size_bytes;
         }
         self.sim.point(Point::WbSubmit).await;
-        let blocks = batch.pages.iter().map(|page| (page.page_no, page.payload.clone())).collect();
+        let captured = batch.pages.iter();
+        let blocks =
+            captured.map(|page| (page.page_no, Payload::Owned(page.payload.clone()))).collect();
         let Description { size_bytes, times } = description;
         let results = self.cow.write_blocks(ino, blocks, size_bytes, times).await;
         self.sim.point(Point::WbEnd).await;
         self.end_batch(batch, results, description)
     }
 
-    /// Clears a page's dirty mark; nothing, if there is nothing to write.
-    fn protect(
-        &self,
-        ino: u64,
-        page_no: u64,
-        is_forced: bool,
-    ) -> Result<Option<Captured>, CowError> {
-        let mut state = self.lock();
-        let Some(page) = state.file(ino)?.pages.get_mut(&page_no) else { return Ok(None) };
-        if !page.dirty && !is_forced {
-            return Ok(None);
-        }
-        page.writeback = true;
-        Ok(Some(Captured {
-            page_no,
-            payload: Payload::Owned(page.bytes.clone()),
-            ranges: Vec::new(),
-            seen: None,
-            was_dirty: std::mem::take(&mut page.dirty),
-            reserved: std::mem::take(&mut page.reserved),
-        }))
+    /// The order of steps for a file's pages, and how many pages take each step together.
+    fn order_of(&self, ino: u64) -> Result<(&'static [PageStep], usize), CowError> {
+        let is_transformed = self.lock().file(ino)?.is_transformed;
+        Ok(if is_transformed {
+            (self.policy.transformed_order, TRANSFORM_PAGES)
+        } else {
+            (self.policy.page_order, 1)
+        })
     }
 
-    /// Takes a page's bytes as they are now.
-    fn capture(&self, ino: u64, captured: &mut Captured) -> Result<Description, CowError> {
+    /// Locks those of the pages that are to be written: the dirty ones, or all of them.
+    fn lock_pages(
+        &self,
+        ino: u64,
+        pages: &[u64],
+        is_forced: bool,
+    ) -> Result<Vec<Captured>, CowError> {
         let mut state = self.lock();
         let file = state.file(ino)?;
-        captured.ranges = file.unwritten.take(self.page_range(captured.page_no));
-        captured.seen = self.witness.last_effect();
-        if let Some(page) = file.pages.get(&captured.page_no) {
-            captured.payload = Payload::Owned(page.bytes.clone());
+        let mut locked = Vec::with_capacity(pages.len());
+        for page_no in pages {
+            let Some(page) = file.pages.get_mut(page_no) else { continue };
+            if !page.dirty && !is_forced {
+                continue;
+            }
+            page.locked = true;
+            locked.push(Captured {
+                page_no: *page_no,
+                payload: page.bytes.clone(),
+                ranges: Vec::new(),
+                seen: None,
+                was_dirty: false,
+                reserved: false,
+            });
         }
-        Ok(Description { size_bytes: file.size_bytes, times: file.times })
+        Ok(locked)
+    }
+
+    fn unlock_pages(&self, ino: u64, pages: &[u64]) {
+        let mut state = self.lock();
+        let Some(file) = state.files.get_mut(&ino) else { return };
+        for page_no in pages {
+            if let Some(page) = file.pages.get_mut(page_no) {
+                page.locked = false;
+            }
+        }
+    }
+
+    /// Takes one step of preparing a page; a capture answers what the file was then.
+    fn take_step(
+        &self,
+        ino: u64,
+        step: PageStep,
+        captured: &mut Captured,
+    ) -> Result<Option<Description>, CowError> {
+        let mut state = self.lock();
+        let State { files, mappings, .. } = &mut *state;
+        let file = files.get_mut(&ino).ok_or(CowError::NoInode(ino))?;
+        let Some(page) = file.pages.get_mut(&captured.page_no) else { return Ok(None) };
+        match step {
+            PageStep::Protect => {
+                page.dirty |= mappings.protect(&file.mappings, captured.page_no);
+                Ok(None)
+            }
+            PageStep::Clean => {
+                page.writeback = true;
+                captured.was_dirty = std::mem::take(&mut page.dirty);
+                captured.reserved = std::mem::take(&mut page.reserved);
+                Ok(None)
+            }
+            PageStep::Capture => {
+                let range = self.page_range(captured.page_no);
+                captured.ranges = file.unwritten.take(range.clone());
+                captured.seen = self.witness.last_effect();
+                let keep = file.size_bytes.saturating_sub(range.start).min(self.page_size_bytes);
+                // What was stored beyond the end of the file stays in memory.
+                let mut copy = Page::clean(page.bytes.clone());
+                copy.cut(keep as usize);
+                captured.payload = copy.bytes;
+                Ok(Some(Description { size_bytes: file.size_bytes, times: file.times }))
+            }
+        }
     }
 
     /// A page whose writeback came to no end is as it was before.
@@ -218,6 +330,7 @@ impl PageCache {
         if let Some(file) = state.files.get_mut(&ino) {
             captured.ranges.into_iter().for_each(|range| file.unwritten.add(range));
             if let Some(page) = file.pages.get_mut(&captured.page_no) {
+                page.locked = false;
                 page.writeback = false;
                 page.dirty |= captured.was_dirty;
                 is_kept = captured.reserved && !page.reserved;

@@ -26,6 +26,7 @@ mod transaction;
 mod tree;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -206,6 +207,15 @@ impl Cow {
     /// A block of a file's content, its checksum verified; `None` is a hole.
     pub async fn read_block(&self, ino: u64, file_block: u64) -> Result<Option<Bytes>, CowError> {
         content::read_block(&self.store, ino, file_block).await
+    }
+
+    /// Which blocks of a part of a file's content are no holes, in order.
+    pub async fn data_blocks(
+        &self,
+        ino: u64,
+        blocks: Range<u64>,
+    ) -> Result<Vec<Range<u64>>, CowError> {
+        read::data_blocks(&self.store, ino, blocks).await
     }
 
     /// Writes content to fresh blocks; those that the device accepted become the file's in one

@@ -3,6 +3,8 @@
 //! Each record was checked when its node was read or its batch replayed; one that says nothing
 //! all the same is reported as corrupt.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::cow::CowError;
@@ -59,6 +61,39 @@ pub(super) async fn entries(
         EntryItem::decode(cookie, &value).ok_or(NOT_AN_ITEM)
     };
     records.into_iter().map(entry).collect()
+}
+
+/// Records that one question brings.
+const SCAN_RECORDS: usize = 64;
+
+/// Blocks of a file that are no holes, in order; neighbours are one range.
+pub(super) async fn data_blocks(
+    store: &Store,
+    ino: u64,
+    blocks: Range<u64>,
+) -> Result<Vec<Range<u64>>, CowError> {
+    let mut found: Vec<Range<u64>> = Vec::new();
+    let mut next = Some(Extent::place(blocks.start).0);
+    let to = Key::end(ino, ItemKind::Extent);
+    while let Some(first) = next.take().filter(|first| *first < blocks.end) {
+        let from = Key::Extent { ino, first }.encode();
+        let records = store.ask_live(|tree| tree.range(&from, &to, SCAN_RECORDS)).await?;
+        for found_record in records {
+            let (Key::Extent { first, .. }, value) = record(found_record)? else {
+                return Err(NOT_AN_ITEM);
+            };
+            let slots = extent(Some(value))?.slots;
+            let full = (first..).zip(slots).filter(|(_, slot)| slot.is_some());
+            for (block, _) in full.filter(|(block, _)| blocks.contains(block)) {
+                match found.last_mut() {
+                    Some(last) if last.end == block => last.end += 1,
+                    Some(_) | None => found.push(block..block + 1),
+                }
+            }
+            next = first.checked_add(Extent::SLOTS);
+        }
+    }
+    Ok(found)
 }
 
 /// The files on the list of orphans.

@@ -286,6 +286,7 @@ pub fn errno(errno: call::Errno) -> words::Errno {
         E::NotEmpty => W::NotEmpty,
         E::NotSupported => W::NotSupported,
         E::NoAddress => W::NoAddress,
+        E::NoDevice => W::NoDevice,
         E::Overflow => W::Overflow,
         E::NotPermitted => W::NotPermitted,
         E::BrokenPipe => W::BrokenPipe,

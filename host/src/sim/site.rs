@@ -86,12 +86,16 @@ pub enum Point {
     CallStart,
     /// A call's effect is complete; its answer is not yet delivered.
     CallEnd,
+    /// A mapped store found its page write-protected.
+    Fault,
     /// Writeback chose a page.
     WbSelect,
     /// Writeback holds the page.
     WbLock,
-    /// The page's dirty mark is about to be cleared and its mappings write-protected.
+    /// The page's mappings are about to be write-protected.
     WbProtect,
+    /// The page's dirty mark is about to be cleared.
+    WbClean,
     /// The page's bytes are about to be read for checksum and payload.
     WbCapture,
     /// The captured bytes are about to be handed to the device.

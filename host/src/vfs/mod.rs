@@ -11,11 +11,15 @@
 
 mod allocate;
 mod background;
+mod drop_caches;
 mod handles;
 mod inodes;
 mod link;
+mod load;
 mod make_directory;
+mod map;
 mod open;
+mod protect;
 mod read;
 mod read_directory;
 mod read_link;
@@ -23,16 +27,23 @@ mod remove_directory;
 mod rename;
 mod resolve;
 mod seek;
+mod set_compression;
 mod set_times;
+mod space;
 mod stat;
+mod store;
 mod symlink;
 mod sync;
+mod sync_mapping;
+mod sync_range;
 #[cfg(test)]
 mod tests;
 mod truncate;
 mod unlink;
+mod unmap;
 mod write;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -53,6 +64,9 @@ use crate::call::Caller;
 use crate::call::Errno;
 use crate::call::FileKind;
 use crate::call::Halt;
+use crate::call::Manage;
+use crate::call::MappingId;
+use crate::call::Memory;
 use crate::call::ProcessId;
 use crate::call::Reply;
 use crate::call::ReplyFuture;
@@ -69,6 +83,7 @@ use crate::sim::Sim;
 use crate::sim::TaskLock;
 use crate::vfs::handles::Handles;
 use crate::vfs::inodes::Inodes;
+use crate::vfs::map::Mapped;
 
 /// The largest offset at which a file can end.
 pub const FILE_SIZE_BYTES_MAX: u64 = i64::MAX as u64;
@@ -91,6 +106,8 @@ pub struct VfsPolicy {
     pub directory_sync: DirectorySync,
     /// Handles that one process can have open.
     pub open_handles_max: u32,
+    /// Parts that one process's mappings can be in.
+    pub mapped_parts_max: usize,
     /// How much time passes with each call.
     pub tick_nanos: u64,
 }
@@ -101,6 +118,7 @@ impl Default for VfsPolicy {
             rename: RENAME_ATOMIC,
             directory_sync: DirectorySync::Synced,
             open_handles_max: 1024,
+            mapped_parts_max: 65_530,
             tick_nanos: 1_000,
         }
     }
@@ -164,6 +182,7 @@ pub struct ReferenceVfs {
     policy: VfsPolicy,
     handles: Arc<Mutex<Handles>>,
     inodes: Arc<Mutex<Inodes>>,
+    mapped: Arc<Mutex<Mapped>>,
     /// Held by whoever changes names.
     names: TaskLock,
 }
@@ -187,6 +206,7 @@ impl ReferenceVfs {
             policy,
             handles: Arc::new(Mutex::new(Handles::new(policy.open_handles_max))),
             inodes: Arc::default(),
+            mapped: Arc::default(),
             names: TaskLock::default(),
         }
     }
@@ -201,6 +221,12 @@ impl ReferenceVfs {
     #[must_use]
     pub fn cow(&self) -> &Cow {
         &self.cow
+    }
+
+    /// A process is gone: its mappings and its handles go with it.
+    async fn end_all(&self, process: ProcessId) -> Outcome<()> {
+        self.unmap_all(process).await?;
+        self.close_all(process).await
     }
 
     async fn answer(&self, caller: Caller, request: Request) -> Reply {
@@ -254,8 +280,39 @@ impl ReferenceVfs {
             Request::Symlink { target, at } => self.symlink(&target, &at).await,
             Request::ReadLink { at } => self.read_link(&at).await,
             Request::SyncAll => self.sync_all().await,
-            Request::Memory(_) => Err(Failure::Halt(Halt::Unsupported("mapped memory"))),
-            Request::Manage(_) => Err(Failure::Halt(Halt::Unsupported("an extension"))),
+            Request::Memory(asked) => self.dispatch_memory(call, asked).await,
+            Request::Manage(asked) => self.dispatch_manage(asked).await,
+        }
+    }
+
+    async fn dispatch_memory(&self, call: &Call, asked: Memory) -> Outcome<Value> {
+        match asked {
+            Memory::Map { handle, offset, len, access, sharing } => {
+                self.map(call, handle, offset..offset.saturating_add(len), access, sharing).await
+            }
+            Memory::Unmap { mapping, offset, len } => self.unmap(mapping, offset, len).await,
+            Memory::Protect { mapping, offset, len, access } => {
+                self.protect(mapping, offset, len, access)
+            }
+            Memory::Store { mapping, offset, data } => {
+                self.store(call, mapping, offset, &data).await
+            }
+            Memory::Load { mapping, offset, len } => self.load(mapping, offset, len).await,
+            Memory::SyncMapping { mapping, offset, len, wait, invalidate: _ } => {
+                self.sync_mapping(mapping, offset, len, wait).await
+            }
+        }
+    }
+
+    async fn dispatch_manage(&self, asked: Manage) -> Outcome<Value> {
+        match asked {
+            Manage::Snapshot { .. }
+            | Manage::OpenSnapshot { .. }
+            | Manage::DeleteSnapshot { .. } => Err(Failure::Halt(Halt::Unsupported("a snapshot"))),
+            Manage::SetCompression { handle, on } => self.set_compression(handle, on),
+            Manage::SyncRange { handle, offset, len } => self.sync_range(handle, offset, len).await,
+            Manage::DropCaches => self.drop_caches().await,
+            Manage::Space => self.space().await,
         }
     }
 }
@@ -265,9 +322,13 @@ impl Vfs for ReferenceVfs {
         Box::pin(self.answer(caller, request))
     }
 
+    fn take_stale(&self, process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
+        self.cache.take_stale(process)
+    }
+
     fn end_process(&self, process: ProcessId) -> ReplyFuture<'_> {
         Box::pin(async move {
-            match self.close_all(process).await {
+            match self.end_all(process).await {
                 Ok(()) => Ok(Ok(Value::Done)),
                 Err(Failure::Errno(errno)) => Ok(Err(errno)),
                 Err(Failure::Halt(halt)) => Err(halt),

@@ -1,5 +1,7 @@
 //! `fsync`, `fdatasync` and `syncfs`.
 
+use std::ops::Range;
+
 use crate::cache::SyncScope;
 use crate::cache::errno_of;
 use crate::call::FileKind;
@@ -25,19 +27,20 @@ impl ReferenceVfs {
     async fn sync_handle(&self, handle: HandleId, scope: SyncScope) -> Outcome<Value> {
         let description = self.description(handle)?;
         match description.kind {
-            FileKind::Regular => self.sync_file(&description, scope).await?,
+            FileKind::Regular => self.sync_file(&description, scope, 0..u64::MAX).await?,
             FileKind::Directory | FileKind::Symlink => self.sync_directory().await?,
         }
         Ok(Value::Done)
     }
 
-    /// Makes a file durable, and collects what its description is owed.
+    /// Makes a part of a file durable, and collects what its description is owed.
     pub(super) async fn sync_file(
         &self,
         description: &Description,
         scope: SyncScope,
+        range: Range<u64>,
     ) -> Outcome<()> {
-        self.told(self.cache.sync(description.ino, scope).await)?;
+        self.told(self.cache.sync_range(description.ino, scope, range).await)?;
         let mut position = description.position();
         self.cache.collect(description.ino, &mut position.cursor)?;
         Ok(())

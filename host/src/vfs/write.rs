@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use crate::cache::SyncScope;
-use crate::cache::is_power_off;
 use crate::call::Errno;
 use crate::call::HandleId;
 use crate::call::Value;
@@ -42,7 +41,7 @@ impl ReferenceVfs {
         let status = description.position().status;
         if status.sync || status.data_sync {
             let scope = if status.sync { SyncScope::Full } else { SyncScope::Data };
-            self.sync_file(&description, scope).await?;
+            self.sync_file(&description, scope, 0..u64::MAX).await?;
         }
         // As on Linux: a write that fails leaves the offset where it was, also if its bytes are
         // in the file and only their sync failed.
@@ -75,16 +74,7 @@ impl ReferenceVfs {
         let fitting = usize::try_from(room).unwrap_or(usize::MAX).min(data.len());
         let count = self.cache.write(ino, start, &data.slice(..fitting)).await?;
         call.takes_effect();
-        self.balance_after_write(ino).await?;
+        self.cache.balance_after_change(ino).await?;
         Ok((start, count))
-    }
-
-    /// Keeps the cache within its bound. The write itself succeeded: what fails here stays dirty
-    /// or is in the ledger, and a sync tells.
-    async fn balance_after_write(&self, ino: u64) -> Outcome<()> {
-        match self.cache.balance(ino).await {
-            Err(error) if is_power_off(&error) => Err(error.into()),
-            Ok(()) | Err(_) => Ok(()),
-        }
     }
 }

@@ -24,8 +24,8 @@ use crate::words::Value;
 use crate::words::Whence;
 
 const CALL_EXPECTED: &str = "the name of an operation such as open or write";
-const OUTCOME_EXPECTED: &str = "ok, handle, data, count, offset, stat, entries, target, mapping, signal, space or error \
-     with an errno";
+const OUTCOME_EXPECTED: &str = "ok, handle, data, count, offset, stat, entries, target, \
+     mapping, signal, space or error with an errno";
 
 /// One call, after its process.
 pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {

@@ -44,6 +44,7 @@ errnos! {
     NotEmpty = "ENOTEMPTY",
     NotSupported = "ENOTSUP",
     NoAddress = "ENXIO",
+    NoDevice = "ENODEV",
     Overflow = "EOVERFLOW",
     NotPermitted = "EPERM",
     BrokenPipe = "EPIPE",

@@ -72,7 +72,8 @@ pub enum Memory {
         /// What it lets its process do from now on.
         access: Access,
     },
-    /// A store to mapped memory, within one page; answers [`crate::words::Value::Done`] or [`crate::words::Value::Signal`].
+    /// A store to mapped memory, within one page; answers [`crate::words::Value::Done`] or
+    /// [`crate::words::Value::Signal`].
     Store {
         /// The mapping.
         mapping: MappingId,
@@ -81,7 +82,8 @@ pub enum Memory {
         /// The bytes.
         data: Bytes,
     },
-    /// A load from mapped memory; answers [`crate::words::Value::Data`], of that length, or [`crate::words::Value::Signal`].
+    /// A load from mapped memory; answers [`crate::words::Value::Data`], of that length, or
+    /// [`crate::words::Value::Signal`].
     Load {
         /// The mapping.
         mapping: MappingId,

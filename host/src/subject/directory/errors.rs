@@ -65,6 +65,7 @@ const WORDS: [(HostErrno, Errno); 29] = [
     (HostErrno::Notempty, Errno::NotEmpty),
     (HostErrno::Notsup, Errno::NotSupported),
     (HostErrno::Nxio, Errno::NoAddress),
+    (HostErrno::Nodev, Errno::NoDevice),
     (HostErrno::Overflow, Errno::Overflow),
     (HostErrno::Perm, Errno::NotPermitted),
     (HostErrno::Pipe, Errno::BrokenPipe),

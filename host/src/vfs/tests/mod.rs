@@ -4,6 +4,7 @@ mod concurrent;
 mod crash;
 mod data;
 mod litmus;
+mod mapped;
 mod model;
 mod namespace;
 
