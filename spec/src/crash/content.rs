@@ -1,6 +1,7 @@
 //! What power loss may leave of a file's bytes: each of the promised version or of a later one.
 
 use crate::model::Change;
+use crate::model::Effect;
 use crate::model::Extents;
 use crate::model::Promise;
 use crate::model::Regular;
@@ -123,11 +124,18 @@ fn by_candidate(regular: &Regular, newer_than: u64, found: &Run, at: u64, end: u
         if !range.contains(&at) {
             continue;
         }
-        let (order, promise) = (*order, None);
-        let data = change.data().cloned();
-        let run = Run { start: range.start, end: range.end, data, order, promise };
         let end = end.min(range.end);
-        let reach = differs(&run, found, at, end).unwrap_or(end);
+        let reach = match &change.effect {
+            Effect::Append { .. } => {
+                (at..end).find(|at| !change.may_hold(*at, found.byte(*at))).unwrap_or(end)
+            }
+            Effect::Write { .. } | Effect::Resize { .. } => {
+                let (order, promise) = (*order, None);
+                let data = change.data().cloned();
+                let run = Run { start: range.start, end: range.end, data, order, promise };
+                differs(&run, found, at, end).unwrap_or(end)
+            }
+        };
         if reach > at {
             return reach;
         }

@@ -37,29 +37,36 @@ impl Judge {
 /// A file is seen to have at least this size.
 pub(crate) fn size_at_least(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
     if judge.model.regular(file).is_some_and(|regular| size > regular.size) {
-        size_is(judge, frame, file, size);
+        check_size(judge, frame, file, size);
     }
 }
 
 /// A file is seen to have this size.
 pub(crate) fn size_is(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
+    check_size(judge, frame, file, size);
+    let order = judge.model.order;
+    if let Some(regular) = judge.model.regular_mut(file).filter(|_| !frame.overlapped) {
+        regular.sized_order = order;
+    }
+}
+
+fn check_size(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
     let clause = judge.size_clause(file);
     judge.exercise(clause);
+    let order = judge.model.order;
     let Some(regular) = judge.model.regular_mut(file) else { return };
-    let expected = regular.size;
+    let (expected, most) = (regular.size, regular.size_most());
     if size == expected {
         return;
     }
-    let failed_end = regular.maybes.values().map(|change| change.range().end).max().unwrap_or(0);
     regular.size = size;
-    if size > expected && size <= failed_end {
+    if size > expected && size <= most {
         return;
     }
-    if size < expected {
-        let order = judge.model.order;
-        if let Some(regular) = judge.model.regular_mut(file) {
-            regular.live.put(size..u64::MAX, None, order, None);
-        }
+    if size < expected
+        && let Some(regular) = judge.model.regular_mut(file)
+    {
+        regular.live.put(size..u64::MAX, None, order, None);
     }
     let subject = judge.model.path_text(file);
     judge.broken(frame, clause, subject, format!("size {size}"), format!("size {expected}"));
@@ -128,12 +135,8 @@ fn explained(
         lost.ranges.iter().any(|lost| overlaps(lost, &(from..to))) && may_revert(judge, lost)
     });
     told.iter().zip(from..).all(|(byte, at)| {
-        let failed = regular.maybes.range(run.order + 1..).any(|(_, change)| {
-            change.range().contains(&at)
-                && change.data().is_some_and(|data| {
-                    data[crate::model::index(at - change.range().start)] == *byte
-                })
-        });
+        let mut failed = regular.maybes.range(run.order + 1..).map(|(_, change)| change);
+        let failed = failed.any(|change| change.may_hold(at, *byte));
         failed || ((reverts || frame.overlapped) && is_older(regular, at, *byte))
     })
 }
@@ -141,13 +144,7 @@ fn explained(
 /// Was a byte ever this, as far as is remembered?
 fn is_older(regular: &Regular, at: u64, byte: u8) -> bool {
     let floor = regular.floor.runs(at..at + 1).iter().all(|run| run.byte(at) == byte);
-    floor
-        || regular.log.values().any(|change| {
-            let range = change.range();
-            range.contains(&at)
-                && change.data().map_or(0, |data| data[crate::model::index(at - range.start)])
-                    == byte
-        })
+    floor || regular.log.values().any(|change| change.may_hold(at, byte))
 }
 
 fn report(judge: &mut Judge, frame: &Frame, file: FileId, from: u64, told: &Bytes, run: &Run) {

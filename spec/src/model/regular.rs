@@ -22,6 +22,8 @@ pub(crate) enum Effect {
     Write { offset: u64, data: Bytes },
     /// A new size; bytes beyond a smaller one are gone for good.
     Resize { from: u64, to: u64 },
+    /// Bytes at the end of a file whose end was not known: it was in this range.
+    Append { ends: Range<u64>, data: Bytes },
 }
 
 /// A change that is not promised to be durable.
@@ -47,14 +49,27 @@ impl Change {
             Effect::Write { offset, data } => *offset..offset.saturating_add(data.len() as u64),
             Effect::Resize { from, to } if to < from => *to..u64::MAX,
             Effect::Resize { .. } => 0..0,
+            Effect::Append { ends, data } => ends.start..ends.end.saturating_add(data.len() as u64),
         }
     }
 
+    /// The bytes that it brings.
     pub(crate) fn data(&self) -> Option<&Bytes> {
         match &self.effect {
-            Effect::Write { data, .. } => Some(data),
+            Effect::Write { data, .. } | Effect::Append { data, .. } => Some(data),
             Effect::Resize { .. } => None,
         }
+    }
+
+    /// Could the byte at this offset be this by the change?
+    pub(crate) fn may_hold(&self, at: u64, byte: u8) -> bool {
+        let range = self.range();
+        range.contains(&at)
+            && match &self.effect {
+                Effect::Write { data, .. } => data[crate::model::index(at - range.start)] == byte,
+                Effect::Resize { .. } => byte == 0,
+                Effect::Append { data, .. } => data.contains(&byte),
+            }
     }
 
     pub(crate) fn describe(&self, path: &str) -> String {
@@ -64,6 +79,7 @@ impl Change {
                 format!("write of {offset}..{end} of {path}")
             }
             Effect::Resize { to, .. } => format!("truncation of {path} to {to}"),
+            Effect::Append { data, .. } => format!("append of {} bytes to {path}", data.len()),
         }
     }
 }
@@ -86,8 +102,10 @@ pub(crate) struct Regular {
     pub(crate) shrunk_from: u64,
     /// The clause that is about the current size.
     pub(crate) size_clause: Option<&'static str>,
-    /// Failed writes: any of their bytes may be visible.
+    /// Failed writes, and appends behind them: any of their bytes may be visible.
     pub(crate) maybes: OrdMap<u64, Change>,
+    /// Failed writes up to here are known to be in the size, or not to be.
+    pub(crate) sized_order: u64,
     pub(crate) lost: Vector<Lost>,
     pub(crate) lost_ever: bool,
     /// Bytes of failed calls that the subject says to be lost: it may go on failing for them.
@@ -108,10 +126,19 @@ impl Regular {
         let range = change.range();
         self.live.put(range, change.data().cloned(), order, None);
         self.size = resized(self.size, &change);
+        if change.data().is_none() {
+            self.sized_order = order;
+        }
         self.reads.clear();
         self.last_order = order;
         self.last_append = None;
         self.log.insert(order, change);
+    }
+
+    /// How far the file may reach, for what is known: a failed write may have made it longer.
+    pub(crate) fn size_most(&self) -> u64 {
+        let failed = self.maybes.range(self.sized_order + 1..);
+        failed.map(|(_, change)| change.range().end).fold(self.size, u64::max)
     }
 
     /// Everything acknowledged before `began` is promised, except what is known to be lost.
@@ -212,7 +239,7 @@ impl Regular {
 pub(crate) fn resized(size: u64, change: &Change) -> u64 {
     match &change.effect {
         Effect::Write { data, .. } if data.is_empty() => size,
-        Effect::Write { .. } => size.max(change.range().end),
+        Effect::Write { .. } | Effect::Append { .. } => size.max(change.range().end),
         Effect::Resize { to, .. } => *to,
     }
 }

@@ -1,5 +1,7 @@
 //! `write`: a prefix of the bytes is there, as long as the answer says.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::model::Change;
@@ -50,17 +52,43 @@ pub(crate) fn judge(
     if too_big {
         return;
     }
+    let ends = append_ends(judge, &handle);
+    if ends.start < ends.end && !written.is_empty() {
+        append_somewhere(judge, frame, handle.file, ends, written);
+        if let Some(handle) = judge.model.handles.get_mut(&id).filter(|_| offset.is_none()) {
+            handle.offset = None;
+        }
+        return;
+    }
     apply(judge, frame, id, at, written, count < data.len());
-    if (offset.is_none() || handle.status.append)
-        && let Some(handle) = judge.model.handles.get_mut(&id)
-        && offset.is_none()
-    {
+    if let Some(handle) = judge.model.handles.get_mut(&id).filter(|_| offset.is_none()) {
         handle.offset = Some(at + count as u64);
     }
 }
 
 /// Files up to this size are allowed everywhere.
 const FILE_SIZE_SURE: u64 = 1 << 31;
+
+/// Where an append may have gone: a failed write may have made the file longer, and nobody has
+/// looked since. Empty if it is known.
+fn append_ends(judge: &Judge, handle: &Handle) -> Range<u64> {
+    match judge.model.regular(handle.file) {
+        Some(regular) if handle.status.append => regular.size..regular.size_most(),
+        Some(_) | None => 0..0,
+    }
+}
+
+/// An append to a file whose end is not known: its bytes are wherever that was. Nothing is
+/// concluded from it but the least size; what it was promised is not held against anybody.
+fn append_somewhere(judge: &mut Judge, frame: &Frame, file: FileId, ends: Range<u64>, data: Bytes) {
+    let count = data.len() as u64;
+    remember(judge, frame, file, Effect::Append { ends, data });
+    if let Some(regular) = judge.model.regular_mut(file) {
+        regular.size += count;
+        regular.size_clause = Some("APP-02");
+        regular.reads.clear();
+    }
+}
 
 fn apply(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, written: Bytes, is_short: bool) {
     let Some(handle) = judge.model.handles.get(&id).cloned() else { return };
@@ -106,7 +134,13 @@ fn failed(
     if !partial.contains(errno) || at.checked_add(data.len() as u64).is_none() || data.is_empty() {
         return;
     }
-    remember(judge, frame, handle.file, Effect::Write { offset: at, data: data.clone() });
+    let (ends, data) = (append_ends(judge, handle), data.clone());
+    let effect = if ends.start < ends.end {
+        Effect::Append { ends, data }
+    } else {
+        Effect::Write { offset: at, data }
+    };
+    remember(judge, frame, handle.file, effect);
 }
 
 fn remember(judge: &mut Judge, frame: &Frame, file: FileId, effect: Effect) {
