@@ -49,6 +49,8 @@ struct Entry {
     preopens: Vec<String>,
     verifier: Option<String>,
     scenario: Option<PathBuf>,
+    variants: Vec<Vec<String>>,
+    ends: Option<String>,
 }
 
 fn main() {
@@ -164,6 +166,8 @@ fn read_manifest(guests: &Path, built: &Path) -> Outcome<BTreeMap<String, Entry>
             verifier: text_of(guest, "verifier"),
             scenario: text_of(guest, "scenario")
                 .map(|stem| guests.join("scenarios").join(format!("{stem}.toml"))),
+            variants: variants_of(guest).unwrap_or_default(),
+            ends: None,
         };
         if entries.insert(name.clone(), entry).is_some() {
             return Err(wrong(&format!("{name} stands there twice")));
@@ -183,6 +187,14 @@ fn text_of(guest: &toml::Value, key: &str) -> Option<String> {
 
 fn texts_of(guest: &toml::Value, key: &str) -> Option<Vec<String>> {
     guest.get(key)?.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+/// Further lists of arguments.
+fn variants_of(guest: &toml::Value) -> Option<Vec<Vec<String>>> {
+    let texts = |list: &toml::Value| {
+        list.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+    };
+    guest.get("variants")?.as_array()?.iter().map(texts).collect()
 }
 
 /// The names, without the ending, of the files in `folder` that have it.
@@ -210,6 +222,12 @@ fn first_sentence(text: &str) -> Option<String> {
     (!sentence.is_empty()).then(|| sentence.to_owned())
 }
 
+/// How a module is meant to end, if its comment says it: `;; Ends: trapped.`
+fn ends_of(text: &str) -> Option<String> {
+    let ends = text.lines().find_map(|line| line.strip_prefix(";; Ends: "))?;
+    Some(ends.trim_end_matches('.').to_owned())
+}
+
 /// Translates each text module of `folder` into a guest called `abi_...`.
 fn add_handwritten(
     folder: &Path,
@@ -233,6 +251,8 @@ fn add_handwritten(
             preopens: vec!["/".to_owned()],
             verifier: None,
             scenario: None,
+            variants: Vec::new(),
+            ends: ends_of(&text),
         };
         if entries.insert(format!("abi_{name}"), entry).is_some() {
             return Err(wrong("a program has the same name".to_owned()));
@@ -252,8 +272,15 @@ fn render(entries: &BTreeMap<String, Entry>) -> String {
         let _ = writeln!(
             text,
             "    Guest {{ name: {name:?}, summary: {:?}, wasm: include_bytes!({:?}), \
-             scenario: {scenario}, args: &{:?}, preopens: &{:?}, verifier: {:?} }},",
-            entry.summary, entry.wasm, entry.args, entry.preopens, entry.verifier,
+             scenario: {scenario}, args: &{:?}, preopens: &{:?}, verifier: {:?}, \
+             variants: &[{}], ends: {:?} }},",
+            entry.summary,
+            entry.wasm,
+            entry.args,
+            entry.preopens,
+            entry.verifier,
+            entry.variants.iter().map(|args| format!("&{args:?}, ")).collect::<String>(),
+            entry.ends,
         );
     }
     text.push_str("];\n");

@@ -1,4 +1,5 @@
 ;; Prints the same two lines for ever.
+;; Ends: wrote more output.
 (module
   (import "wasi_snapshot_preview1" "fd_write"
     (func $fd_write (param i32 i32 i32 i32) (result i32)))

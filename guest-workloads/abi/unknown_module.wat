@@ -1,4 +1,5 @@
 ;; Imports from a module that nobody offers.
+;; Ends: refused.
 (module
   (import "env" "abort" (func))
   (memory (export "memory") 1)

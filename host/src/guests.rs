@@ -19,6 +19,10 @@ pub struct Guest {
     pub preopens: &'static [&'static str],
     /// The guest that checks what this one printed, on each recovered file system.
     pub verifier: Option<&'static str>,
+    /// Further arguments that it is also run with for the record.
+    pub variants: &'static [&'static [&'static str]],
+    /// How it is meant to end, if it breaks the ABI or its limits on purpose.
+    pub ends: Option<&'static str>,
 }
 
 include!(concat!(env!("OUT_DIR"), "/guests.rs"));

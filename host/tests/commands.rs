@@ -213,3 +213,26 @@ fn a_conformance_record_lists_nothing_as_held_that_nothing_exercised() {
         assert!(clause["standing"] != "held" || is_exercised, "{clause}");
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_leaves_no_file_half_written() {
+    let folder = tempfile::tempdir().expect("a folder for this test");
+    let trace = folder.path().join("t.trace");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_crashproof"))
+        .args(["run", "abi_loops", "--trace"])
+        .arg(&trace)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the program was built");
+    let files = || std::fs::read_dir(folder.path()).expect("it is there").count();
+    // The guest loops for ever: the trace is begun, and never ended.
+    while files() == 0 {
+        std::thread::yield_now();
+    }
+    let process = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &process]).status().expect("a Unix has kill");
+    assert!(sent.success());
+    assert_eq!(child.wait().expect("it was started").code(), Some(130));
+    assert_eq!(files(), 0, "neither the trace nor what it was written to");
+}

@@ -9,6 +9,7 @@ use crate::cli::args::ConformArguments;
 use crate::cli::code_of;
 use crate::cli::explore;
 use crate::cli::files;
+use crate::cli::run;
 use crate::guests;
 use crate::report;
 use crate::report::Conformance;
@@ -21,9 +22,9 @@ pub(super) fn conform(arguments: &ConformArguments) -> Result<u8, Failure> {
     std::fs::create_dir_all(out)
         .map_err(|error| Failure(format!("failed to make {}: {error}", out.display())))?;
     let mut reports: Vec<Report> = Vec::new();
-    for guest in guests::all().iter().filter(|guest| is_workload(guest)) {
-        eprintln!("exploring {}", guest.name);
-        reports.push(one(guest, &arguments.profile)?);
+    for guest in guests::all() {
+        eprintln!("running {}", guest.name);
+        reports.extend(reports_of(guest, &arguments.profile)?);
     }
     let command = format!(
         "crashproof conform --out {} --profile {}",
@@ -50,15 +51,35 @@ pub(super) fn conform(arguments: &ConformArguments) -> Result<u8, Failure> {
     Ok(code_of(record.verdict))
 }
 
+/// The reports of one guest: its verifiers judge others, and come with them.
+fn reports_of(guest: &guests::Guest, profile: &str) -> Result<Vec<Report>, Failure> {
+    if guest.name.starts_with("verify_") {
+        return Ok(Vec::new());
+    }
+    if guest.name.starts_with("abi_") {
+        return Ok(adversary(guest, profile)?.into_iter().collect());
+    }
+    let variants = guest.variants.iter().copied();
+    std::iter::once(&[][..]).chain(variants).map(|args| explored(guest, args, profile)).collect()
+}
+
+fn command_of(words: Vec<&str>) -> Result<Command, Failure> {
+    let parsed = Arguments::try_parse_from(&words);
+    let parsed = parsed.map_err(|error| Failure(format!("{}: {error}", words.join(" "))))?;
+    Ok(parsed.command)
+}
+
 /// As `explore GUEST` with the guest's own verifier would.
-fn one(guest: &guests::Guest, profile: &str) -> Result<Report, Failure> {
+fn explored(guest: &guests::Guest, args: &[&str], profile: &str) -> Result<Report, Failure> {
     let mut words = vec!["crashproof", "explore", guest.name, "--profile", profile];
     if let Some(verifier) = guest.verifier {
         words.extend(["--verify", verifier]);
     }
-    let parsed = Arguments::try_parse_from(words)
-        .map_err(|error| Failure(format!("{}: {error}", guest.name)))?;
-    match parsed.command {
+    if !args.is_empty() {
+        words.push("--");
+        words.extend(args);
+    }
+    match command_of(words)? {
         Command::Explore(arguments) => explore::report_of(&arguments, &mut |_| {}),
         Command::Run(_)
         | Command::Replay(_)
@@ -71,8 +92,33 @@ fn one(guest: &guests::Guest, profile: &str) -> Result<Report, Failure> {
     }
 }
 
-/// Does the guest keep to the rules and end by itself? Verifiers judge others, and the guests of
-/// the ABI (`abi_...`) break it on purpose; the tests run both.
-fn is_workload(guest: &guests::Guest) -> bool {
-    !guest.name.starts_with("verify_") && !guest.name.starts_with("abi_")
+/// A guest that breaks the ABI or its limits on purpose: it is held to the end that it is meant to
+/// have. Nothing, if it was refused as it should be.
+fn adversary(guest: &guests::Guest, profile: &str) -> Result<Option<Report>, Failure> {
+    let words = vec!["crashproof", "run", guest.name, "--profile", profile, "--fuel", FUEL];
+    let Command::Run(arguments) = command_of(words)? else {
+        return Err(Failure("run was asked for".to_owned()));
+    };
+    let reported = run::report_of(&arguments);
+    if guest.ends == Some("refused") {
+        return match reported {
+            Ok(_) => Err(Failure(format!("{} was loaded, and is no program", guest.name))),
+            Err(_) => Ok(None),
+        };
+    }
+    let mut report = reported?;
+    let meant = guest.ends.unwrap_or("exit code");
+    let ended = report.ends.iter().all(|(_, word)| word.starts_with(meant));
+    // It is judged by its end: that it had this one, or did nothing else, leaves no doubt.
+    let words: Vec<String> =
+        report.ends.iter().map(|(name, word)| format!("{name} {word}")).collect();
+    report.undecided.retain(|why| why != run::NOTHING_JUDGED && !words.contains(why));
+    if !ended {
+        report.undecided.push(format!("{}, which is meant to be: {meant}", words.join(", ")));
+    }
+    report.verdict = run::verdict(!report.findings.is_empty(), !report.undecided.is_empty());
+    Ok(Some(report))
 }
+
+/// Enough for a guest that ends, and soon used up by one that does not.
+const FUEL: &str = "100000000";

@@ -13,3 +13,5 @@ pub const USAGE: u8 = 2;
 pub const BUG: u8 = 3;
 /// The oracle cannot tell, a limit cut the run short, or nothing was checked.
 pub const UNDECIDED: u8 = 4;
+/// Ctrl-C, as a shell tells of it; no file was left half written.
+pub const INTERRUPTED: u8 = 130;

@@ -10,6 +10,7 @@ use tempfile::NamedTempFile;
 
 use crate::check::judge::TraceStream;
 use crate::cli::Failure;
+use crate::cli::interrupt;
 
 /// Larger files are not read.
 const FILE_SIZE_BYTES_MAX: u64 = 1 << 30;
@@ -44,12 +45,33 @@ fn failed(path: &Path, why: &dyn std::fmt::Display) -> Failure {
     Failure(format!("failed to write {}: {why}", path.display()))
 }
 
+/// A file that is being written beside the one whose name it takes when it is finished.
+struct Unfinished {
+    path: PathBuf,
+    meanwhile: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Unfinished {
+    /// It is finished.
+    ///
+    /// # Errors
+    /// If it cannot take its name; then it is gone.
+    fn finish(self) -> Result<(), Failure> {
+        let done = self.file.persist(&self.path).map_err(|e| failed(&self.path, &e.error));
+        interrupt::ended(&self.meanwhile);
+        done.map(drop)
+    }
+}
+
 /// A file beside `path` that takes its name when it is finished, readable as any other.
-fn begin(path: &Path) -> Result<NamedTempFile, Failure> {
+fn begin(path: &Path) -> Result<Unfinished, Failure> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    builder.tempfile_in(folder_of(path)).map_err(|e| failed(path, &e))
+    let file = builder.tempfile_in(folder_of(path)).map_err(|e| failed(path, &e))?;
+    interrupt::begun(file.path());
+    Ok(Unfinished { path: path.to_owned(), meanwhile: file.path().to_owned(), file })
 }
 
 /// Writes a file, whole or not at all.
@@ -69,18 +91,14 @@ pub(super) fn write_with(
     fill: &dyn Fn(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), Failure> {
     let mut file = begin(path)?;
-    let mut out = BufWriter::new(file.as_file_mut());
+    let mut out = BufWriter::new(file.file.as_file_mut());
     fill(&mut out).and_then(|()| out.flush()).map_err(|e| failed(path, &e))?;
     drop(out);
-    file.persist(path).map_err(|e| failed(path, &e.error))?;
-    Ok(())
+    file.finish()
 }
 
 /// A trace that appears under its name when it is finished.
-pub(super) struct TraceFile {
-    path: PathBuf,
-    file: NamedTempFile,
-}
+pub(super) struct TraceFile(Unfinished);
 
 impl TraceFile {
     /// Begins a trace.
@@ -89,9 +107,9 @@ impl TraceFile {
     /// With its name.
     pub(super) fn begin(path: &Path) -> Result<(Self, TraceStream), Failure> {
         let file = begin(path)?;
-        let out = file.reopen().map_err(|e| failed(path, &e))?;
+        let out = file.file.reopen().map_err(|e| failed(path, &e))?;
         let stream = TraceStream::new(Box::new(BufWriter::new(out)));
-        Ok((Self { path: path.to_owned(), file }, stream))
+        Ok((Self(file), stream))
     }
 
     /// Ends it.
@@ -100,9 +118,8 @@ impl TraceFile {
     /// With its name, if any part of it could not be written.
     pub(super) fn finish(self, stream: Option<TraceStream>) -> Result<(), Failure> {
         if let Some(stream) = stream {
-            stream.finish().map_err(|e| failed(&self.path, &e))?;
+            stream.finish().map_err(|e| failed(&self.0.path, &e))?;
         }
-        self.file.persist(&self.path).map_err(|e| failed(&self.path, &e.error))?;
-        Ok(())
+        self.0.finish()
     }
 }

@@ -11,6 +11,7 @@ mod explore;
 mod files;
 mod fsck;
 mod guests;
+mod interrupt;
 mod plan;
 mod replay;
 mod run;
@@ -38,6 +39,7 @@ impl std::error::Error for Failure {}
 /// Does what was typed. Returns one of the codes of [`exit`].
 #[must_use]
 pub fn main(arguments: Arguments) -> u8 {
+    interrupt::handle();
     let done = match arguments.command {
         Command::Run(arguments) => run::run(*arguments),
         Command::Explore(arguments) => explore::explore(*arguments),

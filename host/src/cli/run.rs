@@ -9,7 +9,6 @@ use crate::cli::Failure;
 use crate::cli::args::RunArguments;
 use crate::cli::args::WorldArguments;
 use crate::cli::code_of;
-use crate::cli::exit;
 use crate::cli::files;
 use crate::cli::files::TraceFile;
 use crate::cli::plan;
@@ -22,6 +21,19 @@ use crate::report::Verdict;
 
 /// Runs a guest and judges what it was told.
 pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
+    let report = report_of(&arguments)?;
+    print!("{}", report::terminal(&report));
+    if let Some(path) = &arguments.json {
+        files::write(path, report::json(&report).as_bytes())?;
+    }
+    Ok(code_of(report.verdict))
+}
+
+/// The report of a run.
+///
+/// # Errors
+/// If the run could not begin, or what was asked for could not be written.
+pub(super) fn report_of(arguments: &RunArguments) -> Result<Report, Failure> {
     let planned = plan::plan(&arguments.world, plan::chance(&arguments.world))?;
     let (file, stream) = match &arguments.trace {
         Some(path) => {
@@ -45,12 +57,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
         Some(kind) => format!(" --crash-kind {}", format!("{kind:?}").to_lowercase()),
         None => String::new(),
     };
-    let report = report(&arguments.world, &planned, &recorded, &crash_words);
-    print!("{}", report::terminal(&report));
-    if let Some(path) = &arguments.json {
-        files::write(path, report::json(&report).as_bytes())?;
-    }
-    Ok(if report.verdict == Verdict::Rejected { exit::REJECTED } else { code_of(report.verdict) })
+    Ok(report(&arguments.world, &planned, &recorded, &crash_words))
 }
 
 /// What the guests printed goes to standard error, so that standard output is the report.
@@ -77,6 +84,9 @@ pub(super) fn end_word(run: &GuestRun) -> (String, bool) {
         GuestEnd::Halted(halt) => (format!("halted: {halt:?}"), true),
     }
 }
+
+/// The doubt that a run leaves of which no event decided a clause.
+pub(super) const NOTHING_JUDGED: &str = "nothing was judged";
 
 /// What the oracle said while a run went. A guest that was cut short leaves a doubt.
 pub(super) fn report(
@@ -105,7 +115,7 @@ pub(super) fn report(
     let exercised: std::collections::BTreeMap<String, u64> =
         oracle.exercised().map(|(clause, count)| (clause.to_owned(), count)).collect();
     if exercised.is_empty() {
-        undecided.push("nothing was judged".to_owned());
+        undecided.push(NOTHING_JUDGED.to_owned());
     }
     let seed = match arguments.seed {
         Some(seed) if arguments.adversity => format!(" --seed {seed} --adversity"),

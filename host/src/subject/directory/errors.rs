@@ -42,7 +42,7 @@ impl From<wasi_common::Error> for Failure {
 }
 
 /// Every errno of the seam, by what preview1 calls it. The other errnos of preview1 have no word.
-const WORDS: [(HostErrno, Errno); 29] = [
+const WORDS: [(HostErrno, Errno); 30] = [
     (HostErrno::Acces, Errno::Access),
     (HostErrno::Again, Errno::Again),
     (HostErrno::Badf, Errno::BadFile),
