@@ -15,6 +15,7 @@ use imbl::Vector;
 
 use crate::crash;
 use crate::errors;
+use crate::model::Mapping;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::take_effect;
@@ -28,6 +29,7 @@ use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
 use crate::words::HandleId;
+use crate::words::MappingId;
 use crate::words::Memory;
 use crate::words::Outcome;
 use crate::words::Pid;
@@ -219,6 +221,13 @@ impl Oracle {
             .collect();
         for handle in handles {
             self.judge.model.close(handle);
+        }
+        let of_dead = |mapping: &Mapping| dead(mapping.process);
+        let mappings = self.judge.model.mappings.iter();
+        let gone: Vec<MappingId> =
+            mappings.filter(|(_, mapping)| of_dead(mapping)).map(|(id, _)| *id).collect();
+        for mapping in gone {
+            self.judge.model.unmap(mapping);
         }
     }
 

@@ -26,6 +26,7 @@ pub(crate) fn adopt(inquest: Inquest<'_>, kind: CrashKind) {
     let mut model = Model::new();
     model.next_file = before.next_file;
     model.order = before.order;
+    model.last_mapping = before.last_mapping;
     let mut by_ino: BTreeMap<Ino, FileId> = BTreeMap::new();
     let mut places: BTreeMap<Bytes, FileId> = BTreeMap::from([(Bytes::new(), FileId::ROOT)]);
     for (path, thing) in &inquest.survey.names {
@@ -109,5 +110,14 @@ fn keep_handles(model: &mut Model, before: &Model, lives: impl Fn(&crate::model:
             model.files.insert(handle.file, file);
         }
         model.open(id, handle);
+    }
+    for (id, mapping) in before.mappings.iter().filter(|(_, mapping)| lives(&mapping.handle.1)) {
+        if !model.files.contains_key(&mapping.file) {
+            let mut file = before.file(mapping.file).clone();
+            (file.names, file.handles) = (0, 0);
+            model.files.insert(mapping.file, file);
+        }
+        model.file_mut(mapping.file).handles += 1;
+        model.mappings.insert(*id, mapping.clone());
     }
 }

@@ -48,10 +48,10 @@ fn check_size(regular: &Regular, size: u64) -> Option<Mismatch> {
     let mut grown = 0;
     for (order, change) in regular.log.iter().chain(&regular.maybes) {
         let after = regular.with_promised_ends(*order, resized(least, change));
-        if change.data().is_some() {
-            grown = grown.max(change.range().end);
-        } else {
-            exact.push(after);
+        match change.effect {
+            Effect::Write { .. } | Effect::Append { .. } => grown = grown.max(change.range().end),
+            Effect::Resize { .. } => exact.push(after),
+            Effect::Store { .. } => {}
         }
         least = least.min(after);
         most = most.max(after).max(resized(most, change));
@@ -129,10 +129,10 @@ fn by_candidate(regular: &Regular, newer_than: u64, found: &Run, at: u64, end: u
             Effect::Append { .. } => {
                 (at..end).find(|at| !change.may_hold(*at, found.byte(*at))).unwrap_or(end)
             }
-            Effect::Write { .. } | Effect::Resize { .. } => {
-                let (order, promise) = (*order, None);
+            Effect::Write { .. } | Effect::Store { .. } | Effect::Resize { .. } => {
+                let (order, promise, mapping) = (*order, None, None);
                 let data = change.data().cloned();
-                let run = Run { start: range.start, end: range.end, data, order, promise };
+                let run = Run { start: range.start, end: range.end, data, order, promise, mapping };
                 differs(&run, found, at, end).unwrap_or(end)
             }
         };
@@ -153,6 +153,10 @@ fn mismatch(regular: &Regular, floor: &Run, found: &Run, at: u64) -> Mismatch {
         (None, None) => "CRASH-02",
         (None, Some(_)) => "CRASH-02",
     };
+    let overgrown = regular.overgrown.runs(at..at + 1);
+    let is_overgrown =
+        overgrown.iter().all(|run| run.data.is_some() && run.byte(at) == found.byte(at));
+    let clause = if is_overgrown { "MAP-07" } else { clause };
     let is_removal = floor.data.is_none() && floor.promise.is_some();
     Mismatch {
         promise: if is_removal { None } else { floor.promise },

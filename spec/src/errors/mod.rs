@@ -4,6 +4,7 @@
 //! nothing, when a sync fails. It leaves when it was rewritten by changes that a successful sync
 //! covers, or removed.
 
+mod mapped;
 pub(crate) mod reads;
 
 use std::ops::Range;
@@ -11,6 +12,7 @@ use std::ops::Range;
 use imbl::Vector;
 
 use crate::clause::Catalogue;
+use crate::model::Effect;
 use crate::model::FileId;
 use crate::model::Handle;
 use crate::model::Regular;
@@ -45,7 +47,12 @@ pub(crate) struct Lost {
     /// Concluded from a failed sync, not said by the subject.
     pub(crate) inferred: bool,
     pub(crate) evicted: bool,
+    /// Was any of it stored through a mapping?
+    pub(crate) is_stored: bool,
 }
+
+/// Clauses that an audit of the subject decides, whatever else does.
+const AUDITED: [&str; 3] = ["MAP-03", "MAP-04", "MAP-12"];
 
 const WRITES_NAMED_MAX: usize = 4;
 
@@ -78,6 +85,9 @@ fn audited(judge: &mut Judge, step: Step, clause: &str, evidence: &str) {
     let Some(clause) = Catalogue::embedded().get(clause).filter(|clause| !clause.guard) else {
         return judge.undecided(step, "audit of an unknown clause");
     };
+    if AUDITED.contains(&&*clause.id) {
+        judge.exercise(&clause.id);
+    }
     judge.report_certain(Violation {
         clause: &clause.id,
         also: Vec::new(),
@@ -149,6 +159,7 @@ fn enter(regular: &mut Regular, said: &Floating) {
     regular.lost_ever = true;
     let mut ranges = vec![];
     let mut writes: Vec<(Step, Range<u64>)> = vec![];
+    let mut is_stored = false;
     let until = regular.log.range(..=order).map(|(_, change)| change);
     for change in until.filter(|change| change.data().is_some()) {
         let of = change.range();
@@ -156,6 +167,7 @@ fn enter(regular: &mut Regular, said: &Floating) {
             let part = of.start.max(range.start)..of.end.min(range.end);
             ranges.extend(subtract(vec![part.clone()], &ranges));
             writes.push((change.step, part));
+            is_stored |= matches!(change.effect, Effect::Store { .. });
         }
     }
     if ranges.is_empty() {
@@ -177,6 +189,7 @@ fn enter(regular: &mut Regular, said: &Floating) {
         reported,
         inferred,
         evicted,
+        is_stored,
     });
 }
 
@@ -222,11 +235,24 @@ fn superseding(regular: &Regular, lost: &Lost, began: Option<Step>) -> Vec<Range
 /// A sync of a file said success.
 pub(crate) fn sync_succeeded(judge: &mut Judge, frame: &Frame, id: HandleId, file: FileId) {
     let Some(handle) = judge.model.handles.get(&id).cloned() else { return };
+    range_sync_succeeded(judge, frame, (id, &handle), file, &(0..u64::MAX));
+}
+
+/// A sync of a part of a file said success.
+pub(crate) fn range_sync_succeeded(
+    judge: &mut Judge,
+    frame: &Frame,
+    (id, handle): (HandleId, &Handle),
+    file: FileId,
+    range: &Range<u64>,
+) {
     let Some(regular) = judge.model.regular_mut(file) else { return };
     let had = regular.lost_ever;
+    let whole = 0..u64::MAX;
+    let outside = subtract(vec![whole], std::slice::from_ref(range));
     let mut entries = std::mem::take(&mut regular.lost);
     for lost in &mut entries {
-        let gone = superseding(regular, lost, Some(frame.called));
+        let gone = subtract(superseding(regular, lost, Some(frame.called)), &outside);
         lost.ranges = subtract(std::mem::take(&mut lost.ranges), &gone);
     }
     entries.retain(|lost| !lost.ranges.is_empty());
@@ -240,7 +266,10 @@ pub(crate) fn sync_succeeded(judge: &mut Judge, frame: &Frame, id: HandleId, fil
         judge.exercise("ERR-CLAIM-01");
     }
     for lost in &entries {
-        if let Some(clause) = false_success(judge, id, &handle, lost) {
+        if !lost.ranges.iter().any(|lost| overlaps(lost, range)) {
+            continue;
+        }
+        if let Some(clause) = false_success(judge, id, handle, lost) {
             let violation = explain(judge, frame, file, lost, clause);
             judge.report(violation);
         }
@@ -331,7 +360,10 @@ fn explain(
     }
     chain.push((frame.step(), "this sync said success".to_owned()));
     let range = lost.ranges.first().cloned().unwrap_or_default();
-    let also = if clause == "ERR-REPORT-01" { vec![] } else { vec!["ERR-CLAIM-01"] };
+    let mut also = if clause == "ERR-REPORT-01" { vec![] } else { vec!["ERR-CLAIM-01"] };
+    if lost.errno == Errno::NoSpace && lost.is_stored {
+        also.push("MAP-11");
+    }
     Violation {
         clause,
         also,
@@ -349,6 +381,7 @@ pub(crate) fn sync_failed(
     frame: &Frame,
     id: HandleId,
     file: FileId,
+    range: &Range<u64>,
     errno: Errno,
 ) {
     if ![Errno::Io, Errno::NoSpace].contains(&errno) {
@@ -380,7 +413,7 @@ pub(crate) fn sync_failed(
     if infer {
         let before = regular.lost.len();
         // A subject that says nothing has no numbers: the file is known.
-        let (ino, range, step) = (Ino(0), 0..u64::MAX, frame.called);
+        let (ino, range, step) = (Ino(0), range.clone(), frame.called);
         enter(regular, &Floating { ino, range, errno, step, order });
         for lost in regular.lost.iter_mut().skip(before) {
             lost.inferred = true;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::errors::mapped;
 use crate::errors::may_revert;
 use crate::model::FileId;
 use crate::model::Regular;
@@ -12,7 +13,19 @@ use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::violation::Violation;
 use crate::violation::show;
+use crate::words::MappingId;
 use crate::words::Step;
+
+/// By which way bytes were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// `read`.
+    Read,
+    /// A shared mapping.
+    Mapped(MappingId),
+    /// A private mapping.
+    Private(MappingId),
+}
 
 const READS_KEPT_MAX: usize = 16;
 
@@ -59,6 +72,8 @@ fn check_size(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
     if size == expected {
         return;
     }
+    let stored = regular.tail.runs(expected..size.max(expected));
+    let is_stored = !stored.is_empty() && stored.iter().all(|run| run.data.is_some());
     regular.size = size;
     if size > expected && size <= most {
         return;
@@ -68,18 +83,27 @@ fn check_size(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
     {
         regular.live.put(size..u64::MAX, None, order, None);
     }
+    let clause = if is_stored { "MAP-07" } else { clause };
     let subject = judge.model.path_text(file);
     judge.broken(frame, clause, subject, format!("size {size}"), format!("size {expected}"));
 }
 
 /// Compares bytes that were read with what they may be; afterwards they are what was read.
-pub(crate) fn compare(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, data: &Bytes) {
+pub(crate) fn compare(
+    judge: &mut Judge,
+    frame: &Frame,
+    file: FileId,
+    at: u64,
+    data: &Bytes,
+    view: View,
+) {
     judge.exercise("DATA-RW-01");
     if data.is_empty() {
         return;
     }
     let end = at.saturating_add(data.len() as u64);
-    let found = Run { start: at, end, data: Some(data.clone()), order: 0, promise: None };
+    let data = Some(data.clone());
+    let found = Run { start: at, end, data, order: 0, promise: None, mapping: None };
     let Some(regular) = judge.model.regular(file) else { return };
     let mut wrong: Vec<(u64, u64, Run)> = Vec::new();
     for run in regular.live.runs(at..end) {
@@ -96,7 +120,7 @@ pub(crate) fn compare(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, d
         let told = found.part(from, to).unwrap_or_default();
         if !explained(judge, frame, file, from, &told, &run) && !reported {
             reported = true;
-            report(judge, frame, file, from, &told, &run);
+            report(judge, frame, file, (from, &told, view), &run);
         }
         if !frame.overlapped
             && let Some(regular) = judge.model.regular_mut(file)
@@ -147,7 +171,13 @@ fn is_older(regular: &Regular, at: u64, byte: u8) -> bool {
     floor || regular.log.values().any(|change| change.may_hold(at, byte))
 }
 
-fn report(judge: &mut Judge, frame: &Frame, file: FileId, from: u64, told: &Bytes, run: &Run) {
+fn report(
+    judge: &mut Judge,
+    frame: &Frame,
+    file: FileId,
+    (from, told, view): (u64, &Bytes, View),
+    run: &Run,
+) {
     let Some(regular) = judge.model.regular(file) else { return };
     let to = from + told.len() as u64;
     let older = told.iter().zip(from..).all(|(byte, at)| is_older(regular, at, *byte));
@@ -162,7 +192,9 @@ fn report(judge: &mut Judge, frame: &Frame, file: FileId, from: u64, told: &Byte
     if let Some(change) = regular.newest(from, run.order) {
         chain.push((change.step, change.describe(&subject)));
     }
+    let mapped = mapped::clauses(judge, file, (from, told, view), run, older);
     let clause = match (&lost, &earlier) {
+        (None, _) if !mapped.is_empty() => mapped[0],
         (Some(_), Some(_)) if older => "RSTAB-01",
         (Some(_), None) if older => "RSTAB-02",
         (Some(_), _) => "DATA-RW-03",
@@ -176,13 +208,14 @@ fn report(judge: &mut Judge, frame: &Frame, file: FileId, from: u64, told: &Byte
         chain.push((step, "read, and nothing was changed since".to_owned()));
     }
     chain.sort();
+    let verb = if view == View::Read { "read" } else { "loaded" };
     let expected = run.part(from, to).unwrap_or_else(|| vec![0; told.len()].into());
     judge.report(Violation {
         clause,
-        also: Vec::new(),
+        also: if clause == *mapped.first().unwrap_or(&"") { mapped } else { Vec::new() },
         step: frame.step(),
         subject,
-        observed: format!("read {} at {from}", show(told)),
+        observed: format!("{verb} {} at {from}", show(told)),
         allowed: vec![show(&expected)],
         chain,
     });

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use imbl::OrdMap;
 
+use crate::words::MappingId;
 use crate::words::Step;
 
 /// Which clause promised that something is durable, and by which call.
@@ -20,6 +21,7 @@ struct Piece {
     data: Option<Bytes>,
     order: u64,
     promise: Option<Promise>,
+    mapping: Option<MappingId>,
 }
 
 /// A stretch of bytes with one origin; `data` absent means zeros.
@@ -30,6 +32,8 @@ pub(crate) struct Run {
     pub(crate) data: Option<Bytes>,
     pub(crate) order: u64,
     pub(crate) promise: Option<Promise>,
+    /// The mapping that the bytes were stored through, if they were.
+    pub(crate) mapping: Option<MappingId>,
 }
 
 /// Pieces that do not overlap; what none covers is zero, of order 0.
@@ -64,6 +68,23 @@ impl Extents {
         order: u64,
         promise: Option<Promise>,
     ) {
+        self.put_piece(range, data, order, promise, None);
+    }
+
+    /// Puts bytes that were stored through a mapping over whatever was there.
+    pub(crate) fn put_stored(&mut self, start: u64, data: Bytes, order: u64, by: MappingId) {
+        let end = start.saturating_add(data.len() as u64);
+        self.put_piece(start..end, Some(data), order, None, Some(by));
+    }
+
+    fn put_piece(
+        &mut self,
+        range: Range<u64>,
+        data: Option<Bytes>,
+        order: u64,
+        promise: Option<Promise>,
+        mapping: Option<MappingId>,
+    ) {
         if range.is_empty() {
             return;
         }
@@ -73,7 +94,17 @@ impl Extents {
         for at in covered {
             self.pieces.remove(&at);
         }
-        self.pieces.insert(range.start, Piece { end: range.end, data, order, promise });
+        self.pieces.insert(range.start, Piece { end: range.end, data, order, promise, mapping });
+    }
+
+    /// Removes what is there.
+    pub(crate) fn forget(&mut self, range: Range<u64>) {
+        self.put(range.clone(), None, 0, None);
+        self.pieces.remove(&range.start);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
     }
 
     /// Puts bytes, or zeros, over what is older.
@@ -130,8 +161,8 @@ impl Extents {
             }
             let data =
                 piece.data.as_ref().map(|data| data.slice(index(from - start)..index(to - start)));
-            let (order, promise) = (piece.order, piece.promise);
-            runs.push(Run { start: from, end: to, data, order, promise });
+            let (order, promise, mapping) = (piece.order, piece.promise, piece.mapping);
+            runs.push(Run { start: from, end: to, data, order, promise, mapping });
             at = to;
         }
         if at < range.end {
@@ -142,7 +173,7 @@ impl Extents {
 }
 
 fn gap(start: u64, end: u64) -> Run {
-    Run { start, end, data: None, order: 0, promise: None }
+    Run { start, end, data: None, order: 0, promise: None, mapping: None }
 }
 
 /// The first stretch in which bytes differ from a run, within a range that both contain.

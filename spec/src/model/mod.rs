@@ -2,6 +2,7 @@
 //! promised to be durable.
 
 mod extents;
+mod mappings;
 mod names;
 mod regular;
 mod resolve;
@@ -15,6 +16,7 @@ use imbl::OrdSet;
 use crate::words::FileKind;
 use crate::words::HandleId;
 use crate::words::Ino;
+use crate::words::MappingId;
 use crate::words::Pid;
 use crate::words::StatusFlags;
 use crate::words::Step;
@@ -24,12 +26,14 @@ pub(crate) use extents::Promise;
 pub(crate) use extents::Run;
 pub(crate) use extents::differs;
 pub(crate) use extents::index;
+pub(crate) use mappings::Mapping;
 pub(crate) use names::Bound;
 pub(crate) use names::Edit;
 pub(crate) use names::NameOp;
 pub(crate) use names::Names;
 pub(crate) use regular::Change;
 pub(crate) use regular::Effect;
+pub(crate) use regular::MEMORY_PAGE_BYTES;
 pub(crate) use regular::Regular;
 pub(crate) use regular::overlaps;
 pub(crate) use regular::resized;
@@ -72,7 +76,7 @@ pub(crate) struct File {
     pub(crate) ino: Option<Ino>,
     /// Number of names; of a directory 0 or 1.
     pub(crate) names: u64,
-    /// Number of handles.
+    /// Number of handles, and of mappings.
     pub(crate) handles: u64,
     /// One path it had, for reports.
     pub(crate) path: Bytes,
@@ -114,6 +118,9 @@ pub(crate) struct Handle {
 pub(crate) struct Model {
     pub(crate) files: OrdMap<FileId, File>,
     pub(crate) handles: OrdMap<HandleId, Handle>,
+    pub(crate) mappings: OrdMap<MappingId, Mapping>,
+    /// The greatest number that a mapping had.
+    pub(crate) last_mapping: MappingId,
     pub(crate) inos: OrdMap<Ino, FileId>,
     pub(crate) names: Names,
     /// Names of which more than their creation is told by a lookup.
@@ -129,6 +136,8 @@ impl Model {
         let mut model = Self {
             files: OrdMap::new(),
             handles: OrdMap::new(),
+            mappings: OrdMap::new(),
+            last_mapping: MappingId(0),
             inos: OrdMap::new(),
             names: Names::default(),
             lookups: OrdMap::new(),
@@ -318,7 +327,7 @@ impl Model {
     }
 
     /// A file that is open no more, and that no crash can bring back, is forgotten by number.
-    fn collect(&mut self, id: FileId) {
+    pub(super) fn collect(&mut self, id: FileId) {
         let Some(file) = self.files.get(&id) else { return };
         if file.names == 0
             && file.handles == 0

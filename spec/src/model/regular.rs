@@ -13,13 +13,19 @@ use crate::model::Extents;
 use crate::model::Promise;
 use crate::ops::Frame;
 use crate::words::HandleId;
+use crate::words::MappingId;
 use crate::words::Step;
+
+/// What is mapped is mapped in pages of this size, or of a smaller one.
+pub(crate) const MEMORY_PAGE_BYTES: u64 = 4096;
 
 /// What a change does to a file.
 #[derive(Debug, Clone)]
 pub(crate) enum Effect {
     /// Bytes at an offset.
     Write { offset: u64, data: Bytes },
+    /// Bytes stored through a shared mapping, within the size that the file had.
+    Store { offset: u64, data: Bytes, mapping: MappingId },
     /// A new size; bytes beyond a smaller one are gone for good.
     Resize { from: u64, to: u64 },
     /// Bytes at the end of a file whose end was not known: it was in this range.
@@ -46,7 +52,9 @@ impl Change {
     /// The bytes that it determines.
     pub(crate) fn range(&self) -> Range<u64> {
         match &self.effect {
-            Effect::Write { offset, data } => *offset..offset.saturating_add(data.len() as u64),
+            Effect::Write { offset, data } | Effect::Store { offset, data, .. } => {
+                *offset..offset.saturating_add(data.len() as u64)
+            }
             Effect::Resize { from, to } if to < from => *to..u64::MAX,
             Effect::Resize { .. } => 0..0,
             Effect::Append { ends, data } => ends.start..ends.end.saturating_add(data.len() as u64),
@@ -56,7 +64,9 @@ impl Change {
     /// The bytes that it brings.
     pub(crate) fn data(&self) -> Option<&Bytes> {
         match &self.effect {
-            Effect::Write { data, .. } | Effect::Append { data, .. } => Some(data),
+            Effect::Write { data, .. }
+            | Effect::Store { data, .. }
+            | Effect::Append { data, .. } => Some(data),
             Effect::Resize { .. } => None,
         }
     }
@@ -66,7 +76,9 @@ impl Change {
         let range = self.range();
         range.contains(&at)
             && match &self.effect {
-                Effect::Write { data, .. } => data[crate::model::index(at - range.start)] == byte,
+                Effect::Write { data, .. } | Effect::Store { data, .. } => {
+                    data[crate::model::index(at - range.start)] == byte
+                }
                 Effect::Resize { .. } => byte == 0,
                 Effect::Append { data, .. } => data.contains(&byte),
             }
@@ -77,6 +89,10 @@ impl Change {
             Effect::Write { offset, data } => {
                 let end = offset.saturating_add(data.len() as u64);
                 format!("write of {offset}..{end} of {path}")
+            }
+            Effect::Store { offset, data, .. } => {
+                let end = offset.saturating_add(data.len() as u64);
+                format!("store to {offset}..{end} of {path}")
             }
             Effect::Resize { to, .. } => format!("truncation of {path} to {to}"),
             Effect::Append { data, .. } => format!("append of {} bytes to {path}", data.len()),
@@ -116,6 +132,10 @@ pub(crate) struct Regular {
     pub(crate) last_append: Option<Bytes>,
     /// Which changes, up to which order, the subject says to be durable.
     pub(crate) said_stable: Vector<(Range<u64>, u64)>,
+    /// Bytes stored beyond the end of the file, in its last page.
+    pub(crate) tail: Extents,
+    /// Such bytes that the file then grew over.
+    pub(crate) overgrown: Extents,
     /// What was read since the last change.
     pub(crate) reads: Vector<(Range<u64>, Step)>,
 }
@@ -123,9 +143,19 @@ pub(crate) struct Regular {
 impl Regular {
     /// A change takes effect.
     pub(crate) fn change(&mut self, order: u64, change: Change) {
-        let range = change.range();
-        self.live.put(range, change.data().cloned(), order, None);
-        self.size = resized(self.size, &change);
+        match &change.effect {
+            Effect::Store { offset, data, mapping } => {
+                self.live.put_stored(*offset, data.clone(), order, *mapping);
+            }
+            Effect::Write { .. } | Effect::Resize { .. } | Effect::Append { .. } => {
+                self.live.put(change.range(), change.data().cloned(), order, None);
+            }
+        }
+        let size = resized(self.size, &change);
+        if !self.tail.is_empty() && size != self.size {
+            self.move_end(size);
+        }
+        self.size = size;
         if change.data().is_none() {
             self.sized_order = order;
         }
@@ -139,6 +169,18 @@ impl Regular {
     pub(crate) fn size_most(&self) -> u64 {
         let failed = self.maybes.range(self.sized_order + 1..);
         failed.map(|(_, change)| change.range().end).fold(self.size, u64::max)
+    }
+
+    /// Of what was stored beyond the end, the file grows over some; some stays in the last page.
+    fn move_end(&mut self, size: u64) {
+        let tail = std::mem::take(&mut self.tail);
+        let end = size.checked_next_multiple_of(MEMORY_PAGE_BYTES).unwrap_or(u64::MAX);
+        for run in tail.runs(self.size..size.max(self.size)) {
+            self.overgrown.put(run.start..run.end, run.data, run.order, None);
+        }
+        for run in tail.runs(size..end).into_iter().filter(|run| run.data.is_some()) {
+            self.tail.put(run.start..run.end, run.data, run.order, None);
+        }
     }
 
     /// Everything acknowledged before `began` is promised, except what is known to be lost.
@@ -162,6 +204,25 @@ impl Regular {
                 let step = promise.step;
                 self.size_promise = Some(Promise { clause: "DUR-FSYNC-05", step });
             }
+        }
+    }
+
+    /// What was stored to a range through mappings, and acknowledged before `began`, is promised,
+    /// except what is known to be lost.
+    pub(crate) fn promise_stores(&mut self, began: Step, range: &Range<u64>, promise: Promise) {
+        let is_due = |change: &Change| {
+            matches!(change.effect, Effect::Store { .. })
+                && change.acked.is_some_and(|acked| acked < began)
+                && overlaps(&change.range(), range)
+        };
+        let due: Vec<(u64, Change)> = self
+            .log
+            .iter()
+            .filter(|(_, change)| is_due(change))
+            .map(|(order, change)| (*order, change.clone()))
+            .collect();
+        for (order, change) in due {
+            self.fold(order, &change, promise);
         }
     }
 
@@ -192,9 +253,9 @@ impl Regular {
         if is_lost {
             return;
         }
-        let is_write = matches!(change.effect, Effect::Write { .. });
+        let is_write = change.data().is_some();
         if is_write || order > self.floor_size_order {
-            let size = self.with_promised_ends(order, resized(self.floor_size, change));
+            let size = self.with_promised_ends(order, reached(self.floor_size, change));
             if size < self.floor_size {
                 self.shrunk_from = self.shrunk_from.max(self.floor_size);
             }
@@ -240,7 +301,18 @@ pub(crate) fn resized(size: u64, change: &Change) -> u64 {
     match &change.effect {
         Effect::Write { data, .. } if data.is_empty() => size,
         Effect::Write { .. } | Effect::Append { .. } => size.max(change.range().end),
+        Effect::Store { .. } => size,
         Effect::Resize { to, .. } => *to,
+    }
+}
+
+/// The size that it takes to read a change back.
+fn reached(size: u64, change: &Change) -> u64 {
+    match &change.effect {
+        Effect::Store { .. } => size.max(change.range().end),
+        Effect::Write { .. } | Effect::Resize { .. } | Effect::Append { .. } => {
+            resized(size, change)
+        }
     }
 }
 

@@ -5,7 +5,14 @@
 
 mod handles;
 mod link;
+mod load;
 mod make_directory;
+mod manage;
+mod memory;
+mod mmap;
+mod mprotect;
+mod msync;
+mod munmap;
 mod open;
 mod read;
 mod read_directory;
@@ -13,6 +20,7 @@ mod remove;
 mod rename;
 mod seek;
 mod stat;
+mod store;
 mod sync;
 mod truncate;
 mod write;
@@ -41,6 +49,7 @@ use crate::words::Call;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Ino;
+use crate::words::Memory;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
@@ -231,8 +240,8 @@ impl Judge {
             Call::Symlink { target, at } => link::symlink(self, frame, target, at, outcome),
             Call::ReadLink { at } => link::read(self, frame, at, outcome),
             Call::SyncAll => sync::all(self, frame, outcome),
-            Call::Memory(_) => self.undecided(frame.step(), "mapped memory is not modelled"),
-            Call::Manage(_) => self.undecided(frame.step(), "an extension is not modelled"),
+            Call::Memory(asked) => memory::judge(self, frame, asked, outcome),
+            Call::Manage(asked) => manage::judge(self, frame, asked, outcome),
         }
     }
 
@@ -444,7 +453,8 @@ pub(crate) fn take_effect(judge: &mut Judge, frame: &Frame, call: &Call) {
         | Call::Unlink { .. }
         | Call::Rename { .. }
         | Call::Link { .. }
-        | Call::Symlink { .. } => Ok(Value::Done),
+        | Call::Symlink { .. }
+        | Call::Memory(Memory::Store { .. }) => Ok(Value::Done),
         Call::Open { .. }
         | Call::Close { .. }
         | Call::Read { .. }

@@ -119,6 +119,7 @@ fn apply(judge: &mut Judge, frame: &Frame, at: &At, options: OpenOptions, place:
         let effect = Effect::Resize { from: regular.size, to: 0 };
         regular.change(order, Change::new(frame, HandleId::ROOT, effect));
         regular.size_clause = Some("TRUNC-01");
+        judge.model.cut_mappings(file, 0);
     }
     file
 }

@@ -61,5 +61,5 @@ fn check(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, len: u32, data
         );
         return;
     }
-    reads::compare(judge, frame, file, at, data);
+    reads::compare(judge, frame, file, at, data, reads::View::Read);
 }

@@ -27,7 +27,7 @@ pub(crate) fn judge(
     let Some(step) = frame.acked else { return };
     if !judge.settle(frame, &permitted, outcome) {
         if let Err(errno) = outcome {
-            errors::sync_failed(judge, frame, id, file, *errno);
+            errors::sync_failed(judge, frame, id, file, &(0..u64::MAX), *errno);
         }
         return;
     }

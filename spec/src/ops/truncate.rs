@@ -71,4 +71,5 @@ fn resize(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, clause: &'s
     };
     regular.change(order, Change::new(frame, id, effect));
     regular.size_clause = Some(clause);
+    judge.model.cut_mappings(file, size);
 }

@@ -1,0 +1,19 @@
+//! What POSIX does not have. Most of it changes nothing that can be seen, and promises nothing
+//! [DUR-SFR-01].
+
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::words::Manage;
+use crate::words::Outcome;
+
+pub(crate) fn judge(judge: &mut Judge, frame: &Frame, asked: &Manage, outcome: &Outcome) {
+    match asked {
+        Manage::SetCompression { handle, .. } | Manage::SyncRange { handle, .. } => {
+            judge.handle(frame, *handle, outcome);
+        }
+        Manage::DropCaches | Manage::Space => {}
+        Manage::Snapshot { .. } | Manage::OpenSnapshot { .. } | Manage::DeleteSnapshot { .. } => {
+            judge.undecided(frame.step(), "snapshots are not modelled");
+        }
+    }
+}
