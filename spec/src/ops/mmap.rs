@@ -1,4 +1,4 @@
-//! `mmap`: a file becomes a part of memory; the descriptor has to be open for what the mapping does.
+//! `mmap`: a file becomes a part of memory; its descriptor has to be open for that [MAP-14].
 
 use crate::model::Mapping;
 use crate::ops::Frame;
