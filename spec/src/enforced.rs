@@ -1,5 +1,8 @@
 //! Which clauses a rule of this crate enforces, and from which level on.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use crate::clause::Catalogue;
 use crate::promise::Level;
 
@@ -84,8 +87,10 @@ enforced! {
 
 /// The level from which on a clause is enforced; a clause of no rule binds as the catalogue says.
 pub(crate) fn level_of(clause: &str) -> Option<Level> {
-    match LEVELS.iter().find(|(id, _)| *id == clause) {
-        Some((_, level)) => Some(*level),
+    static BY_ID: LazyLock<BTreeMap<&str, Level>> =
+        LazyLock::new(|| LEVELS.iter().copied().collect());
+    match BY_ID.get(clause) {
+        Some(level) => Some(*level),
         None => Catalogue::embedded().get(clause)?.level.level(),
     }
 }

@@ -126,6 +126,9 @@ fn by_candidate(regular: &Regular, newer_than: u64, found: &Run, at: u64, end: u
         }
         let end = end.min(range.end);
         let reach = match &change.effect {
+            Effect::Store { blurred, .. } if !blurred.is_empty() => {
+                (at..end).find(|at| !change.may_hold(*at, found.byte(*at))).unwrap_or(end)
+            }
             Effect::Append { .. } => {
                 (at..end).find(|at| !change.may_hold(*at, found.byte(*at))).unwrap_or(end)
             }

@@ -1,5 +1,6 @@
 //! Bytes by offset, each with the order of the change that put it there.
 
+use std::ops::Bound;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -90,8 +91,13 @@ impl Extents {
         }
         self.cut(range.start);
         self.cut(range.end);
-        let covered: Vec<u64> = self.pieces.range(range.clone()).map(|(at, _)| *at).collect();
-        for at in covered {
+        let covered = |pieces: &OrdMap<u64, Piece>| {
+            pieces
+                .range((Bound::Excluded(range.start), Bound::Excluded(range.end)))
+                .next()
+                .map(|of| *of.0)
+        };
+        while let Some(at) = covered(&self.pieces) {
             self.pieces.remove(&at);
         }
         self.pieces.insert(range.start, Piece { end: range.end, data, order, promise, mapping });
@@ -126,14 +132,11 @@ impl Extents {
     }
 
     fn cut(&mut self, at: u64) {
-        let Some((start, piece)) =
-            self.pieces.get_prev(&at).map(|(at, piece)| (*at, piece.clone()))
-        else {
-            return;
-        };
-        if start == at || piece.end <= at {
+        let Some((start, piece)) = self.pieces.get_prev(&at) else { return };
+        if *start == at || piece.end <= at {
             return;
         }
+        let (start, piece) = (*start, piece.clone());
         let mut left = piece.clone();
         left.end = at;
         left.data = piece.data.as_ref().map(|data| data.slice(..index(at - start)));

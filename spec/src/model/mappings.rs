@@ -1,6 +1,7 @@
 //! Files in the memory of processes. A mapping keeps its file, as a handle does.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use imbl::OrdMap;
 
@@ -124,7 +125,7 @@ impl Model {
         mapping.size_when_made = self.regular(mapping.file).map_or(0, |regular| regular.size);
         self.file_mut(mapping.file).handles += 1;
         self.last_mapping = self.last_mapping.max(id);
-        self.mappings.insert(id, mapping);
+        self.mappings.insert(id, Arc::new(mapping));
     }
 
     pub(crate) fn unmap(&mut self, id: MappingId) {
@@ -134,13 +135,17 @@ impl Model {
         }
     }
 
+    pub(crate) fn mapping_mut(&mut self, id: MappingId) -> Option<&mut Mapping> {
+        self.mappings.get_mut(&id).map(Arc::make_mut)
+    }
+
     /// A file was cut: what private mappings stored beyond its end is there, or is not.
     pub(crate) fn cut_mappings(&mut self, file: FileId, size: u64) {
-        let of_file = |mapping: &Mapping| mapping.file == file && !mapping.own.is_empty();
+        let of_file = |mapping: &Arc<Mapping>| mapping.file == file && !mapping.own.is_empty();
         let ids: Vec<MappingId> =
             self.mappings.iter().filter(|(_, of)| of_file(of)).map(|(id, _)| *id).collect();
         for id in ids {
-            if let Some(mapping) = self.mappings.get_mut(&id) {
+            if let Some(mapping) = self.mapping_mut(id) {
                 mapping.own.forget(size..u64::MAX);
                 mapping.own_until = mapping.own_until.min(size);
             }

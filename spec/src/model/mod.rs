@@ -1,6 +1,7 @@
 //! What there is, as far as calls and answers tell: files, names, handles; and of each, what is
 //! promised to be durable.
 
+mod compact;
 mod extents;
 mod mappings;
 mod names;
@@ -118,7 +119,7 @@ pub(crate) struct Handle {
 pub(crate) struct Model {
     pub(crate) files: OrdMap<FileId, File>,
     pub(crate) handles: OrdMap<HandleId, Handle>,
-    pub(crate) mappings: OrdMap<MappingId, Mapping>,
+    pub(crate) mappings: OrdMap<MappingId, Arc<Mapping>>,
     /// The greatest number that a mapping had.
     pub(crate) last_mapping: MappingId,
     pub(crate) inos: OrdMap<Ino, FileId>,

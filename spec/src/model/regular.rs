@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use imbl::OrdMap;
+use imbl::OrdSet;
 use imbl::Vector;
 
 use crate::errors::Lost;
@@ -25,7 +26,8 @@ pub(crate) enum Effect {
     /// Bytes at an offset.
     Write { offset: u64, data: Bytes },
     /// Bytes stored through a shared mapping, within the size that the file had.
-    Store { offset: u64, data: Bytes, mapping: MappingId },
+    /// Of what is blurred, older versions are forgotten.
+    Store { offset: u64, data: Bytes, mapping: MappingId, blurred: Range<u64> },
     /// A new size; bytes beyond a smaller one are gone for good.
     Resize { from: u64, to: u64 },
     /// Bytes at the end of a file whose end was not known: it was in this range.
@@ -76,8 +78,9 @@ impl Change {
         let range = self.range();
         range.contains(&at)
             && match &self.effect {
-                Effect::Write { data, .. } | Effect::Store { data, .. } => {
-                    data[crate::model::index(at - range.start)] == byte
+                Effect::Write { data, .. } => data[crate::model::index(at - range.start)] == byte,
+                Effect::Store { data, blurred, .. } => {
+                    blurred.contains(&at) || data[crate::model::index(at - range.start)] == byte
                 }
                 Effect::Resize { .. } => byte == 0,
                 Effect::Append { data, .. } => data.contains(&byte),
@@ -107,6 +110,10 @@ pub(crate) struct Regular {
     pub(crate) live: Extents,
     /// Changes since the floor, by order.
     pub(crate) log: OrdMap<u64, Change>,
+    /// Of those, the changes of size alone.
+    pub(crate) resizes: OrdSet<u64>,
+    /// The length of the log at which it is compacted.
+    pub(crate) compact_at: usize,
     pub(crate) floor: Extents,
     pub(crate) floor_size: u64,
     /// The newest change of size alone that is in the floor.
@@ -144,7 +151,7 @@ impl Regular {
     /// A change takes effect.
     pub(crate) fn change(&mut self, order: u64, change: Change) {
         match &change.effect {
-            Effect::Store { offset, data, mapping } => {
+            Effect::Store { offset, data, mapping, .. } => {
                 self.live.put_stored(*offset, data.clone(), order, *mapping);
             }
             Effect::Write { .. } | Effect::Resize { .. } | Effect::Append { .. } => {
@@ -162,7 +169,14 @@ impl Regular {
         self.reads.clear();
         self.last_order = order;
         self.last_append = None;
+        let is_store = matches!(change.effect, Effect::Store { .. });
+        if change.data().is_none() {
+            self.resizes.insert(order);
+        }
         self.log.insert(order, change);
+        if is_store {
+            self.compact();
+        }
     }
 
     /// How far the file may reach, for what is known: a failed write may have made it longer.
@@ -270,10 +284,10 @@ impl Regular {
             }
         }
         self.log.remove(&order);
-        let is_early = |change: &Change| change.data().is_none();
-        if is_write && self.log.range(..order).any(|(_, change)| is_early(change)) {
+        self.resizes.remove(&order);
+        if is_write && self.resizes.get_min().is_some_and(|first| *first < order) {
             self.promised_ends.push_back((order, range.end));
-        } else if !self.log.values().any(is_early) {
+        } else if self.resizes.is_empty() {
             self.promised_ends.clear();
         }
     }

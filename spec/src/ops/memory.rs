@@ -4,6 +4,7 @@
 //! inside the file is right as well: it is how an access says that the bytes cannot be had.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::model::MEMORY_PAGE_BYTES;
 use crate::model::Mapping;
@@ -52,7 +53,7 @@ impl Judge {
         frame: &Frame,
         id: MappingId,
         outcome: &Outcome,
-    ) -> Option<Mapping> {
+    ) -> Option<Arc<Mapping>> {
         let known = self.mapping(frame, id, outcome);
         let is_let_through = !matches!(outcome, Ok(Value::Signal(_)) | Err(_));
         if known.is_none() && is_let_through && id <= self.model.last_mapping {
@@ -69,7 +70,7 @@ impl Judge {
         frame: &Frame,
         id: MappingId,
         outcome: &Outcome,
-    ) -> Option<Mapping> {
+    ) -> Option<Arc<Mapping>> {
         let known = self.model.mappings.get(&id).cloned();
         let is_known = id <= self.model.last_mapping;
         if !is_known && outcome.is_ok() {

@@ -27,7 +27,7 @@ pub(crate) fn judge(
         let observed = "writable, through a descriptor that is not".to_owned();
         judge.broken(frame, "MAP-14", subject, observed, "EACCES".to_owned());
     }
-    if let Some(mapping) = judge.model.mappings.get_mut(&id) {
+    if let Some(mapping) = judge.model.mapping_mut(id) {
         mapping.set(range, Some(access));
     }
 }

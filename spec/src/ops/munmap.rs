@@ -17,7 +17,7 @@ pub(crate) fn judge(
     if judge.mapping(frame, id, outcome).is_none() || outcome.is_err() {
         return;
     }
-    let Some(mapping) = judge.model.mappings.get_mut(&id) else { return };
+    let Some(mapping) = judge.model.mapping_mut(id) else { return };
     mapping.set(range, None);
     if mapping.is_gone() {
         judge.model.unmap(id);

@@ -34,7 +34,7 @@ pub(crate) fn judge(
         Sharing::Private => {
             let order = judge.model.next_order();
             judge.exercise("MAP-06");
-            if let Some(mapping) = judge.model.mappings.get_mut(&id) {
+            if let Some(mapping) = judge.model.mapping_mut(id) {
                 mapping.own.put_stored(at, data.clone(), order, id);
             }
         }
@@ -58,7 +58,7 @@ fn shared(
         // A failed write may have made the file longer, and these bytes a part of it.
         let (offset, data) = (at + kept as u64, data.slice(kept..));
         let data = data.slice(..index(most - offset).min(data.len()));
-        let effect = Effect::Store { offset, data, mapping: id };
+        let effect = Effect::Store { offset, data, mapping: id, blurred: 0..0 };
         let change = Change { acked: None, ..Change::new(frame, mapping.handle.0, effect) };
         regular.maybes.insert(order, change);
     } else if kept < data.len() {
@@ -66,7 +66,7 @@ fn shared(
     }
     if kept > 0 {
         let data = data.slice(..kept);
-        let effect = Effect::Store { offset: at, data: data.clone(), mapping: id };
+        let effect = Effect::Store { offset: at, data: data.clone(), mapping: id, blurred: 0..0 };
         regular.change(order, Change::new(frame, mapping.handle.0, effect));
         judge.model.last_write = Some((mapping.file, data));
     }
