@@ -1,7 +1,6 @@
 //! The program as a user meets it: what it prints, and the code it ends with.
 #![cfg(feature = "wasm")]
 
-use std::path::Path;
 use std::process::Command;
 use std::process::Output;
 
@@ -110,24 +109,6 @@ fn a_replay_shows_the_same_finding() {
 }
 
 #[test]
-fn the_same_command_prints_and_writes_the_same_bytes() {
-    let folder = tempfile::tempdir().expect("a scratch folder");
-    let once = |number: u32| {
-        let path = |kind: &str| folder.path().join(format!("{kind}{number}"));
-        let [trace, json] = ["trace", "json"].map(path);
-        let words = format!(
-            "explore posix_exerciser --seed 7 --trace {} --json {} -- 5 120",
-            trace.display(),
-            json.display()
-        );
-        let shown = crashproof(&words).stdout;
-        let read = |path: &Path| std::fs::read(path).expect("it was written");
-        (text(&shown), text(&read(&trace)), text(&read(&json)))
-    };
-    assert_eq!(once(1), once(2));
-}
-
-#[test]
 fn several_processes_share_one_file_system() {
     let words = "run crash_append_log --also";
     let output = Command::new(env!("CARGO_BIN_EXE_crashproof"))
@@ -191,6 +172,36 @@ fn an_image_that_a_run_left_is_whole_and_a_broken_one_is_not() {
     }
     std::fs::write(&path, raw).expect("the folder is there");
     ends_with(&format!("fsck {}", path.display()), 1);
+}
+
+#[test]
+fn a_full_disk_is_told_to_the_guest_and_breaks_no_promise() {
+    for words in ["run crash_append_log -- 400", "explore posix_exerciser -- 3 60"] {
+        let (command, guest) = words.split_once(' ').expect("a command and a guest");
+        let output = crashproof(&format!("{command} --fs-size 64K {guest}"));
+        let (shown, complaint) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{words}\n{shown}\n{complaint}");
+        // Errno 51 of preview1 is ENOSPC.
+        assert!(
+            complaint.contains("51"),
+            "{words}: the guest met the end of the disk: {complaint}"
+        );
+    }
+}
+
+/// What is on the device before a sync of a directory that does nothing is on it afterwards too;
+/// what was promised is not.
+#[test]
+fn a_sync_that_writes_nothing_is_a_moment_of_its_own() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let json = folder.path().join("json");
+    let defect = "--defect directory_sync_ignored";
+    let words = format!("explore crash_write_rename {defect} --json {} -- dir", json.display());
+    ends_with(&words, 1);
+    let report = std::fs::read_to_string(&json).expect("it was written");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("it is JSON");
+    let shared = report["account"]["deduplicated"].as_u64().expect("a count");
+    assert!(shared > 0, "equal contents share their recovery: {report}");
 }
 
 #[test]
