@@ -17,6 +17,7 @@ use crate::crash;
 use crate::errors;
 use crate::ops::Frame;
 use crate::ops::Judge;
+use crate::ops::sync;
 use crate::ops::take_effect;
 use crate::promise::Level;
 use crate::promise::Promises;
@@ -28,7 +29,6 @@ use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
 use crate::words::HandleId;
-use crate::words::Memory;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
@@ -259,7 +259,7 @@ impl Oracle {
         self.under_way = 0;
         let alone = pending.len() <= 1;
         let default: Vector<Item> = items.clone();
-        if alone || pending.values().all(|pending| pending.committed || is_sync(&pending.call)) {
+        if alone || pending.values().all(|pending| pending.committed || pending.call.is_sync()) {
             return self.judge.group(&default, &pending, !alone);
         }
         self.search(&default, &pending);
@@ -272,7 +272,7 @@ impl Oracle {
         let free: Vec<Step> = pending
             .iter()
             .filter(|(_, pending)| pending.outcome.is_some() && !pending.committed)
-            .filter(|(_, pending)| !is_sync(&pending.call))
+            .filter(|(_, pending)| !pending.call.is_sync())
             .map(|(step, _)| *step)
             .collect();
         let first: Vec<usize> = (0..items.len()).collect();
@@ -306,51 +306,9 @@ impl Oracle {
 
 const ORDERS_MAX: usize = 2_000;
 
-fn is_sync(call: &Call) -> bool {
-    matches!(
-        call,
-        Call::Fsync { .. }
-            | Call::Fdatasync { .. }
-            | Call::SyncAll
-            | Call::Memory(Memory::SyncMapping { .. })
-    )
-}
-
-fn changes(call: &Call) -> bool {
-    match call {
-        Call::Open { options, .. } => options.create || options.truncate,
-        Call::Write { .. }
-        | Call::Truncate { .. }
-        | Call::Allocate { .. }
-        | Call::MakeDirectory { .. }
-        | Call::RemoveDirectory { .. }
-        | Call::Unlink { .. }
-        | Call::Rename { .. }
-        | Call::Link { .. }
-        | Call::Symlink { .. }
-        | Call::Memory(Memory::Store { .. }) => true,
-        Call::Close { .. }
-        | Call::Read { .. }
-        | Call::Seek { .. }
-        | Call::Stat { .. }
-        | Call::StatHandle { .. }
-        | Call::SetTimes { .. }
-        | Call::SetTimesHandle { .. }
-        | Call::Advise { .. }
-        | Call::Fsync { .. }
-        | Call::Fdatasync { .. }
-        | Call::SetStatusFlags { .. }
-        | Call::ReadDirectory { .. }
-        | Call::ReadLink { .. }
-        | Call::SyncAll
-        | Call::Memory(_)
-        | Call::Manage(_) => false,
-    }
-}
-
 /// Do at least two calls change something whose order nobody told?
 fn are_ambiguous(free: &[Step], pending: &OrdMap<Step, Pending>) -> bool {
-    let changing = |step: &&Step| pending.get(*step).is_some_and(|call| changes(&call.call));
+    let changing = |step: &&Step| pending.get(*step).is_some_and(|call| call.call.changes());
     free.iter().filter(changing).count() > 1
 }
 
@@ -380,42 +338,59 @@ impl Judge {
         self.renames = overlapped && pending.values().any(is_rename);
         // What is said during a call that is alone may be about its own effect. Bytes that a write
         // brought are lost after it, bytes that a truncate removes are lost before it and resolved
-        // after it. A sync has no effect, and is judged by what was said before it answered.
-        let alone = pending.values().next().filter(|_| !overlapped).map(|pending| &pending.call);
-        let comes_after = |item: &&Item| match (item, alone) {
-            (Item::Said(..), Some(Call::Write { .. })) => true,
-            (Item::Said(_, Testimony::Resolved { .. }), Some(call)) => !is_sync(call),
+        // after it. A sync has no effect, and is judged by what was said before it answered. Where
+        // the subject told when a write took effect, what it said before is about what was before.
+        let alone = pending.values().next().filter(|_| !overlapped);
+        let comes_after = |item: &&Item| match (item, alone.map(|alone| &alone.call)) {
+            (Item::Said(..), Some(Call::Write { .. })) => {
+                alone.is_some_and(|alone| !alone.committed)
+            }
+            (Item::Said(_, Testimony::Resolved { .. }), Some(call)) => !call.is_sync(),
             (Item::Said(..) | Item::Committed(_) | Item::Answered(_), _) => false,
+        };
+        let at_commit = |pending: &Pending| {
+            let is_write = matches!(pending.call, Call::Write { .. });
+            pending.committed && !pending.call.is_sync() && (overlapped || is_write)
         };
         let (said, done): (Vec<&Item>, Vec<&Item>) = items.iter().partition(comes_after);
         for item in done.into_iter().chain(said) {
             match item {
                 Item::Said(step, testimony) => errors::said(self, *step, testimony),
                 Item::Committed(call) => {
-                    if let Some(pending) = pending.get(call)
-                        && overlapped
-                        && !is_sync(&pending.call)
-                    {
+                    if let Some(pending) = pending.get(call).filter(|pending| at_commit(pending)) {
                         self.one(*call, pending, overlapped);
                     }
                 }
-                Item::Answered(call) => {
-                    if let Some(pending) = pending.get(call)
-                        && (!overlapped || !pending.committed || is_sync(&pending.call))
-                    {
-                        self.one(*call, pending, overlapped);
-                    }
-                }
+                Item::Answered(call) => match pending.get(call) {
+                    Some(pending) if at_commit(pending) => self.returned(*call, pending, false),
+                    Some(pending) => self.one(*call, pending, overlapped),
+                    None => {}
+                },
             }
         }
         if !overlapped
             && let Some((called, call)) = pending.iter().next()
             && call.outcome.is_none()
             && call.committed
+            && !at_commit(call)
         {
             self.one(*called, call, overlapped);
         }
         errors::attribute(self);
+        let is_write = |pending: &&Pending| matches!(pending.call, Call::Write { .. });
+        let is_sole_writer = pending.values().filter(is_write).count() == 1;
+        for (called, pending) in pending {
+            self.returned(*called, pending, is_sole_writer);
+        }
+    }
+
+    /// A call answered, and all that was said until then is known: a write that promises
+    /// durability is held to it.
+    fn returned(&mut self, called: Step, pending: &Pending, is_sole_writer: bool) {
+        let Some((answered, outcome)) = &pending.outcome else { return };
+        let process = pending.process;
+        let frame = Frame { called, acked: Some(*answered), process, overlapped: false };
+        sync::write_returned(self, &frame, outcome, is_sole_writer);
     }
 
     fn one(&mut self, called: Step, pending: &Pending, overlapped: bool) {

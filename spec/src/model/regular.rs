@@ -11,6 +11,7 @@ use imbl::Vector;
 use crate::errors::Lost;
 use crate::model::Extents;
 use crate::model::Promise;
+use crate::ops::Floating;
 use crate::ops::Frame;
 use crate::words::HandleId;
 use crate::words::Step;
@@ -110,6 +111,8 @@ pub(crate) struct Regular {
     pub(crate) lost_ever: bool,
     /// Bytes of failed calls that the subject says to be lost: it may go on failing for them.
     pub(crate) lost_unacknowledged: Vec<Range<u64>>,
+    /// Of those, what nothing explains yet: bytes of a call that is under way.
+    pub(crate) lost_unexplained: Vector<Floating>,
     /// The newest change.
     pub(crate) last_order: u64,
     /// The bytes of the last append.
@@ -193,7 +196,7 @@ impl Regular {
             return;
         }
         let is_write = matches!(change.effect, Effect::Write { .. });
-        if is_write || order > self.floor_size_order {
+        if order > self.floor_size_order {
             let size = self.with_promised_ends(order, resized(self.floor_size, change));
             if size < self.floor_size {
                 self.shrunk_from = self.shrunk_from.max(self.floor_size);

@@ -13,7 +13,7 @@ mod remove;
 mod rename;
 mod seek;
 mod stat;
-mod sync;
+pub(crate) mod sync;
 mod truncate;
 mod write;
 
@@ -74,6 +74,8 @@ pub(crate) struct Floating {
     pub(crate) step: Step,
     /// Changes up to here.
     pub(crate) order: u64,
+    /// The call whose effect the subject says was the last in them.
+    pub(crate) seen: Option<Step>,
 }
 
 /// What is believed, and what was found wrong with it.
@@ -99,6 +101,8 @@ pub(crate) struct Judge {
     pub(crate) attempt_failed: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
     pub(crate) uncertain: bool,
+    /// Writes through descriptions that sync, by the step of the call, until they are judged.
+    pub(crate) synced_writes: OrdMap<Step, sync::Written>,
     /// Is a rename among the calls that overlap?
     pub(crate) renames: bool,
 }
@@ -120,6 +124,7 @@ impl Judge {
             testifies: false,
             attempt_failed: false,
             uncertain: false,
+            synced_writes: OrdMap::new(),
             renames: false,
         }
     }
@@ -428,40 +433,17 @@ impl Permitted {
 
 /// Lets a call that was cut off take effect, as if it had succeeded in full, where it could.
 pub(crate) fn take_effect(judge: &mut Judge, frame: &Frame, call: &Call) {
-    let outcome = match call {
-        Call::Open { options, .. } if options.create || options.truncate => {
-            let kind = crate::words::FileKind::Regular;
-            Ok(Value::Handle { handle: HandleId(u64::MAX - frame.called.0), kind })
-        }
-        Call::Write { data, .. } => match u32::try_from(data.len()) {
-            Ok(count) => Ok(Value::Count(count)),
-            Err(_) => return,
-        },
-        Call::Truncate { .. }
-        | Call::Allocate { .. }
-        | Call::MakeDirectory { .. }
-        | Call::RemoveDirectory { .. }
-        | Call::Unlink { .. }
-        | Call::Rename { .. }
-        | Call::Link { .. }
-        | Call::Symlink { .. } => Ok(Value::Done),
-        Call::Open { .. }
-        | Call::Close { .. }
-        | Call::Read { .. }
-        | Call::Seek { .. }
-        | Call::Stat { .. }
-        | Call::StatHandle { .. }
-        | Call::SetTimes { .. }
-        | Call::SetTimesHandle { .. }
-        | Call::Advise { .. }
-        | Call::Fsync { .. }
-        | Call::Fdatasync { .. }
-        | Call::SetStatusFlags { .. }
-        | Call::ReadDirectory { .. }
-        | Call::ReadLink { .. }
-        | Call::SyncAll
-        | Call::Memory(_)
-        | Call::Manage(_) => return,
+    if !call.changes() {
+        return;
+    }
+    let outcome = if let Call::Open { .. } = call {
+        let kind = crate::words::FileKind::Regular;
+        Ok(Value::Handle { handle: HandleId(u64::MAX - frame.called.0), kind })
+    } else if let Call::Write { data, .. } = call {
+        let Ok(count) = u32::try_from(data.len()) else { return };
+        Ok(Value::Count(count))
+    } else {
+        Ok(Value::Done)
     };
     let before = judge.clone();
     judge.call(frame, call, &outcome);

@@ -8,10 +8,10 @@ use crate::model::Change;
 use crate::model::Effect;
 use crate::model::FileId;
 use crate::model::Handle;
-use crate::model::Promise;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
+use crate::ops::sync::Written;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Outcome;
@@ -36,6 +36,9 @@ pub(crate) fn judge(
         .may(large, &[Errno::FileTooBig])
         .may(too_big, &[Errno::FileTooBig, Errno::Invalid, Errno::Overflow]);
     if !judge.settle(frame, &permitted, outcome) {
+        if handle.status.sync || handle.status.data_sync {
+            note_synced(judge, frame, id, &handle, None);
+        }
         return failed(judge, frame, &handle, at, data, outcome);
     }
     let Ok(Value::Count(count)) = outcome else { return judge.malformed(frame) };
@@ -114,9 +117,21 @@ fn apply(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, written: Bytes
     let effect = Effect::Write { offset: at, data: written };
     regular.change(order, Change::new(frame, id, effect));
     regular.last_append = appended;
-    if is_synced && let Some(step) = frame.acked {
-        regular.promise_one(order, Promise { clause: "DUR-OSYNC-01", step });
+    if is_synced && frame.acked.is_some() {
+        note_synced(judge, frame, id, &handle, Some(order));
     }
+}
+
+/// The write is held to what its description promises once its answer is reached.
+fn note_synced(
+    judge: &mut Judge,
+    frame: &Frame,
+    id: HandleId,
+    handle: &Handle,
+    order: Option<u64>,
+) {
+    let (file, is_whole) = (handle.file, handle.status.sync);
+    judge.synced_writes.insert(frame.called, Written { handle: id, file, order, is_whole });
 }
 
 /// A write that failed may have left any of its bytes behind [DATA-ERR-01].
