@@ -1,4 +1,5 @@
-//! Both sides of each clause: `tests/traces/accepted` and `rejected`, a trace a file.
+//! Both sides of each clause: `tests/traces/accepted` and `rejected`, a trace a file; and what
+//! calls and answers cannot tell: `undecided`.
 //!
 //! A trace says in its comments under which profile and level it is judged, and which clause it
 //! is about. Its name is the clause, then few words.
@@ -72,7 +73,7 @@ fn cases(verdict: &str) -> Vec<Case> {
 }
 
 fn all() -> Vec<Case> {
-    ["accepted", "rejected"].into_iter().flat_map(cases).collect()
+    ["accepted", "rejected", "undecided"].into_iter().flat_map(cases).collect()
 }
 
 #[test]
@@ -159,9 +160,21 @@ fn every_trace_that_breaks_its_clause_is_rejected_by_it() {
 }
 
 #[test]
+fn every_trace_that_cannot_be_told_is_undecided() {
+    let mut complaints = Vec::new();
+    for case in cases("undecided") {
+        let verdict = judge(&case).verdict();
+        if !matches!(verdict, Verdict::Undecided(_)) {
+            complaints.push(format!("{}: {}", case.name, told(&verdict)));
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
 fn every_verdict_is_the_golden_one() {
     let mut complaints = Vec::new();
-    for case in cases("rejected") {
+    for case in cases("rejected").into_iter().chain(cases("undecided")) {
         let path = format!("{FOLDER}/{}.verdict", case.name);
         let told = told(&judge(&case).verdict());
         if std::env::var_os("BLESS").is_some() {

@@ -143,10 +143,15 @@ fn failed(
     data: &Bytes,
     outcome: &Outcome,
 ) {
-    let partial = [Errno::Io, Errno::NoSpace, Errno::Interrupted];
+    // A write that was interrupted has written nothing (POSIX), but its sync may be what was.
+    let is_synced = handle.status.sync || handle.status.data_sync;
+    let is_partial = |errno: &Errno| match errno {
+        Errno::Interrupted => is_synced,
+        other => [Errno::Io, Errno::NoSpace].contains(other),
+    };
     let Err(errno) = outcome else { return };
     let Some(at) = at else { return };
-    if !partial.contains(errno) || at.checked_add(data.len() as u64).is_none() || data.is_empty() {
+    if !is_partial(errno) || at.checked_add(data.len() as u64).is_none() || data.is_empty() {
         return;
     }
     let (ends, data) = (append_ends(judge, handle), data.clone());
