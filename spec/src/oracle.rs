@@ -15,6 +15,7 @@ use imbl::Vector;
 
 use crate::crash;
 use crate::errors;
+use crate::model::Model;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::sync;
@@ -28,10 +29,10 @@ use crate::violation::Reason;
 use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
-use crate::words::HandleId;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
+use crate::words::Survey;
 use crate::words::Testimony;
 
 /// A call from its beginning to the end of the group in which it is judged.
@@ -61,7 +62,10 @@ pub struct Oracle {
     items: Vector<Item>,
     /// The crash after which nobody has looked yet.
     crashed: Option<CrashKind>,
-    /// Was there a crash of a process, so that what is durable is known only from below?
+    /// What there was before the calls that died with a process took effect, in part or not at
+    /// all; until somebody looks.
+    settled: Option<Model>,
+    /// Did a process crash in a way that nothing explains, so that what is durable is unknown?
     blurred: bool,
 }
 
@@ -76,6 +80,7 @@ impl Oracle {
             under_way: 0,
             items: Vector::new(),
             crashed: None,
+            settled: None,
             blurred: false,
         }
     }
@@ -92,14 +97,7 @@ impl Oracle {
             Event::Surveyed(found) => {
                 self.flush();
                 let kind = self.crashed.take().unwrap_or(CrashKind::Process(Pid(u32::MAX)));
-                let is_process = matches!(kind, CrashKind::Process(_));
-                if self.blurred && !is_process {
-                    let what = "power was lost after a process had crashed";
-                    self.judge.undecided(self.step, what);
-                    return;
-                }
-                self.blurred |= is_process;
-                crash::survey(&mut self.judge, self.step, kind, found);
+                self.surveyed(kind, found);
             }
         }
     }
@@ -141,6 +139,23 @@ impl Oracle {
     /// Effects that nobody had promised to be durable, and that a crash undid.
     pub fn lost_allowed(&self) -> impl ExactSizeIterator<Item = &LostEffect> {
         self.judge.lost_allowed.iter()
+    }
+
+    fn surveyed(&mut self, kind: CrashKind, found: &Result<Survey, String>) {
+        let is_process = matches!(kind, CrashKind::Process(_));
+        let settled = self.settled.take().filter(|_| is_process);
+        if self.blurred && !is_process {
+            let what = "power was lost after a process had crashed in a way not understood";
+            self.judge.undecided(self.step, what);
+            let mut silent = self.judge.clone();
+            crash::survey(&mut silent, self.step, kind, found, settled);
+            self.judge.model = silent.model;
+            self.blurred = false;
+            return;
+        }
+        let known = crash::survey(&mut self.judge, self.step, kind, found, settled);
+        self.blurred |= !known;
+        self.judge.half_done = self.pending.values().any(|pending| pending.committed);
     }
 
     fn called(&mut self, process: Pid, call: &Call) {
@@ -209,16 +224,8 @@ impl Oracle {
     }
 
     fn close_all(&mut self, dead: impl Fn(Pid) -> bool) {
-        let handles: Vec<HandleId> = self
-            .judge
-            .model
-            .handles
-            .iter()
-            .filter(|(_, handle)| dead(handle.process))
-            .map(|(id, _)| *id)
-            .collect();
-        for handle in handles {
-            self.judge.model.close(handle);
+        for model in std::iter::once(&mut self.judge.model).chain(&mut self.settled) {
+            model.close_all(|handle| dead(handle.process));
         }
     }
 
@@ -231,12 +238,17 @@ impl Oracle {
             .map(|(step, pending)| (*step, pending.clone()))
             .collect();
         self.flush();
+        let settled = self.settled.take().unwrap_or_else(|| self.judge.model.clone());
+        let mut has_died = false;
         for (called, pending) in open {
             let is_dead = match kind {
                 CrashKind::Process(dead) => dead == pending.process,
                 CrashKind::Kernel | CrashKind::Power => true,
             };
+            has_died |= is_dead && pending.call.changes();
             if !is_dead {
+                // Its effect is judged now and its answer later, as if it had two.
+                self.judge.half_done |= pending.committed;
                 self.pending.insert(called, pending);
                 self.under_way += 1;
             } else if !pending.committed {
@@ -246,7 +258,10 @@ impl Oracle {
             }
         }
         match kind {
-            CrashKind::Process(dead) => self.close_all(|owner| owner == dead),
+            CrashKind::Process(dead) => {
+                self.settled = has_died.then_some(settled);
+                self.close_all(|owner| owner == dead);
+            }
             CrashKind::Kernel | CrashKind::Power => {}
         }
         self.crashed = Some(kind);
@@ -256,6 +271,7 @@ impl Oracle {
     fn flush(&mut self) {
         let items = std::mem::take(&mut self.items);
         let pending = std::mem::take(&mut self.pending);
+        self.stays_settled(&items);
         self.under_way = 0;
         let alone = pending.len() <= 1;
         let default: Vector<Item> = items.clone();
@@ -263,6 +279,24 @@ impl Oracle {
             return self.judge.group(&default, &pending, !alone);
         }
         self.search(&default, &pending);
+    }
+
+    /// What the subject says holds whatever calls did that died; what other calls tell does not.
+    fn stays_settled(&mut self, items: &Vector<Item>) {
+        if items.is_empty() {
+            return;
+        }
+        let Some(model) = self.settled.take() else { return };
+        let mut judge = self.judge.clone();
+        judge.model = model;
+        for item in items {
+            let Item::Said(step, testimony) = item else {
+                self.judge.half_done = true;
+                return;
+            };
+            errors::said(&mut judge, *step, testimony);
+        }
+        self.settled = Some(judge.model);
     }
 
     /// Looks for an order of the calls that explains their answers.

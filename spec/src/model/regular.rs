@@ -144,6 +144,17 @@ impl Regular {
         failed.map(|(_, change)| change.range().end).fold(self.size, u64::max)
     }
 
+    /// Changes that nobody acknowledged are seen to have happened, or are covered by what is seen.
+    pub(crate) fn acknowledge(&mut self, step: Step) {
+        let open = self.log.iter().filter(|(_, change)| change.acked.is_none());
+        let open: Vec<u64> = open.map(|(order, _)| *order).collect();
+        for order in open {
+            if let Some(change) = self.log.get_mut(&order) {
+                change.acked = Some(step);
+            }
+        }
+    }
+
     /// Everything acknowledged before `began` is promised, except what is known to be lost.
     pub(crate) fn promise(&mut self, began: Step, by: HandleId, promise: Promise) {
         let due: Vec<(u64, Change)> = self

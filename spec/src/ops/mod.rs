@@ -101,6 +101,8 @@ pub(crate) struct Judge {
     pub(crate) attempt_failed: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
     pub(crate) uncertain: bool,
+    /// Did a process die within a call, and nobody looked what it did? As `uncertain`.
+    pub(crate) half_done: bool,
     /// Writes through descriptions that sync, by the step of the call, until they are judged.
     pub(crate) synced_writes: OrdMap<Step, sync::Written>,
     /// Is a rename among the calls that overlap?
@@ -124,6 +126,7 @@ impl Judge {
             testifies: false,
             attempt_failed: false,
             uncertain: false,
+            half_done: false,
             synced_writes: OrdMap::new(),
             renames: false,
         }
@@ -146,15 +149,20 @@ impl Judge {
         }
     }
 
-    /// Reports a violation, unless it may come from a wrong guess at the order of past calls.
+    /// Reports a violation, unless it may come from a wrong guess at what happened.
     pub(crate) fn report(&mut self, violation: Violation) {
-        if !self.uncertain {
-            return self.report_certain(violation);
-        }
+        let Some(what) = self.doubt() else { return self.report_certain(violation) };
         if violation.clauses().any(|clause| self.enforces(clause)) {
-            let what = "a mismatch after overlapping calls without commit order";
             self.undecided(violation.step, what);
         }
+    }
+
+    /// Why a mismatch may come from a guess.
+    fn doubt(&self) -> Option<&'static str> {
+        if self.uncertain {
+            return Some("a mismatch after overlapping calls without commit order");
+        }
+        self.half_done.then_some("a mismatch after a process had died within a call")
     }
 
     /// Reports each clause once for each subject; of the clauses that a fact breaks, those that
