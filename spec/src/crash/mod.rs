@@ -37,6 +37,8 @@ pub(crate) struct Inquest<'a> {
     pub(crate) judge: &'a mut Judge,
     pub(crate) step: Step,
     pub(crate) survey: &'a Survey,
+    /// Had everything been synced, and nothing been changed since?
+    pub(crate) is_orderly: bool,
     /// Which directory was found at which path.
     pub(crate) places: BTreeMap<Bytes, FileId>,
     /// Which directories were found at all, and where.
@@ -60,7 +62,10 @@ impl Inquest<'_> {
         allowed: String,
         chain: Vec<(Step, String)>,
     ) {
-        let (step, also, allowed) = (self.step, also.to_vec(), vec![allowed]);
+        let (step, mut also, allowed) = (self.step, also.to_vec(), vec![allowed]);
+        if self.is_orderly {
+            also.push("CRASH-12");
+        }
         self.judge.report(Violation { clause, also, step, subject, observed, allowed, chain });
     }
 
@@ -101,9 +106,14 @@ pub(crate) fn survey(
         }
         CrashKind::Kernel | CrashKind::Power => None,
     };
+    let is_orderly = live.is_none() && judge.is_orderly;
+    if is_orderly {
+        judge.exercise("CRASH-12");
+    }
     let mut inquest = Inquest {
         judge,
         step,
+        is_orderly,
         survey,
         places: BTreeMap::new(),
         found_directories: BTreeMap::new(),
@@ -116,6 +126,7 @@ pub(crate) fn survey(
     }
     links(&mut inquest);
     lost_bytes(&mut inquest);
+    (inquest.judge.changed_at, inquest.judge.is_orderly) = (Some(step), false);
     let Some((settled, live)) = live else {
         adopt::adopt(inquest, kind);
         return true;

@@ -75,6 +75,15 @@ fn check_size(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
 /// Compares bytes that were read with what they may be; afterwards they are what was read.
 pub(crate) fn compare(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, data: &Bytes) {
     judge.exercise("DATA-RW-01");
+    if frame.overlapped {
+        judge.exercise("DATA-RW-06");
+    }
+    if judge.model.file(file).names == 0 {
+        judge.exercise("NS-UNLINK-02");
+    }
+    if judge.model.regular(file).is_some_and(|regular| !regular.last_allocated.is_empty()) {
+        judge.exercise("FALLOC-02");
+    }
     if data.is_empty() {
         return;
     }
@@ -169,6 +178,7 @@ fn report(judge: &mut Judge, frame: &Frame, file: FileId, from: u64, told: &Byte
         (None, Some(_)) if !older => "RSTAB-01",
         (None, _) => foreign(judge, file, from, told, run, older),
     };
+    let is_given_away = judge.model.file(file).names == 0 && !older && lost.is_none();
     if let Some(lost) = lost {
         chain.push((lost.step, format!("writeback failed: {}", lost.errno.name())));
     }
@@ -177,9 +187,12 @@ fn report(judge: &mut Judge, frame: &Frame, file: FileId, from: u64, told: &Byte
     }
     chain.sort();
     let expected = run.part(from, to).unwrap_or_else(|| vec![0; told.len()].into());
+    // Foreign bytes in a file without names: its space was given away too early. What is of none
+    // of the versions of calls that overlap is of no order of them.
+    let also = [("NS-UNLINK-02", is_given_away), ("DATA-RW-06", frame.overlapped)];
     judge.report(Violation {
         clause,
-        also: Vec::new(),
+        also: also.into_iter().filter(|(_, breaks)| *breaks).map(|(id, _)| id).collect(),
         step: frame.step(),
         subject,
         observed: format!("read {} at {from}", show(told)),
@@ -209,6 +222,7 @@ fn foreign(
     match (run.data.is_some(), older) {
         _ if failed && judge.enforces("DATA-ERR-01") => "DATA-ERR-01",
         _ if appended => "APP-01",
+        _ if regular.last_allocated.contains(&from) => "FALLOC-02",
         _ if gone && judge.enforces("DATA-STALE-01") => "DATA-STALE-01",
         _ if other.is_some() && judge.enforces("DATA-ISO-01") => "DATA-ISO-01",
         (true, true) if !is_zero => "DATA-RW-02",

@@ -117,6 +117,8 @@ pub(crate) struct Regular {
     pub(crate) last_order: u64,
     /// The bytes of the last append.
     pub(crate) last_append: Option<Bytes>,
+    /// What the last change allocated.
+    pub(crate) last_allocated: Range<u64>,
     /// Which changes, up to which order, the subject says to be durable.
     pub(crate) said_stable: Vector<(Range<u64>, u64)>,
     /// What was read since the last change.
@@ -135,6 +137,7 @@ impl Regular {
         self.reads.clear();
         self.last_order = order;
         self.last_append = None;
+        self.last_allocated = 0..0;
         self.log.insert(order, change);
     }
 

@@ -101,6 +101,10 @@ pub(crate) struct Judge {
     pub(crate) attempt_failed: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
     pub(crate) uncertain: bool,
+    /// The last call that changed something: when it ended.
+    pub(crate) changed_at: Option<Step>,
+    /// Was everything synced since, so that an end now is an orderly one [CRASH-12]?
+    pub(crate) is_orderly: bool,
     /// Did a process die within a call, and nobody looked what it did? As `uncertain`.
     pub(crate) half_done: bool,
     /// Writes through descriptions that sync, by the step of the call, until they are judged.
@@ -127,6 +131,8 @@ impl Judge {
             attempt_failed: false,
             uncertain: false,
             half_done: false,
+            changed_at: None,
+            is_orderly: false,
             synced_writes: OrdMap::new(),
             renames: false,
         }
@@ -202,6 +208,10 @@ impl Judge {
 
     /// Judges one call and lets its answer take effect.
     pub(crate) fn call(&mut self, frame: &Frame, call: &Call, outcome: &Outcome) {
+        if call.changes() {
+            self.changed_at = Some(frame.acked.unwrap_or(Step(u64::MAX)));
+            self.is_orderly = false;
+        }
         match call {
             Call::Open { at, options } => open::judge(self, frame, at, *options, outcome),
             Call::Close { handle } => handles::close(self, frame, *handle, outcome),

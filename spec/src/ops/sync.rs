@@ -124,6 +124,7 @@ pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
     let Some(step) = frame.acked else { return };
     let promise = Promise { clause: "DUR-SYNCFS-01", step };
     let began = frame.called;
+    judge.is_orderly = judge.changed_at.is_none_or(|changed| changed < began);
     judge.model.names.promise_where(|op| op.acked.is_some_and(|acked| acked < began), promise);
     let files: Vec<FileId> = judge.model.files.keys().copied().collect();
     for file in files {

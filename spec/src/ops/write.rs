@@ -52,7 +52,7 @@ pub(crate) fn judge(
         return judge.undecided(frame.step(), "a write at an offset that is not known");
     };
     let written = data.slice(..count.min(data.len()));
-    if too_big {
+    if too_big && is_beyond(judge, frame, handle.file, at, count) {
         return;
     }
     let ends = append_ends(judge, &handle);
@@ -71,6 +71,19 @@ pub(crate) fn judge(
 
 /// Files up to this size are allowed everywhere.
 const FILE_SIZE_SURE: u64 = 1 << 31;
+
+/// A write that would reach beyond every limit may have written what fits below it, and no more.
+fn is_beyond(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, count: usize) -> bool {
+    judge.exercise("TRUNC-03");
+    let end = at.checked_add(count as u64);
+    let is_beyond = end.is_none_or(|end| i64::try_from(end).is_err());
+    if is_beyond {
+        let subject = judge.model.path_text(file);
+        let observed = format!("{count} bytes at {at}");
+        judge.broken(frame, "TRUNC-03", subject, observed, "EFBIG, or fewer bytes".to_owned());
+    }
+    is_beyond
+}
 
 /// Where an append may have gone: a failed write may have made the file longer, and nobody has
 /// looked since. Empty if it is known.
