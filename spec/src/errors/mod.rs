@@ -279,8 +279,8 @@ pub(crate) fn synced_write_succeeded(
         // If a newer write of these bytes is lost, this one may still have been durable before.
         let newer = regular.log.range(order + 1..=lost.order).map(|(_, change)| change.range());
         let kept = subtract(vec![own.clone()], &newer.collect::<Vec<_>>());
-        let outside = subtract(vec![0..u64::MAX], &kept);
-        let ranges = subtract(lost.ranges.clone(), &outside);
+        let elsewhere = subtract(lost.ranges.clone(), &kept);
+        let ranges = subtract(lost.ranges.clone(), &elsewhere);
         if !ranges.is_empty() {
             broken.push(Lost { ranges, ..lost.clone() });
         }

@@ -158,13 +158,12 @@ fn failed(
 ) {
     // A write that was interrupted has written nothing (POSIX), but its sync may be what was.
     let is_synced = handle.status.sync || handle.status.data_sync;
-    let is_partial = |errno: &Errno| match errno {
-        Errno::Interrupted => is_synced,
-        other => [Errno::Io, Errno::NoSpace].contains(other),
+    let is_partial = |errno: Errno| {
+        [Errno::Io, Errno::NoSpace].contains(&errno) || (is_synced && errno == Errno::Interrupted)
     };
     let Err(errno) = outcome else { return };
     let Some(at) = at else { return };
-    if !is_partial(errno) || at.checked_add(data.len() as u64).is_none() || data.is_empty() {
+    if !is_partial(*errno) || at.checked_add(data.len() as u64).is_none() || data.is_empty() {
         return;
     }
     let (ends, data) = (append_ends(judge, handle), data.clone());
