@@ -148,6 +148,9 @@ pub struct Clause {
     pub guard: bool,
     /// Does the oracle judge it?
     pub enforced: bool,
+    /// What is lacking, if it does not.
+    #[serde(default)]
+    pub lacking: Option<String>,
 }
 
 /// Clauses that belong together.

@@ -16,8 +16,10 @@ use imbl::Vector;
 use crate::crash;
 use crate::errors;
 use crate::model::Mapping;
+use crate::model::Model;
 use crate::ops::Frame;
 use crate::ops::Judge;
+use crate::ops::sync;
 use crate::ops::take_effect;
 use crate::promise::Level;
 use crate::promise::Promises;
@@ -28,12 +30,11 @@ use crate::violation::Reason;
 use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
-use crate::words::HandleId;
 use crate::words::MappingId;
-use crate::words::Memory;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
+use crate::words::Survey;
 use crate::words::Testimony;
 
 /// A call from its beginning to the end of the group in which it is judged.
@@ -63,7 +64,10 @@ pub struct Oracle {
     items: Vector<Item>,
     /// The crash after which nobody has looked yet.
     crashed: Option<CrashKind>,
-    /// Was there a crash of a process, so that what is durable is known only from below?
+    /// What there was before the calls that died with a process took effect, in part or not at
+    /// all; until somebody looks.
+    settled: Option<Model>,
+    /// Did a process crash in a way that nothing explains, so that what is durable is unknown?
     blurred: bool,
 }
 
@@ -78,6 +82,7 @@ impl Oracle {
             under_way: 0,
             items: Vector::new(),
             crashed: None,
+            settled: None,
             blurred: false,
         }
     }
@@ -94,14 +99,7 @@ impl Oracle {
             Event::Surveyed(found) => {
                 self.flush();
                 let kind = self.crashed.take().unwrap_or(CrashKind::Process(Pid(u32::MAX)));
-                let is_process = matches!(kind, CrashKind::Process(_));
-                if self.blurred && !is_process {
-                    let what = "power was lost after a process had crashed";
-                    self.judge.undecided(self.step, what);
-                    return;
-                }
-                self.blurred |= is_process;
-                crash::survey(&mut self.judge, self.step, kind, found);
+                self.surveyed(kind, found);
             }
         }
     }
@@ -143,6 +141,23 @@ impl Oracle {
     /// Effects that nobody had promised to be durable, and that a crash undid.
     pub fn lost_allowed(&self) -> impl ExactSizeIterator<Item = &LostEffect> {
         self.judge.lost_allowed.iter()
+    }
+
+    fn surveyed(&mut self, kind: CrashKind, found: &Result<Survey, String>) {
+        let is_process = matches!(kind, CrashKind::Process(_));
+        let settled = self.settled.take().filter(|_| is_process);
+        if self.blurred && !is_process {
+            let what = "power was lost after a process had crashed in a way not understood";
+            self.judge.undecided(self.step, what);
+            let mut silent = self.judge.clone();
+            crash::survey(&mut silent, self.step, kind, found, settled);
+            self.judge.model = silent.model;
+            self.blurred = false;
+            return;
+        }
+        let known = crash::survey(&mut self.judge, self.step, kind, found, settled);
+        self.blurred |= !known;
+        self.judge.half_done = self.pending.values().any(|pending| pending.committed);
     }
 
     fn called(&mut self, process: Pid, call: &Call) {
@@ -211,23 +226,12 @@ impl Oracle {
     }
 
     fn close_all(&mut self, dead: impl Fn(Pid) -> bool) {
-        let handles: Vec<HandleId> = self
-            .judge
-            .model
-            .handles
-            .iter()
-            .filter(|(_, handle)| dead(handle.process))
-            .map(|(id, _)| *id)
-            .collect();
-        for handle in handles {
-            self.judge.model.close(handle);
-        }
-        let of_dead = |mapping: &Mapping| dead(mapping.process);
-        let mappings = self.judge.model.mappings.iter();
-        let gone: Vec<MappingId> =
-            mappings.filter(|(_, mapping)| of_dead(mapping)).map(|(id, _)| *id).collect();
-        for mapping in gone {
-            self.judge.model.unmap(mapping);
+        for model in std::iter::once(&mut self.judge.model).chain(&mut self.settled) {
+            model.close_all(|handle| dead(handle.process));
+            let of_dead = |mapping: &Mapping| dead(mapping.process);
+            let mappings = model.mappings.iter().filter(|(_, mapping)| of_dead(mapping));
+            let gone: Vec<MappingId> = mappings.map(|(id, _)| *id).collect();
+            gone.into_iter().for_each(|mapping| model.unmap(mapping));
         }
     }
 
@@ -240,12 +244,17 @@ impl Oracle {
             .map(|(step, pending)| (*step, pending.clone()))
             .collect();
         self.flush();
+        let settled = self.settled.take().unwrap_or_else(|| self.judge.model.clone());
+        let mut has_died = false;
         for (called, pending) in open {
             let is_dead = match kind {
                 CrashKind::Process(dead) => dead == pending.process,
                 CrashKind::Kernel | CrashKind::Power => true,
             };
+            has_died |= is_dead && pending.call.changes();
             if !is_dead {
+                // Its effect is judged now and its answer later, as if it had two.
+                self.judge.half_done |= pending.committed;
                 self.pending.insert(called, pending);
                 self.under_way += 1;
             } else if !pending.committed {
@@ -255,7 +264,10 @@ impl Oracle {
             }
         }
         match kind {
-            CrashKind::Process(dead) => self.close_all(|owner| owner == dead),
+            CrashKind::Process(dead) => {
+                self.settled = has_died.then_some(settled);
+                self.close_all(|owner| owner == dead);
+            }
             CrashKind::Kernel | CrashKind::Power => {}
         }
         self.crashed = Some(kind);
@@ -265,13 +277,32 @@ impl Oracle {
     fn flush(&mut self) {
         let items = std::mem::take(&mut self.items);
         let pending = std::mem::take(&mut self.pending);
+        self.stays_settled(&items);
         self.under_way = 0;
         let alone = pending.len() <= 1;
         let default: Vector<Item> = items.clone();
-        if alone || pending.values().all(|pending| pending.committed || is_sync(&pending.call)) {
+        if alone || pending.values().all(|pending| pending.committed || pending.call.is_sync()) {
             return self.judge.group(&default, &pending, !alone);
         }
         self.search(&default, &pending);
+    }
+
+    /// What the subject says holds whatever calls did that died; what other calls tell does not.
+    fn stays_settled(&mut self, items: &Vector<Item>) {
+        if items.is_empty() {
+            return;
+        }
+        let Some(model) = self.settled.take() else { return };
+        let mut judge = self.judge.clone();
+        judge.model = model;
+        for item in items {
+            let Item::Said(step, testimony) = item else {
+                self.judge.half_done = true;
+                return;
+            };
+            errors::said(&mut judge, *step, testimony);
+        }
+        self.settled = Some(judge.model);
     }
 
     /// Looks for an order of the calls that explains their answers.
@@ -281,7 +312,7 @@ impl Oracle {
         let free: Vec<Step> = pending
             .iter()
             .filter(|(_, pending)| pending.outcome.is_some() && !pending.committed)
-            .filter(|(_, pending)| !is_sync(&pending.call))
+            .filter(|(_, pending)| !pending.call.is_sync())
             .map(|(step, _)| *step)
             .collect();
         let first: Vec<usize> = (0..items.len()).collect();
@@ -315,51 +346,9 @@ impl Oracle {
 
 const ORDERS_MAX: usize = 2_000;
 
-fn is_sync(call: &Call) -> bool {
-    matches!(
-        call,
-        Call::Fsync { .. }
-            | Call::Fdatasync { .. }
-            | Call::SyncAll
-            | Call::Memory(Memory::SyncMapping { .. })
-    )
-}
-
-fn changes(call: &Call) -> bool {
-    match call {
-        Call::Open { options, .. } => options.create || options.truncate,
-        Call::Write { .. }
-        | Call::Truncate { .. }
-        | Call::Allocate { .. }
-        | Call::MakeDirectory { .. }
-        | Call::RemoveDirectory { .. }
-        | Call::Unlink { .. }
-        | Call::Rename { .. }
-        | Call::Link { .. }
-        | Call::Symlink { .. }
-        | Call::Memory(Memory::Store { .. }) => true,
-        Call::Close { .. }
-        | Call::Read { .. }
-        | Call::Seek { .. }
-        | Call::Stat { .. }
-        | Call::StatHandle { .. }
-        | Call::SetTimes { .. }
-        | Call::SetTimesHandle { .. }
-        | Call::Advise { .. }
-        | Call::Fsync { .. }
-        | Call::Fdatasync { .. }
-        | Call::SetStatusFlags { .. }
-        | Call::ReadDirectory { .. }
-        | Call::ReadLink { .. }
-        | Call::SyncAll
-        | Call::Memory(_)
-        | Call::Manage(_) => false,
-    }
-}
-
 /// Do at least two calls change something whose order nobody told?
 fn are_ambiguous(free: &[Step], pending: &OrdMap<Step, Pending>) -> bool {
-    let changing = |step: &&Step| pending.get(*step).is_some_and(|call| changes(&call.call));
+    let changing = |step: &&Step| pending.get(*step).is_some_and(|call| call.call.changes());
     free.iter().filter(changing).count() > 1
 }
 
@@ -389,42 +378,59 @@ impl Judge {
         self.renames = overlapped && pending.values().any(is_rename);
         // What is said during a call that is alone may be about its own effect. Bytes that a write
         // brought are lost after it, bytes that a truncate removes are lost before it and resolved
-        // after it. A sync has no effect, and is judged by what was said before it answered.
-        let alone = pending.values().next().filter(|_| !overlapped).map(|pending| &pending.call);
-        let comes_after = |item: &&Item| match (item, alone) {
-            (Item::Said(..), Some(Call::Write { .. })) => true,
-            (Item::Said(_, Testimony::Resolved { .. }), Some(call)) => !is_sync(call),
+        // after it. A sync has no effect, and is judged by what was said before it answered. Where
+        // the subject told when a write took effect, what it said before is about what was before.
+        let alone = pending.values().next().filter(|_| !overlapped);
+        let comes_after = |item: &&Item| match (item, alone.map(|alone| &alone.call)) {
+            (Item::Said(..), Some(Call::Write { .. })) => {
+                alone.is_some_and(|alone| !alone.committed)
+            }
+            (Item::Said(_, Testimony::Resolved { .. }), Some(call)) => !call.is_sync(),
             (Item::Said(..) | Item::Committed(_) | Item::Answered(_), _) => false,
+        };
+        let at_commit = |pending: &Pending| {
+            let is_write = matches!(pending.call, Call::Write { .. });
+            pending.committed && !pending.call.is_sync() && (overlapped || is_write)
         };
         let (said, done): (Vec<&Item>, Vec<&Item>) = items.iter().partition(comes_after);
         for item in done.into_iter().chain(said) {
             match item {
                 Item::Said(step, testimony) => errors::said(self, *step, testimony),
                 Item::Committed(call) => {
-                    if let Some(pending) = pending.get(call)
-                        && overlapped
-                        && !is_sync(&pending.call)
-                    {
+                    if let Some(pending) = pending.get(call).filter(|pending| at_commit(pending)) {
                         self.one(*call, pending, overlapped);
                     }
                 }
-                Item::Answered(call) => {
-                    if let Some(pending) = pending.get(call)
-                        && (!overlapped || !pending.committed || is_sync(&pending.call))
-                    {
-                        self.one(*call, pending, overlapped);
-                    }
-                }
+                Item::Answered(call) => match pending.get(call) {
+                    Some(pending) if at_commit(pending) => self.returned(*call, pending, false),
+                    Some(pending) => self.one(*call, pending, overlapped),
+                    None => {}
+                },
             }
         }
         if !overlapped
             && let Some((called, call)) = pending.iter().next()
             && call.outcome.is_none()
             && call.committed
+            && !at_commit(call)
         {
             self.one(*called, call, overlapped);
         }
         errors::attribute(self);
+        let is_write = |pending: &&Pending| matches!(pending.call, Call::Write { .. });
+        let is_sole_writer = pending.values().filter(is_write).count() == 1;
+        for (called, pending) in pending {
+            self.returned(*called, pending, is_sole_writer);
+        }
+    }
+
+    /// A call answered, and all that was said until then is known: a write that promises
+    /// durability is held to it.
+    fn returned(&mut self, called: Step, pending: &Pending, is_sole_writer: bool) {
+        let Some((answered, outcome)) = &pending.outcome else { return };
+        let process = pending.process;
+        let frame = Frame { called, acked: Some(*answered), process, overlapped: false };
+        sync::write_returned(self, &frame, outcome, is_sole_writer);
     }
 
     fn one(&mut self, called: Step, pending: &Pending, overlapped: bool) {

@@ -37,6 +37,15 @@ fn printed(catalogue: &Catalogue) -> String {
         for clause in &group.clauses {
             writeln!(text, "{}", row(clause)).expect("a String takes everything");
         }
+        let lacking =
+            |clause: &Clause| clause.lacking.as_ref().map(|what| (clause.id.clone(), what.clone()));
+        let lacking: Vec<_> = group.clauses.iter().filter_map(lacking).collect();
+        if !lacking.is_empty() {
+            text.push_str("\nNot judged, because:\n\n");
+        }
+        for (id, what) in lacking {
+            writeln!(text, "- {id}: {what}").expect("a String takes everything");
+        }
     }
     text
 }
@@ -56,5 +65,18 @@ fn every_clause_is_on_the_page_once() {
     let printed = printed(Catalogue::embedded());
     for clause in Catalogue::embedded().iter() {
         assert_eq!(printed.matches(&format!("| {} |", clause.id)).count(), 1, "{}", clause.id);
+    }
+}
+
+#[test]
+fn a_clause_that_is_judged_lacks_nothing() {
+    let groups = ["Namespace visibility", "Data visibility", "Durability", "States after a crash"];
+    for group in Catalogue::embedded().groups() {
+        for clause in &group.clauses {
+            assert!(!(clause.enforced && clause.lacking.is_some()), "{}", clause.id);
+            if groups.contains(&group.title.as_str()) {
+                assert_eq!(clause.enforced, clause.lacking.is_none(), "{}", clause.id);
+            }
+        }
     }
 }

@@ -13,8 +13,9 @@ use crashproof_spec::trace::fmt_event;
 use crashproof_spec::words::Call;
 use crashproof_spec::words::HandleId;
 use crashproof_spec::words::Manage;
-use crashproof_spec::words::Memory;
 use crashproof_spec::words::Pid;
+use crashproof_spec::words::Role;
+use crashproof_spec::words::StatusFlags;
 use crashproof_spec::words::Step;
 use crashproof_spec::words::Value;
 
@@ -234,44 +235,29 @@ impl Judge {
     }
 
     fn promise(&mut self, call: &Call) -> Promise {
-        match call {
-            Call::Fsync { .. }
-            | Call::Fdatasync { .. }
-            | Call::SyncAll
-            | Call::Memory(Memory::SyncMapping { wait: true, .. })
-            | Call::Manage(Manage::Snapshot { .. }) => Promise::Always,
-            Call::Open { options, .. } if options.status.sync || options.status.data_sync => {
-                Promise::OpensSyncing
-            }
-            Call::SetStatusFlags { handle, status } => {
-                if status.sync || status.data_sync {
-                    self.syncing.insert(*handle);
-                }
-                Promise::Never
-            }
-            Call::Write { handle, .. } if self.syncing.contains(handle) => Promise::Always,
-            Call::Open { .. }
-            | Call::Write { .. }
-            | Call::Truncate { .. }
-            | Call::Allocate { .. }
-            | Call::MakeDirectory { .. }
-            | Call::RemoveDirectory { .. }
-            | Call::Unlink { .. }
-            | Call::Rename { .. }
-            | Call::Link { .. }
-            | Call::Symlink { .. } => Promise::IfFailed,
-            Call::Close { .. }
-            | Call::Read { .. }
-            | Call::Seek { .. }
-            | Call::Stat { .. }
-            | Call::StatHandle { .. }
-            | Call::SetTimes { .. }
-            | Call::SetTimesHandle { .. }
-            | Call::Advise { .. }
-            | Call::ReadDirectory { .. }
-            | Call::ReadLink { .. }
-            | Call::Memory(_)
-            | Call::Manage(_) => Promise::Never,
+        let is_syncing = |status: &StatusFlags| status.sync || status.data_sync;
+        if let Call::Open { options, .. } = call
+            && is_syncing(&options.status)
+        {
+            return Promise::OpensSyncing;
+        }
+        if let Call::SetStatusFlags { handle, status } = call
+            && is_syncing(status)
+        {
+            self.syncing.insert(*handle);
+        }
+        if let Call::Write { handle, .. } = call
+            && self.syncing.contains(handle)
+        {
+            return Promise::Always;
+        }
+        if let Call::Manage(Manage::Snapshot { .. }) = call {
+            return Promise::Always;
+        }
+        match call.role() {
+            Role::Syncs => Promise::Always,
+            Role::Changes => Promise::IfFailed,
+            Role::Looks => Promise::Never,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::call::MappingId;
 use crate::call::ProcessId;
 use crate::call::ReplyFuture;
 use crate::call::Request;
+use crate::call::Testimony;
 use crate::call::Vfs;
 use crate::call::Witness;
 use crate::observe::translate;
@@ -62,7 +63,9 @@ impl Notebook {
     pub fn note(&self, event: Event) -> Step {
         let said = self.witness.take();
         let mut notes = self.lock();
-        for testimony in &said {
+        // A survey asks without being written down: what its calls did is nobody's event.
+        let unasked = Testimony::Committed { call: CallId(0) };
+        for testimony in said.iter().filter(|said| **said != unasked) {
             notes.add(Event::Testified(translate::testimony(testimony)));
         }
         notes.add(event)
@@ -117,5 +120,25 @@ impl Vfs for Recorder {
 
     fn take_stale(&self, process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
         self.inner.take_stale(process)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crashproof_spec::trace::CrashKind;
+    use crashproof_spec::words::Pid;
+
+    use super::*;
+
+    #[test]
+    fn what_calls_did_that_are_not_in_the_trace_is_not_in_it_either() {
+        let (witness, events) = (Witness::default(), Arc::new(Mutex::new(Vec::new())));
+        let kept = Arc::clone(&events);
+        let sink = move |step: Step, _| kept.lock().expect("nobody panics here").push(step.0);
+        let notebook = Notebook::new(witness.clone(), Box::new(sink));
+        witness.say(Testimony::Committed { call: CallId(0) });
+        witness.say(Testimony::Committed { call: CallId(7) });
+        notebook.note(Event::Crashed(CrashKind::Process(Pid(1))));
+        assert_eq!(*events.lock().expect("nobody panics here"), [1, 2]);
     }
 }

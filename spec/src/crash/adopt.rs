@@ -53,6 +53,8 @@ pub(crate) fn adopt(inquest: Inquest<'_>, kind: CrashKind) {
         keep_handles(&mut model, &before, |handle| handle.process != dead);
     }
     inquest.judge.model = model;
+    // Whatever was guessed before, this was found.
+    inquest.judge.uncertain = false;
 }
 
 fn add(

@@ -7,13 +7,16 @@ mod adopt;
 mod content;
 mod names;
 mod order;
+mod survive;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::errors;
 use crate::model::FileId;
+use crate::model::Model;
 use crate::model::Promise;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -34,6 +37,8 @@ pub(crate) struct Inquest<'a> {
     pub(crate) judge: &'a mut Judge,
     pub(crate) step: Step,
     pub(crate) survey: &'a Survey,
+    /// Had everything been synced, and nothing been changed since?
+    pub(crate) is_orderly: bool,
     /// Which directory was found at which path.
     pub(crate) places: BTreeMap<Bytes, FileId>,
     /// Which directories were found at all, and where.
@@ -57,7 +62,10 @@ impl Inquest<'_> {
         allowed: String,
         chain: Vec<(Step, String)>,
     ) {
-        let (step, also, allowed) = (self.step, also.to_vec(), vec![allowed]);
+        let (step, mut also, allowed) = (self.step, also.to_vec(), vec![allowed]);
+        if self.is_orderly {
+            also.push("CRASH-12");
+        }
         self.judge.report(Violation { clause, also, step, subject, observed, allowed, chain });
     }
 
@@ -70,34 +78,42 @@ impl Inquest<'_> {
     }
 }
 
-/// Judges what was found after a crash; the model goes on from there.
+/// Judges what was found after a crash; the model goes on from there. `settled` is the model before
+/// the calls that died with a process. Tells whether what is durable is still known.
 pub(crate) fn survey(
     judge: &mut Judge,
     step: Step,
     kind: CrashKind,
     survey: &Result<Survey, String>,
-) {
+    settled: Option<Model>,
+) -> bool {
     judge.exercise("CRASH-01");
     let survey = match survey {
         Ok(survey) => survey,
         Err(said) => {
             let frame = Frame { called: step, acked: None, process: Pid(0), overlapped: false };
             let observed = format!("not opened: {said}");
-            return judge.broken(
-                &frame,
-                "CRASH-01",
-                ".".to_owned(),
-                observed,
-                "a file system that opens".to_owned(),
-            );
+            let allowed = "a file system that opens".to_owned();
+            judge.broken(&frame, "CRASH-01", ".".to_owned(), observed, allowed);
+            return true;
         }
     };
-    if let CrashKind::Process(_) = kind {
-        visible(judge, step);
+    let live = match kind {
+        CrashKind::Process(_) => {
+            let live = judge.model.clone();
+            visible(judge, step);
+            Some((settled.unwrap_or_else(|| live.clone()), live))
+        }
+        CrashKind::Kernel | CrashKind::Power => None,
+    };
+    let is_orderly = live.is_none() && judge.is_orderly;
+    if is_orderly {
+        judge.exercise("CRASH-12");
     }
     let mut inquest = Inquest {
         judge,
         step,
+        is_orderly,
         survey,
         places: BTreeMap::new(),
         found_directories: BTreeMap::new(),
@@ -110,7 +126,21 @@ pub(crate) fn survey(
     }
     links(&mut inquest);
     lost_bytes(&mut inquest);
-    adopt::adopt(inquest, kind);
+    (inquest.judge.changed_at, inquest.judge.is_orderly) = (Some(step), false);
+    let Some((settled, live)) = live else {
+        adopt::adopt(inquest, kind);
+        return true;
+    };
+    let Some(model) = survive::go_on(&inquest, &live, settled, kind) else {
+        adopt::adopt(inquest, kind);
+        return false;
+    };
+    let seen: Vec<(FileId, Ino)> = model.inos.iter().map(|(ino, file)| (*file, *ino)).collect();
+    judge.model = model;
+    for (file, ino) in seen {
+        errors::identified(judge, file, ino);
+    }
+    true
 }
 
 /// After the death of a process, everything acknowledged is visible.
@@ -119,10 +149,16 @@ fn visible(judge: &mut Judge, step: Step) {
     judge.model.names.promise_where(|op| op.acked.is_some(), names);
     let files: Vec<FileId> = judge.model.files.keys().copied().collect();
     for file in files {
-        if judge.model.regular(file).is_some()
-            && let Some(regular) = judge.model.regular_mut(file)
-        {
-            regular.lost.clear();
+        let Some(known) = judge.model.regular(file) else { continue };
+        // Bytes that may read as they were before the failure are those of either version.
+        let reverts: Vec<Step> = known
+            .lost
+            .iter()
+            .filter(|lost| errors::may_revert(judge, lost))
+            .map(|lost| lost.step)
+            .collect();
+        if let Some(regular) = judge.model.regular_mut(file) {
+            regular.lost.retain(|lost| reverts.contains(&lost.step));
             regular.promise(Step(u64::MAX), HandleId::ROOT, Promise { clause: "DATA-RW-01", step });
         }
     }
@@ -203,6 +239,11 @@ fn lost_bytes(inquest: &mut Inquest<'_>) {
         }
     }
     inquest.judge.lost_allowed.extend(lost);
+}
+
+/// The path of a name in a directory.
+fn child(parent: &Bytes, name: &Bytes) -> Bytes {
+    if parent.is_empty() { name.clone() } else { [parent, &b"/"[..], name].concat().into() }
 }
 
 pub(crate) fn text(path: &[u8]) -> String {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::crash::Inquest;
 use crate::crash::Mismatch;
+use crate::crash::child;
 use crate::crash::content;
 use crate::crash::order;
 use crate::crash::text;
@@ -270,9 +271,6 @@ fn is_anothers(inquest: &Inquest<'_>, file: FileId, found: &Found) -> bool {
 /// Names that were not found, in directories that were.
 fn missing(inquest: &mut Inquest<'_>, histories: &mut BTreeMap<Name, History>) {
     let mut gone: Vec<(Name, Bytes, History)> = Vec::new();
-    let child = |parent: &Bytes, name: &Bytes| -> Bytes {
-        if parent.is_empty() { name.clone() } else { [parent, &b"/"[..], name].concat().into() }
-    };
     for (name, history) in histories.iter_mut().filter(|(_, history)| history.fits.is_empty()) {
         let Some(parent) = inquest.found_directories.get(&name.0) else { continue };
         let path = child(parent, &name.1);

@@ -12,6 +12,7 @@ use std::ops::Range;
 use imbl::Vector;
 
 use crate::clause::Catalogue;
+use crate::model::Change;
 use crate::model::Effect;
 use crate::model::FileId;
 use crate::model::Handle;
@@ -21,6 +22,7 @@ use crate::model::subtract;
 use crate::ops::Floating;
 use crate::ops::Frame;
 use crate::ops::Judge;
+use crate::ops::sync::Written;
 use crate::promise::AfterFailure;
 use crate::promise::ClearRule;
 use crate::promise::Level;
@@ -65,7 +67,7 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
         Testimony::Lost { file, range, errno, seen } => {
             let (ino, range, errno) = (*file, range.clone(), *errno);
             let order = judge.order_at(*seen);
-            lost(judge, Floating { ino, range, errno, step, order });
+            lost(judge, Floating { ino, range, errno, step, order, seen: *seen });
         }
         Testimony::Resolved { file, range } => resolved(judge, *file, range),
         Testimony::Failed { .. } => judge.attempt_failed = true,
@@ -174,7 +176,11 @@ fn enter(regular: &mut Regular, said: &Floating) {
         // Bytes of a call that failed: nobody was told that they are there, but now it is said.
         let ends = regular.maybes.values().map(|change| change.range().end.min(range.end));
         regular.size = ends.fold(regular.size, u64::max);
+        let of_failed = regular.maybes.values().any(|change| overlaps(&change.range(), range));
         regular.lost_unacknowledged.push(range.clone());
+        if !of_failed && said.seen.is_none() {
+            regular.lost_unexplained.push_back(said.clone());
+        }
         return;
     }
     let few = writes.len().saturating_sub(WRITES_NAMED_MAX);
@@ -273,6 +279,62 @@ pub(crate) fn range_sync_succeeded(
             let violation = explain(judge, frame, file, lost, clause);
             judge.report(violation);
         }
+    }
+}
+
+/// A write through a description that syncs said success: none of its own bytes is lost. What was
+/// lost there before is superseded by it.
+pub(crate) fn synced_write_succeeded(
+    judge: &mut Judge,
+    frame: &Frame,
+    written: Written,
+    order: u64,
+    is_sole_writer: bool,
+) {
+    judge.exercise("ERR-REPORT-01");
+    let Some(regular) = judge.model.regular_mut(written.file) else { return };
+    let Some(own) = regular.log.get(&order).map(Change::range) else { return };
+    let step = frame.step();
+    // Of the only write under way is lost what is of no write before it, also if that was said
+    // before anything told that it took effect.
+    let during = |said: Step| is_sole_writer && frame.called < said && said < step;
+    for said in std::mem::take(&mut regular.lost_unexplained) {
+        if during(said.step) && overlaps(&said.range, &own) {
+            enter(regular, &Floating { order, ..said });
+        }
+    }
+    let mut broken = Vec::new();
+    for lost in regular.lost.iter().filter(|lost| lost.order >= order && !lost.inferred) {
+        // If a newer write of these bytes is lost, this one may still have been durable before.
+        let newer = regular.log.range(order + 1..=lost.order).map(|(_, change)| change.range());
+        let kept = subtract(vec![own.clone()], &newer.collect::<Vec<_>>());
+        let elsewhere = subtract(lost.ranges.clone(), &kept);
+        let ranges = subtract(lost.ranges.clone(), &elsewhere);
+        if !ranges.is_empty() {
+            broken.push(Lost { ranges, ..lost.clone() });
+        }
+    }
+    for lost in broken {
+        let mut violation = explain(judge, frame, written.file, &lost, "ERR-REPORT-01");
+        violation.chain.pop();
+        violation.chain.push((step, "this write, which syncs, said success".to_owned()));
+        judge.report(violation);
+    }
+}
+
+/// A write through a description that syncs failed: who asked has been told.
+pub(crate) fn synced_write_failed(
+    judge: &mut Judge,
+    frame: &Frame,
+    written: Written,
+    errno: Errno,
+) {
+    if ![Errno::Io, Errno::NoSpace].contains(&errno) {
+        return;
+    }
+    let Some(regular) = judge.model.regular_mut(written.file) else { return };
+    for lost in &mut regular.lost {
+        lost.reported.push_back((written.handle, frame.step()));
     }
 }
 
@@ -414,7 +476,8 @@ pub(crate) fn sync_failed(
         let before = regular.lost.len();
         // A subject that says nothing has no numbers: the file is known.
         let (ino, range, step) = (Ino(0), range.clone(), frame.called);
-        enter(regular, &Floating { ino, range, errno, step, order });
+        let seen = Some(frame.called);
+        enter(regular, &Floating { ino, range, errno, step, order, seen });
         for lost in regular.lost.iter_mut().skip(before) {
             lost.inferred = true;
             lost.reported.push_back((id, frame.step()));

@@ -327,6 +327,15 @@ impl Model {
         }
     }
 
+    /// Closes the handles of the dead.
+    pub(crate) fn close_all(&mut self, is_dead: impl Fn(&Handle) -> bool) {
+        let handles = self.handles.iter().filter(|(_, handle)| is_dead(handle));
+        let handles: Vec<HandleId> = handles.map(|(id, _)| *id).collect();
+        for handle in handles {
+            self.close(handle);
+        }
+    }
+
     /// A file that is open no more, and that no crash can bring back, is forgotten by number.
     pub(super) fn collect(&mut self, id: FileId) {
         let Some(file) = self.files.get(&id) else { return };

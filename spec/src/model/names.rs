@@ -58,6 +58,17 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// Operations that nobody acknowledged are seen to have happened.
+    pub(crate) fn acknowledge(&mut self, step: Step) {
+        let open = self.log.iter().filter(|(_, op)| op.acked.is_none());
+        let open: Vec<u64> = open.map(|(order, _)| *order).collect();
+        for order in open {
+            if let Some(op) = self.log.get_mut(&order) {
+                op.acked = Some(step);
+            }
+        }
+    }
+
     /// All operations up to `last` are promised.
     pub(crate) fn promise_prefix(&mut self, last: u64, promise: Promise) {
         let due: Vec<u64> = self.log.range(..=last).map(|(order, _)| *order).collect();

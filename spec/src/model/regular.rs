@@ -12,6 +12,7 @@ use imbl::Vector;
 use crate::errors::Lost;
 use crate::model::Extents;
 use crate::model::Promise;
+use crate::ops::Floating;
 use crate::ops::Frame;
 use crate::words::HandleId;
 use crate::words::MappingId;
@@ -133,10 +134,14 @@ pub(crate) struct Regular {
     pub(crate) lost_ever: bool,
     /// Bytes of failed calls that the subject says to be lost: it may go on failing for them.
     pub(crate) lost_unacknowledged: Vec<Range<u64>>,
+    /// Of those, what nothing explains yet: bytes of a call that is under way.
+    pub(crate) lost_unexplained: Vector<Floating>,
     /// The newest change.
     pub(crate) last_order: u64,
     /// The bytes of the last append.
     pub(crate) last_append: Option<Bytes>,
+    /// What the last change allocated.
+    pub(crate) last_allocated: Range<u64>,
     /// Which changes, up to which order, the subject says to be durable.
     pub(crate) said_stable: Vector<(Range<u64>, u64)>,
     /// Bytes stored beyond the end of the file, in its last page.
@@ -173,6 +178,7 @@ impl Regular {
         if change.data().is_none() {
             self.resizes.insert(order);
         }
+        self.last_allocated = 0..0;
         self.log.insert(order, change);
         if is_store {
             self.compact();
@@ -194,6 +200,17 @@ impl Regular {
         }
         for run in tail.runs(size..end).into_iter().filter(|run| run.data.is_some()) {
             self.tail.put(run.start..run.end, run.data, run.order, None);
+        }
+    }
+
+    /// Changes that nobody acknowledged are seen to have happened, or are covered by what is seen.
+    pub(crate) fn acknowledge(&mut self, step: Step) {
+        let open = self.log.iter().filter(|(_, change)| change.acked.is_none());
+        let open: Vec<u64> = open.map(|(order, _)| *order).collect();
+        for order in open {
+            if let Some(change) = self.log.get_mut(&order) {
+                change.acked = Some(step);
+            }
         }
     }
 
@@ -268,7 +285,7 @@ impl Regular {
             return;
         }
         let is_write = change.data().is_some();
-        if is_write || order > self.floor_size_order {
+        if order > self.floor_size_order {
             let size = self.with_promised_ends(order, reached(self.floor_size, change));
             if size < self.floor_size {
                 self.shrunk_from = self.shrunk_from.max(self.floor_size);

@@ -21,7 +21,7 @@ mod rename;
 mod seek;
 mod stat;
 mod store;
-mod sync;
+pub(crate) mod sync;
 mod truncate;
 mod write;
 
@@ -49,7 +49,6 @@ use crate::words::Call;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Ino;
-use crate::words::Memory;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
@@ -83,6 +82,8 @@ pub(crate) struct Floating {
     pub(crate) step: Step,
     /// Changes up to here.
     pub(crate) order: u64,
+    /// The call whose effect the subject says was the last in them.
+    pub(crate) seen: Option<Step>,
 }
 
 /// What is believed, and what was found wrong with it.
@@ -108,6 +109,14 @@ pub(crate) struct Judge {
     pub(crate) attempt_failed: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
     pub(crate) uncertain: bool,
+    /// The last call that changed something: when it ended.
+    pub(crate) changed_at: Option<Step>,
+    /// Was everything synced since, so that an end now is an orderly one [CRASH-12]?
+    pub(crate) is_orderly: bool,
+    /// Did a process die within a call, and nobody looked what it did? As `uncertain`.
+    pub(crate) half_done: bool,
+    /// Writes through descriptions that sync, by the step of the call, until they are judged.
+    pub(crate) synced_writes: OrdMap<Step, sync::Written>,
     /// Is a rename among the calls that overlap?
     pub(crate) renames: bool,
 }
@@ -129,6 +138,10 @@ impl Judge {
             testifies: false,
             attempt_failed: false,
             uncertain: false,
+            half_done: false,
+            changed_at: None,
+            is_orderly: false,
+            synced_writes: OrdMap::new(),
             renames: false,
         }
     }
@@ -150,15 +163,20 @@ impl Judge {
         }
     }
 
-    /// Reports a violation, unless it may come from a wrong guess at the order of past calls.
+    /// Reports a violation, unless it may come from a wrong guess at what happened.
     pub(crate) fn report(&mut self, violation: Violation) {
-        if !self.uncertain {
-            return self.report_certain(violation);
-        }
+        let Some(what) = self.doubt() else { return self.report_certain(violation) };
         if violation.clauses().any(|clause| self.enforces(clause)) {
-            let what = "a mismatch after overlapping calls without commit order";
             self.undecided(violation.step, what);
         }
+    }
+
+    /// Why a mismatch may come from a guess.
+    fn doubt(&self) -> Option<&'static str> {
+        if self.uncertain {
+            return Some("a mismatch after overlapping calls without commit order");
+        }
+        self.half_done.then_some("a mismatch after a process had died within a call")
     }
 
     /// Reports each clause once for each subject; of the clauses that a fact breaks, those that
@@ -198,6 +216,10 @@ impl Judge {
 
     /// Judges one call and lets its answer take effect.
     pub(crate) fn call(&mut self, frame: &Frame, call: &Call, outcome: &Outcome) {
+        if call.changes() {
+            self.changed_at = Some(frame.acked.unwrap_or(Step(u64::MAX)));
+            self.is_orderly = false;
+        }
         match call {
             Call::Open { at, options } => open::judge(self, frame, at, *options, outcome),
             Call::Close { handle } => handles::close(self, frame, *handle, outcome),
@@ -437,41 +459,17 @@ impl Permitted {
 
 /// Lets a call that was cut off take effect, as if it had succeeded in full, where it could.
 pub(crate) fn take_effect(judge: &mut Judge, frame: &Frame, call: &Call) {
-    let outcome = match call {
-        Call::Open { options, .. } if options.create || options.truncate => {
-            let kind = crate::words::FileKind::Regular;
-            Ok(Value::Handle { handle: HandleId(u64::MAX - frame.called.0), kind })
-        }
-        Call::Write { data, .. } => match u32::try_from(data.len()) {
-            Ok(count) => Ok(Value::Count(count)),
-            Err(_) => return,
-        },
-        Call::Truncate { .. }
-        | Call::Allocate { .. }
-        | Call::MakeDirectory { .. }
-        | Call::RemoveDirectory { .. }
-        | Call::Unlink { .. }
-        | Call::Rename { .. }
-        | Call::Link { .. }
-        | Call::Symlink { .. }
-        | Call::Memory(Memory::Store { .. }) => Ok(Value::Done),
-        Call::Open { .. }
-        | Call::Close { .. }
-        | Call::Read { .. }
-        | Call::Seek { .. }
-        | Call::Stat { .. }
-        | Call::StatHandle { .. }
-        | Call::SetTimes { .. }
-        | Call::SetTimesHandle { .. }
-        | Call::Advise { .. }
-        | Call::Fsync { .. }
-        | Call::Fdatasync { .. }
-        | Call::SetStatusFlags { .. }
-        | Call::ReadDirectory { .. }
-        | Call::ReadLink { .. }
-        | Call::SyncAll
-        | Call::Memory(_)
-        | Call::Manage(_) => return,
+    if !call.changes() {
+        return;
+    }
+    let outcome = if let Call::Open { .. } = call {
+        let kind = crate::words::FileKind::Regular;
+        Ok(Value::Handle { handle: HandleId(u64::MAX - frame.called.0), kind })
+    } else if let Call::Write { data, .. } = call {
+        let Ok(count) = u32::try_from(data.len()) else { return };
+        Ok(Value::Count(count))
+    } else {
+        Ok(Value::Done)
     };
     let before = judge.clone();
     judge.call(frame, call, &outcome);

@@ -1,4 +1,5 @@
-//! `fsync`, `fdatasync`, `syncfs`: what was acknowledged before the call began is durable.
+//! `fsync`, `fdatasync`, `syncfs`: what was acknowledged before the call began is durable; and
+//! writes under `O_SYNC` and `O_DSYNC`: what they wrote is.
 
 use crate::errors;
 use crate::model::FileId;
@@ -78,6 +79,42 @@ fn promise_names(judge: &mut Judge, frame: &Frame, file: FileId, promise: Promis
     }
 }
 
+/// A write through a description that syncs, until all is known that was said before its answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    pub(crate) handle: HandleId,
+    pub(crate) file: FileId,
+    /// The change, if the write succeeded.
+    pub(crate) order: Option<u64>,
+    /// Does the description sync all of the file, as `O_SYNC` says?
+    pub(crate) is_whole: bool,
+}
+
+/// A write answered; if its description syncs, its bytes are durable, or it says that they are not.
+pub(crate) fn write_returned(
+    judge: &mut Judge,
+    frame: &Frame,
+    outcome: &Outcome,
+    is_sole_writer: bool,
+) {
+    let Some(written) = judge.synced_writes.remove(&frame.called) else { return };
+    let (Some(order), Some(step)) = (written.order, frame.acked) else {
+        if let Err(errno) = outcome {
+            errors::synced_write_failed(judge, frame, written, *errno);
+        }
+        return;
+    };
+    judge.exercise("DUR-OSYNC-01");
+    errors::synced_write_succeeded(judge, frame, written, order, is_sole_writer);
+    if let Some(regular) = judge.model.regular_mut(written.file) {
+        regular.promise_one(order, Promise { clause: "DUR-OSYNC-01", step });
+    }
+    if judge.promises.file_sync_covers_names && written.is_whole {
+        judge.exercise("DUR-DIR-02");
+        promise_names(judge, frame, written.file, Promise { clause: "DUR-DIR-02", step });
+    }
+}
+
 /// Everything, everywhere.
 pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
     let permitted = Permitted::new("DUR-SYNCFS-01", ".".to_owned());
@@ -87,6 +124,7 @@ pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
     let Some(step) = frame.acked else { return };
     let promise = Promise { clause: "DUR-SYNCFS-01", step };
     let began = frame.called;
+    judge.is_orderly = judge.changed_at.is_none_or(|changed| changed < began);
     judge.model.names.promise_where(|op| op.acked.is_some_and(|acked| acked < began), promise);
     let files: Vec<FileId> = judge.model.files.keys().copied().collect();
     for file in files {

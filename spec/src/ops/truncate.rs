@@ -20,7 +20,7 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, o
     let permitted = Permitted::new("TRUNC-01", judge.model.path_text(handle.file))
         .must(!handle.write, &[Errno::Invalid, Errno::BadFile, Errno::NotCapable])
         .must(!is_regular, &[Errno::IsDirectory, Errno::Invalid, Errno::BadFile])
-        .must(beyond, &[Errno::FileTooBig, Errno::Invalid])
+        .must_by(beyond, &[Errno::FileTooBig, Errno::Invalid], "TRUNC-03")
         .may(size > FILE_SIZE_SURE, &[Errno::FileTooBig, Errno::Invalid]);
     if judge.settle(frame, &permitted, outcome) {
         resize(judge, frame, id, size, "TRUNC-01");
@@ -44,15 +44,20 @@ pub(crate) fn allocate(
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
     let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok());
     let any = [Errno::FileTooBig, Errno::Invalid, Errno::BadFile, Errno::NotCapable];
-    let permitted = Permitted::new("DATA-RW-04", judge.model.path_text(handle.file))
-        .must(end.is_none(), &[Errno::FileTooBig, Errno::Invalid])
+    let permitted = Permitted::new("FALLOC-02", judge.model.path_text(handle.file))
+        .must_by(end.is_none(), &[Errno::FileTooBig, Errno::Invalid], "TRUNC-03")
         .may(true, &any)
         .may(true, &[Errno::IsDirectory, Errno::NoAddress]);
     if judge.settle(frame, &permitted, outcome)
         && let Some(end) = end
-        && judge.model.regular(handle.file).is_some_and(|regular| end > regular.size)
+        && let Some(size) = judge.model.regular(handle.file).map(|regular| regular.size)
     {
-        resize(judge, frame, id, end, "DATA-RW-04");
+        if end > size {
+            resize(judge, frame, id, end, "FALLOC-02");
+        }
+        if let Some(regular) = judge.model.regular_mut(handle.file) {
+            regular.last_allocated = offset..end;
+        }
     }
 }
 

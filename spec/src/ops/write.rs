@@ -8,10 +8,10 @@ use crate::model::Change;
 use crate::model::Effect;
 use crate::model::FileId;
 use crate::model::Handle;
-use crate::model::Promise;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
+use crate::ops::sync::Written;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Outcome;
@@ -36,6 +36,9 @@ pub(crate) fn judge(
         .may(large, &[Errno::FileTooBig])
         .may(too_big, &[Errno::FileTooBig, Errno::Invalid, Errno::Overflow]);
     if !judge.settle(frame, &permitted, outcome) {
+        if handle.status.sync || handle.status.data_sync {
+            note_synced(judge, frame, id, &handle, None);
+        }
         return failed(judge, frame, &handle, at, data, outcome);
     }
     let Ok(Value::Count(count)) = outcome else { return judge.malformed(frame) };
@@ -49,7 +52,7 @@ pub(crate) fn judge(
         return judge.undecided(frame.step(), "a write at an offset that is not known");
     };
     let written = data.slice(..count.min(data.len()));
-    if too_big {
+    if too_big && is_beyond(judge, frame, handle.file, at, count) {
         return;
     }
     let ends = append_ends(judge, &handle);
@@ -68,6 +71,19 @@ pub(crate) fn judge(
 
 /// Files up to this size are allowed everywhere.
 const FILE_SIZE_SURE: u64 = 1 << 31;
+
+/// A write that would reach beyond every limit may have written what fits below it, and no more.
+fn is_beyond(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, count: usize) -> bool {
+    judge.exercise("TRUNC-03");
+    let end = at.checked_add(count as u64);
+    let is_beyond = end.is_none_or(|end| i64::try_from(end).is_err());
+    if is_beyond {
+        let subject = judge.model.path_text(file);
+        let observed = format!("{count} bytes at {at}");
+        judge.broken(frame, "TRUNC-03", subject, observed, "EFBIG, or fewer bytes".to_owned());
+    }
+    is_beyond
+}
 
 /// Where an append may have gone: a failed write may have made the file longer, and nobody has
 /// looked since. Empty if it is known.
@@ -114,9 +130,21 @@ fn apply(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, written: Bytes
     let effect = Effect::Write { offset: at, data: written };
     regular.change(order, Change::new(frame, id, effect));
     regular.last_append = appended;
-    if is_synced && let Some(step) = frame.acked {
-        regular.promise_one(order, Promise { clause: "DUR-OSYNC-01", step });
+    if is_synced && frame.acked.is_some() {
+        note_synced(judge, frame, id, &handle, Some(order));
     }
+}
+
+/// The write is held to what its description promises once its answer is reached.
+fn note_synced(
+    judge: &mut Judge,
+    frame: &Frame,
+    id: HandleId,
+    handle: &Handle,
+    order: Option<u64>,
+) {
+    let (file, is_whole) = (handle.file, handle.status.sync);
+    judge.synced_writes.insert(frame.called, Written { handle: id, file, order, is_whole });
 }
 
 /// A write that failed may have left any of its bytes behind [DATA-ERR-01].
@@ -128,10 +156,14 @@ fn failed(
     data: &Bytes,
     outcome: &Outcome,
 ) {
-    let partial = [Errno::Io, Errno::NoSpace, Errno::Interrupted];
+    // A write that was interrupted has written nothing (POSIX), but its sync may be what was.
+    let is_synced = handle.status.sync || handle.status.data_sync;
+    let is_partial = |errno: Errno| {
+        [Errno::Io, Errno::NoSpace].contains(&errno) || (is_synced && errno == Errno::Interrupted)
+    };
     let Err(errno) = outcome else { return };
     let Some(at) = at else { return };
-    if !partial.contains(errno) || at.checked_add(data.len() as u64).is_none() || data.is_empty() {
+    if !is_partial(*errno) || at.checked_add(data.len() as u64).is_none() || data.is_empty() {
         return;
     }
     let (ends, data) = (append_ends(judge, handle), data.clone());

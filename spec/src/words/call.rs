@@ -321,6 +321,68 @@ pub enum Call {
     Manage(Manage),
 }
 
+/// What a call can do to what others see, or to what outlives a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It changes names or content.
+    Changes,
+    /// It makes durable what others changed.
+    Syncs,
+    /// It looks, or changes what is nobody's promise: a description, times, advice.
+    Looks,
+}
+
+impl Call {
+    /// What the call can do. That a write through `O_SYNC` syncs as well is its description's
+    /// matter. What is not modelled yet changes nothing that is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Open { options, .. } if options.create || options.truncate => Role::Changes,
+            Self::Write { .. }
+            | Self::Truncate { .. }
+            | Self::Allocate { .. }
+            | Self::MakeDirectory { .. }
+            | Self::RemoveDirectory { .. }
+            | Self::Unlink { .. }
+            | Self::Rename { .. }
+            | Self::Link { .. }
+            | Self::Symlink { .. }
+            | Self::Memory(Memory::Store { .. }) => Role::Changes,
+            Self::Fsync { .. }
+            | Self::Fdatasync { .. }
+            | Self::SyncAll
+            | Self::Memory(Memory::SyncMapping { .. }) => Role::Syncs,
+            Self::Open { .. }
+            | Self::Close { .. }
+            | Self::Read { .. }
+            | Self::Seek { .. }
+            | Self::Stat { .. }
+            | Self::StatHandle { .. }
+            | Self::SetTimes { .. }
+            | Self::SetTimesHandle { .. }
+            | Self::Advise { .. }
+            | Self::SetStatusFlags { .. }
+            | Self::ReadDirectory { .. }
+            | Self::ReadLink { .. }
+            | Self::Memory(_)
+            | Self::Manage(_) => Role::Looks,
+        }
+    }
+
+    /// Can it change names or content?
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.role() == Role::Changes
+    }
+
+    /// Does it make durable what others changed?
+    #[must_use]
+    pub fn is_sync(&self) -> bool {
+        self.role() == Role::Syncs
+    }
+}
+
 /// What a call that succeeded answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {

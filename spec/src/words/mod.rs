@@ -20,6 +20,7 @@ pub use call::OpenOptions;
 pub use call::Outcome;
 pub use call::Path;
 pub use call::Pid;
+pub use call::Role;
 pub use call::Stat;
 pub use call::StatusFlags;
 pub use call::Step;
