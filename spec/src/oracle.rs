@@ -14,6 +14,7 @@ use imbl::OrdMap;
 use imbl::Vector;
 
 use crate::crash;
+use crate::crash::Adoption;
 use crate::errors;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -51,6 +52,10 @@ enum Item {
     Said(Step, Testimony),
 }
 
+/// What a survey meant that nothing was wrong with. Cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Ground(Arc<crash::Ground>);
+
 /// A judge of one trace. Cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct Oracle {
@@ -61,6 +66,9 @@ pub struct Oracle {
     items: Vector<Item>,
     /// The crash after which nobody has looked yet.
     crashed: Option<CrashKind>,
+    /// What the last survey found, if nothing has happened since.
+    found: Option<Adoption>,
+    ground: Option<Ground>,
     /// Was there a crash of a process, so that what is durable is known only from below?
     blurred: bool,
 }
@@ -76,6 +84,8 @@ impl Oracle {
             under_way: 0,
             items: Vector::new(),
             crashed: None,
+            found: None,
+            ground: None,
             blurred: false,
         }
     }
@@ -83,6 +93,10 @@ impl Oracle {
     /// Takes the next event.
     pub fn event(&mut self, event: &Event) {
         self.step.0 += 1;
+        if let Some(found) = self.found.take() {
+            self.judge.model = crash::adopt(&self.judge.model, &found);
+            self.ground = None;
+        }
         match event {
             Event::Called { process, call } => self.called(*process, call),
             Event::Answered { call, outcome } => self.answered(*call, outcome),
@@ -99,9 +113,24 @@ impl Oracle {
                     return;
                 }
                 self.blurred |= is_process;
-                crash::survey(&mut self.judge, self.step, kind, found);
+                let ground = self.ground.take();
+                let ground = ground.as_ref().map(|Ground(ground)| ground.as_ref());
+                let (good, found) = crash::survey(&mut self.judge, self.step, kind, found, ground);
+                (self.ground, self.found) = (good.map(Ground), found);
             }
         }
+    }
+
+    /// What the last survey meant, if nothing was wrong with it.
+    #[must_use]
+    pub fn ground(&self) -> Option<&Ground> {
+        self.ground.as_ref()
+    }
+
+    /// Compares the next survey with one that another oracle judged. The verdict is the same as
+    /// without; if surveys and obligations are alike, and shared, it costs what differs.
+    pub fn compare_with(&mut self, ground: Ground) {
+        self.ground = Some(ground);
     }
 
     /// The number of the last event.

@@ -149,7 +149,7 @@ impl Walker<'_> {
             }
             let at = offset;
             offset += piece.len() as u64;
-            content.pieces.push((at, piece));
+            content.pieces.insert(at, piece);
         }
         Ok(content)
     }

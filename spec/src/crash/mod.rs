@@ -1,19 +1,30 @@
 //! What a crash may leave, and what was found.
 //!
+//! Flow: what differs from a survey that was found good -> which file each such name means
+//! ([`names`]) -> which operations happened ([`order`]) -> what follows for numbers and links
+//! ([`numbers`]) -> the model goes on from there ([`adopt`]).
+//!
 //! M-3: per byte of a file and per name of a directory, tied by the order of operations; never
 //! by enumerating whole states.
+//!
+//! M-5: the verdict does not depend on what a survey was compared with. Comparing may only find
+//! that nothing is wrong; what is wrong is found, and told, by looking at everything.
 
 mod adopt;
 mod content;
+mod ground;
 mod names;
+mod numbers;
 mod order;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::model::FileId;
+use crate::model::Name;
 use crate::model::Promise;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -27,26 +38,52 @@ use crate::words::Pid;
 use crate::words::Step;
 use crate::words::Survey;
 
+pub(crate) use adopt::Adoption;
+pub(crate) use adopt::adopt;
 pub(crate) use content::Mismatch;
+pub(crate) use ground::Ground;
+use ground::Reading;
 
 /// A survey under judgement.
 pub(crate) struct Inquest<'a> {
     pub(crate) judge: &'a mut Judge,
     pub(crate) step: Step,
     pub(crate) survey: &'a Survey,
-    /// Which directory was found at which path.
-    pub(crate) places: BTreeMap<Bytes, FileId>,
-    /// Which directories were found at all, and where.
-    pub(crate) found_directories: BTreeMap<FileId, Bytes>,
+    /// What it is compared with.
+    ground: &'a Ground,
+    reading: Reading,
+    doubtful: Doubtful,
     /// Whether a file may have what was found under a number.
-    pub(crate) checked: BTreeMap<(FileId, Ino), Option<Mismatch>>,
-    /// Which files each path may mean; not of directories.
-    pub(crate) meanings: BTreeMap<Bytes, BTreeSet<FileId>>,
-    /// Which file each path was taken for.
-    pub(crate) taken: BTreeMap<Bytes, FileId>,
+    checked: BTreeMap<(FileId, Ino), Option<Mismatch>>,
+    /// Is nothing wrong, and each directory in one place?
+    is_good: bool,
 }
 
-impl Inquest<'_> {
+/// What is not as it was in the survey that this one is compared with.
+#[derive(Debug, Default)]
+struct Doubtful {
+    paths: BTreeSet<Bytes>,
+    names: BTreeSet<Name>,
+    numbers: BTreeSet<Ino>,
+    files: BTreeSet<FileId>,
+}
+
+impl<'a> Inquest<'a> {
+    fn new(judge: &'a mut Judge, step: Step, survey: &'a Survey, ground: &'a Ground) -> Self {
+        let (reading, doubtful) = (ground.reading.clone(), Doubtful::default());
+        let checked = BTreeMap::new();
+        Self { judge, step, survey, ground, reading, doubtful, checked, is_good: true }
+    }
+
+    /// Judges what differs from the ground.
+    fn judge(&mut self) {
+        if names::judge(self) {
+            numbers::identities(self);
+        }
+        numbers::links(self);
+        lost_bytes(self);
+    }
+
     /// Reports one fact that breaks a clause, and perhaps others.
     pub(crate) fn broken(
         &mut self,
@@ -57,8 +94,15 @@ impl Inquest<'_> {
         allowed: String,
         chain: Vec<(Step, String)>,
     ) {
+        self.is_good = false;
         let (step, also, allowed) = (self.step, also.to_vec(), vec![allowed]);
         self.judge.report(Violation { clause, also, step, subject, observed, allowed, chain });
+    }
+
+    /// Says why it cannot be told.
+    fn undecided(&mut self, what: &'static str) {
+        self.is_good = false;
+        self.judge.undecided(self.step, what);
     }
 
     /// The clause if it is enforced, else the general one about promises.
@@ -68,49 +112,58 @@ impl Inquest<'_> {
             Some(_) | None => "CRASH-03",
         }
     }
+
+    /// What to compare the next survey with, if this one is good, and what there is now.
+    fn finish(self, kind: CrashKind) -> (Option<Arc<Ground>>, Adoption) {
+        let Self { judge, step, survey, reading, is_good, .. } = self;
+        let (survey, taken) = (survey.clone(), reading.taken.clone());
+        let model = &judge.model;
+        let ground = is_good.then(|| {
+            let (files, names) = (model.files.clone(), model.names.clone());
+            Arc::new(Ground { survey: survey.clone(), files, names, reading })
+        });
+        (ground, Adoption { survey, taken, kind, step })
+    }
 }
 
-/// Judges what was found after a crash; the model goes on from there.
+/// Judges what was found after a crash, by what differs from `ground` if that shows that it is
+/// good. Tells what the next survey may be compared with, and what the model goes on from.
 pub(crate) fn survey(
     judge: &mut Judge,
     step: Step,
     kind: CrashKind,
     survey: &Result<Survey, String>,
-) {
+    ground: Option<&Ground>,
+) -> (Option<Arc<Ground>>, Option<Adoption>) {
     judge.exercise("CRASH-01");
     let survey = match survey {
         Ok(survey) => survey,
         Err(said) => {
             let frame = Frame { called: step, acked: None, process: Pid(0), overlapped: false };
             let observed = format!("not opened: {said}");
-            return judge.broken(
-                &frame,
-                "CRASH-01",
-                ".".to_owned(),
-                observed,
-                "a file system that opens".to_owned(),
-            );
+            let allowed = "a file system that opens".to_owned();
+            judge.broken(&frame, "CRASH-01", ".".to_owned(), observed, allowed);
+            return (None, None);
         }
     };
     if let CrashKind::Process(_) = kind {
         visible(judge, step);
     }
-    let mut inquest = Inquest {
-        judge,
-        step,
-        survey,
-        places: BTreeMap::new(),
-        found_directories: BTreeMap::new(),
-        checked: BTreeMap::new(),
-        meanings: BTreeMap::new(),
-        taken: BTreeMap::new(),
-    };
-    if names::judge(&mut inquest) {
-        identities(&mut inquest);
+    if let Some(ground) = ground {
+        let mut attempt = judge.clone();
+        let mut inquest = Inquest::new(&mut attempt, step, survey, ground);
+        inquest.judge();
+        if inquest.is_good {
+            let (ground, adoption) = inquest.finish(kind);
+            *judge = attempt;
+            return (ground, Some(adoption));
+        }
     }
-    links(&mut inquest);
-    lost_bytes(&mut inquest);
-    adopt::adopt(inquest, kind);
+    let nothing = Ground::default();
+    let mut inquest = Inquest::new(judge, step, survey, &nothing);
+    inquest.judge();
+    let (ground, adoption) = inquest.finish(kind);
+    (ground, Some(adoption))
 }
 
 /// After the death of a process, everything acknowledged is visible.
@@ -128,81 +181,36 @@ fn visible(judge: &mut Judge, step: Step) {
     }
 }
 
-/// Names of one number are names of one file, and are counted.
-fn links(inquest: &mut Inquest<'_>) {
-    let mut names: BTreeMap<Ino, (u64, u64, Bytes)> = BTreeMap::new();
-    for (path, found) in &inquest.survey.names {
-        match found.kind {
-            FoundKind::Regular { .. } | FoundKind::Symlink { .. } => {
-                let entry = names.entry(found.ino).or_insert((0, found.link_count, path.clone()));
-                entry.0 += 1;
-            }
-            FoundKind::Directory | FoundKind::Unreadable { .. } => {}
-        }
-    }
-    inquest.judge.exercise("DUR-LINK-01");
-    for (count, told, path) in names.into_values() {
-        if count != told {
-            let subject = text(&path);
-            let observed = format!("link count {told}");
-            let allowed = format!("link count {count}, the number of its names");
-            inquest.broken("DUR-LINK-01", &[], subject, observed, allowed, Vec::new());
-        }
-    }
-}
-
-/// Names of one number may all mean one file, and names that mean one file have one number.
-fn identities(inquest: &mut Inquest<'_>) {
-    let mut by_ino: BTreeMap<Ino, (&Bytes, BTreeSet<FileId>)> = BTreeMap::new();
-    let mut wrong: Vec<(String, String, String)> = Vec::new();
-    for (path, files) in &inquest.meanings {
-        let Some(found) = inquest.survey.names.get(path) else { continue };
-        let Some((first, common)) = by_ino.get_mut(&found.ino) else {
-            by_ino.insert(found.ino, (path, files.clone()));
-            continue;
-        };
-        let both: BTreeSet<FileId> = common.intersection(files).copied().collect();
-        if both.is_empty() {
-            let observed = format!("number {}, as {}", found.ino.0, text(first));
-            wrong.push((text(path), observed, "two files, as they were made".to_owned()));
-        } else {
-            *common = both;
-        }
-    }
-    let mut owners: BTreeMap<FileId, (&Bytes, Ino)> = BTreeMap::new();
-    for (ino, (path, files)) in &by_ino {
-        let (Some(file), 1) = (files.first(), files.len()) else { continue };
-        let (first, other) = *owners.entry(*file).or_insert((path, *ino));
-        if other != *ino {
-            let observed = format!("number {}, but {} has {}", ino.0, text(first), other.0);
-            wrong.push((text(path), observed, "two names of one file".to_owned()));
-        }
-    }
-    for (subject, observed, allowed) in wrong {
-        inquest.broken("DUR-LINK-01", &[], subject, observed, allowed, Vec::new());
-    }
-}
-
 /// Which unsynced bytes were lost; nobody promised them.
 fn lost_bytes(inquest: &mut Inquest<'_>) {
-    let mut lost: Vec<LostEffect> = Vec::new();
-    let mut seen: BTreeMap<FileId, ()> = BTreeMap::new();
-    for (path, file) in &inquest.taken {
-        let Some(regular) = inquest.judge.model.regular(*file) else { continue };
-        if regular.log.is_empty() || seen.insert(*file, ()).is_some() {
-            continue;
-        }
-        let Some(FoundKind::Regular { size_bytes, content: Ok(content) }) =
-            inquest.survey.names.get(path).map(|found| &found.kind)
-        else {
-            continue;
-        };
-        for change in content::lost(regular, *size_bytes, content) {
-            let what = change.describe(&text(path));
-            lost.push(LostEffect { step: change.step, what });
+    for file in std::mem::take(&mut inquest.doubtful.files) {
+        inquest.reading.lost.remove(&file);
+        if let Some((path, lost)) = lost_of(inquest, file) {
+            inquest.reading.lost.insert(file, (path, lost));
         }
     }
+    let mut lost: Vec<&(Bytes, Arc<[LostEffect]>)> = inquest.reading.lost.values().collect();
+    lost.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    let lost = lost.into_iter().flat_map(|(_, lost)| lost.iter().cloned());
     inquest.judge.lost_allowed.extend(lost);
+}
+
+/// What of a file was lost, as its first name shows.
+fn lost_of(inquest: &Inquest<'_>, file: FileId) -> Option<(Bytes, Arc<[LostEffect]>)> {
+    let regular = inquest.judge.model.regular(file).filter(|regular| !regular.log.is_empty())?;
+    let path = inquest.reading.names_taken_for(file).next()?;
+    let Some(FoundKind::Regular { size_bytes, content: Ok(content) }) =
+        inquest.survey.names.get(path).map(|found| &found.kind)
+    else {
+        return None;
+    };
+    let lost = content::lost(regular, *size_bytes, content);
+    let effect = |change: crate::model::Change| LostEffect {
+        step: change.step,
+        what: change.describe(&text(path)),
+    };
+    let lost: Arc<[LostEffect]> = lost.into_iter().map(effect).collect();
+    (!lost.is_empty()).then(|| (path.clone(), lost))
 }
 
 pub(crate) fn text(path: &[u8]) -> String {

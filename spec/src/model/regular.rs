@@ -16,7 +16,7 @@ use crate::words::HandleId;
 use crate::words::Step;
 
 /// What a change does to a file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Bytes at an offset.
     Write { offset: u64, data: Bytes },
@@ -27,7 +27,7 @@ pub(crate) enum Effect {
 }
 
 /// A change that is not promised to be durable.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     /// The call.
     pub(crate) step: Step,
