@@ -8,6 +8,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::device::BlockNo;
@@ -87,6 +88,16 @@ impl Image {
     #[must_use]
     pub fn hash(&self) -> u128 {
         self.hash
+    }
+
+    /// The blocks that are not as in another image of the same shape, in order.
+    pub fn changed_since(&self, was: &Self) -> impl Iterator<Item = BlockNo> {
+        let number = |item| match item {
+            DiffItem::Add(number, _)
+            | DiffItem::Remove(number, _)
+            | DiffItem::Update { new: (number, _), .. } => BlockNo(*number),
+        };
+        was.blocks.diff(&self.blocks).map(number)
     }
 
     /// The blocks that are not zero, in order.

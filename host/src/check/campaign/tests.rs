@@ -4,6 +4,7 @@ use crashproof_spec::oracle::Ground;
 use crashproof_spec::words::Survey;
 
 use super::*;
+use crate::check::recover::Recovery;
 use crate::device::History;
 use crate::device::StateBounds;
 use crate::sim::mix;
@@ -54,6 +55,7 @@ fn judge(moment: &Moment, ground: Option<Ground>, surveys: [&Result<Survey, Stri
 fn compare(campaign: &Campaign, seed: u64) -> [u64; 2] {
     let Some((moments, history, plan)) = run(campaign, seed) else { return [0; 2] };
     let mut walk = Walk::new(&history);
+    let recovery = Recovery::new(&plan);
     let mut ground: Option<Ground> = None;
     let mut last: Result<Survey, String> = Ok(Survey::default());
     let mut counts = [0; 2];
@@ -61,11 +63,11 @@ fn compare(campaign: &Campaign, seed: u64) -> [u64; 2] {
         let states =
             moment.positions.clone().flat_map(|at| walk.advance(at).states(&BOUNDS).states);
         for state in states.collect::<Vec<_>>() {
+            let what = format!("seed {seed}, {:?}, survivors {}", moment.step, state.survivors);
             let survey = recover(&state.image, &plan).survey();
+            assert_eq!(recovery.recover(&state.image).survey(), survey, "{what}");
             let alone = judge(moment, None, [&survey, &last]);
             let compared = judge(moment, ground.clone(), [&survey, &last]);
-            let what =
-                format!("seed {seed}, step {:?}, survivors {}", moment.step, state.survivors);
             assert_eq!(said(&compared), said(&alone), "{what}");
             let mut oracle = moment.oracle.clone();
             oracle.event(&Event::Crashed(CrashKind::Power));
