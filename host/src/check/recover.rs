@@ -12,6 +12,7 @@ use crashproof_spec::words::Testimony;
 use crate::cow::Changes;
 use crate::cow::Inventory;
 use crate::cow::fsck;
+use crate::cow::fsck::Sound;
 use crate::device::BlockNo;
 use crate::device::Image;
 use crate::observe::Changed;
@@ -56,7 +57,8 @@ pub fn recover(image: &Image, plan: &StackPlan) -> Recovered {
         let walked = survey_tree(stack.vfs.as_ref(), plan.geometry.block_size_bytes).await?;
         Ok(walked.survey)
     });
-    Recovered { survey, problems: problems(image) }
+    let problems = fsck::check(image).iter().map(ToString::to_string).collect();
+    Recovered { survey, problems }
 }
 
 fn without_faults(plan: &StackPlan) -> StackPlan {
@@ -67,15 +69,12 @@ async fn mount(image: &Image, plan: &StackPlan, sim: &Sim) -> Result<Stack, Stri
     Stack::mount(image.clone(), plan, sim).await.map_err(|why| why.to_string())
 }
 
-fn problems(image: &Image) -> Vec<String> {
-    fsck::check(image).iter().map(ToString::to_string).collect()
-}
-
 /// Recovers images that are like each other: what one has in common with the last one is neither
 /// walked nor checked again. What is recovered does not depend on what came before.
 pub struct Recovery {
     plan: StackPlan,
     last: Mutex<Option<Arc<Sight>>>,
+    sound: Mutex<Option<Arc<Sound>>>,
 }
 
 /// An image that was recovered.
@@ -89,11 +88,23 @@ impl Recovery {
     /// For images of this stack.
     #[must_use]
     pub fn new(plan: &StackPlan) -> Self {
-        Self { plan: without_faults(plan), last: Mutex::new(None) }
+        Self { plan: without_faults(plan), last: Mutex::new(None), sound: Mutex::new(None) }
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<Arc<Sight>>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What fsck says.
+    fn problems(&self, image: &Image) -> Vec<String> {
+        let was = lock(&self.sound).clone();
+        let checked = match was {
+            Some(was) => was.check_next(image),
+            None => Sound::check(image),
+        };
+        match checked {
+            Ok(sound) => {
+                *lock(&self.sound) = Some(Arc::new(sound));
+                Vec::new()
+            }
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        }
     }
 
     /// Mounts `image` in a calm world without faults, surveys it and checks it.
@@ -102,7 +113,7 @@ impl Recovery {
         let sim = Sim::calm();
         let survey = sim.block_on(async {
             let stack = mount(image, &self.plan, &sim).await?;
-            let last = self.last().clone();
+            let last = lock(&self.last).clone();
             if let Some(last) = last
                 && let Some(sight) = self.compare(&stack, image, &last).await
             {
@@ -116,12 +127,12 @@ impl Recovery {
                 Err(_) => walked.survey,
             })
         });
-        Recovered { survey, problems: problems(image) }
+        Recovered { survey, problems: self.problems(image) }
     }
 
     fn saw(&self, sight: Sight) -> Survey {
         let survey = sight.walked.survey.clone();
-        *self.last() = Some(Arc::new(sight));
+        *lock(&self.last) = Some(Arc::new(sight));
         survey
     }
 
@@ -136,6 +147,10 @@ impl Recovery {
             survey_changes(stack.vfs.as_ref(), block_size_bytes, &was.walked, &changed).await?;
         Some(Sight { image: image.clone(), inventory, walked })
     }
+}
+
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the file system says of blocks and items, as a survey needs it.

@@ -64,8 +64,13 @@ fn compare(campaign: &Campaign, seed: u64) -> [u64; 2] {
             moment.positions.clone().flat_map(|at| walk.advance(at).states(&BOUNDS).states);
         for state in states.collect::<Vec<_>>() {
             let what = format!("seed {seed}, {:?}, survivors {}", moment.step, state.survivors);
-            let survey = recover(&state.image, &plan).survey();
-            assert_eq!(recovery.recover(&state.image).survey(), survey, "{what}");
+            let (recovered, next) = (recover(&state.image, &plan), recovery.recover(&state.image));
+            let survey = recovered.survey();
+            assert_eq!(
+                (next.survey(), next.audits()),
+                (survey.clone(), recovered.audits()),
+                "{what}"
+            );
             let alone = judge(moment, None, [&survey, &last]);
             let compared = judge(moment, ground.clone(), [&survey, &last]);
             assert_eq!(said(&compared), said(&alone), "{what}");
