@@ -86,9 +86,10 @@ fn scene(file_count: u64, block_count: u64) -> Scene {
     let handle = open(&world, "file00000");
     ask(&world, Request::Write { handle, offset: Some(0), data: Bytes::from(vec![9; BLOCK]) });
     let history = world.stack.as_ref().expect("the reference stack").disk.history();
-    let before = Walk::new(&history).advance(history.len()).durable.clone();
+    let mut walk = Walk::new(&history);
+    let before = walk.advance(history.len()).durable.clone();
     ask(&world, Request::Fsync { handle });
-    let after = Walk::new(&history).advance(history.len()).durable.clone();
+    let after = walk.advance(history.len()).durable.clone();
     let judged = world.finish();
     // Both may be found while the sync is under way.
     let is_under_way = |moment: &&Moment| moment.positions.contains(&history.len());

@@ -171,13 +171,9 @@ impl Checker<'_> {
                 }
             }
         }
-        let before: Vec<(BlockNo, (u64, u32))> = self
-            .now
-            .image
-            .changed_since(&self.was.image)
-            .filter(|block| self.was.facts.content.contains_key(block))
-            .filter_map(|block| Some((block, *self.now.facts.content.get(&block)?)))
-            .collect();
+        let is_old = |block: &&BlockNo| self.was.facts.content.contains_key(*block);
+        let user = |block: &BlockNo| Some((*block, *self.now.facts.content.get(block)?));
+        let before: Vec<_> = self.changed.iter().filter(is_old).filter_map(user).collect();
         for (block, (ino, checksum)) in before {
             self.check_block(ino, block, checksum);
         }

@@ -129,7 +129,8 @@ impl Sound {
     fn differences(&self, image: &Image) -> Checker<'_> {
         let now = Self { image: image.clone(), ..self.clone() };
         let geometry = image.geometry();
-        let mut checker = Checker { was: self, geometry, now, problems: Vec::new() };
+        let changed = image.changed_since(&self.image).collect();
+        let mut checker = Checker { was: self, changed, geometry, now, problems: Vec::new() };
         checker.check();
         checker
     }
@@ -137,6 +138,8 @@ impl Sound {
 
 struct Checker<'a> {
     was: &'a Sound,
+    /// The blocks that are not as they were.
+    changed: Vec<BlockNo>,
     geometry: Geometry,
     now: Sound,
     problems: Vec<Problem>,

@@ -37,10 +37,9 @@ impl Checker<'_> {
         if root.tree.generation > root.generation {
             self.block(root.tree.block, "C-2", "the top node is younger than the root");
         }
-        let changed: Vec<BlockNo> = self.now.image.changed_since(&self.was.image).collect();
         let node_was = |block: &BlockNo| self.was.nodes.get(block);
         let doubtful: BTreeSet<Bytes> =
-            changed.iter().filter_map(node_was).map(|visit| visit.low.clone()).collect();
+            self.changed.iter().filter_map(node_was).map(|visit| visit.low.clone()).collect();
         let is_kept = |visit: &Visit| {
             self.was.nodes.get(&visit.ptr.block) == Some(visit) && !visit.holds_any(&doubtful)
         };
