@@ -57,7 +57,7 @@ pub(crate) fn check(
 ) -> Option<Mismatch> {
     let doubtful = match known {
         Some(known) => merged(changed(known, regular, size, content), size),
-        None => vec![0..size],
+        None => std::iter::once(0..size).collect(),
     };
     let wrong_byte = |range| check_bytes(regular, range, content);
     check_size(regular, size).or_else(|| doubtful.into_iter().find_map(wrong_byte))

@@ -29,13 +29,12 @@ fn run(campaign: &Campaign, seed: u64) -> Option<(Vec<Moment>, History, StackPla
 }
 
 /// All that an oracle says.
-fn said(oracle: &Oracle) -> (Vec<Violation>, Vec<String>, Vec<String>, Vec<(&'static str, u64)>) {
-    (
-        oracle.violations().cloned().collect(),
-        oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
-        oracle.lost_allowed().map(|lost| format!("{lost:?}")).collect(),
-        oracle.exercised().collect(),
-    )
+fn said(oracle: &Oracle) -> String {
+    let violations: Vec<_> = oracle.violations().collect();
+    let undecided: Vec<_> = oracle.undecided().collect();
+    let lost: Vec<_> = oracle.lost_allowed().collect();
+    let exercised: Vec<_> = oracle.exercised().collect();
+    format!("{violations:#?}\n{undecided:?}\n{lost:#?}\n{exercised:?}")
 }
 
 /// Judges a survey, compared with `ground`; then another, as if power failed once more.
@@ -103,5 +102,23 @@ fn a_broken_stack_is_judged_alike() {
         let campaign = Campaign::with_defect(Some(defect.name)).expect("it is in the list");
         let first = 1_000 * (number + 1);
         compare_all(&campaign, first..first + DEFECT_PROGRAM_COUNT);
+    }
+}
+
+#[test]
+fn a_medium_that_was_changed_behind_its_back_is_recovered_alike() {
+    let (_, history, plan) = run(&Campaign::default(), 3).expect("it is a program");
+    let mut walk = Walk::new(&history);
+    let image = walk.advance(history.len()).durable.clone();
+    for (number, (block, bytes)) in image.blocks().enumerate() {
+        let mut content = bytes.to_vec();
+        content[number * 7 % bytes.len()] ^= 0x41;
+        let mut changed = image.clone();
+        changed.set(block, crate::device::Block::new(block, content.into()));
+        let recovery = Recovery::new(&plan);
+        let _ = recovery.recover(&image);
+        let (next, alone) = (recovery.recover(&changed), recover(&changed, &plan));
+        assert_eq!(next.survey(), alone.survey(), "block {}", block.0);
+        assert_eq!(next.audits(), alone.audits(), "block {}", block.0);
     }
 }
