@@ -130,7 +130,8 @@ fn a_tree_of_several_levels_has_no_problem() {
     assert!(top.level >= 2, "level {}", top.level);
 }
 
-/// Changes a byte of some blocks, one at a time, and checks the outcome as it is and by what differs.
+/// Changes a byte of some blocks, one at a time, and checks the outcome as it is and by what
+/// differs.
 fn compare_changed(was: &Image, image: &Image, step: usize) -> u64 {
     let sound = Sound::check(was).expect("it is whole");
     let mut problem_count = 0;
