@@ -14,6 +14,7 @@ use imbl::OrdMap;
 use imbl::Vector;
 
 use crate::crash;
+use crate::crash::Adoption;
 use crate::errors;
 use crate::model::Mapping;
 use crate::model::Model;
@@ -54,6 +55,10 @@ enum Item {
     Said(Step, Testimony),
 }
 
+/// What a survey meant that nothing was wrong with. Cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Ground(Arc<crash::Ground>);
+
 /// A judge of one trace. Cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct Oracle {
@@ -67,6 +72,9 @@ pub struct Oracle {
     /// What there was before the calls that died with a process took effect, in part or not at
     /// all; until somebody looks.
     settled: Option<Model>,
+    /// What the last survey found, if nothing has happened since.
+    found: Option<Adoption>,
+    ground: Option<Ground>,
     /// Did a process crash in a way that nothing explains, so that what is durable is unknown?
     blurred: bool,
 }
@@ -83,6 +91,8 @@ impl Oracle {
             items: Vector::new(),
             crashed: None,
             settled: None,
+            found: None,
+            ground: None,
             blurred: false,
         }
     }
@@ -90,6 +100,10 @@ impl Oracle {
     /// Takes the next event.
     pub fn event(&mut self, event: &Event) {
         self.step.0 += 1;
+        if let Some(found) = self.found.take() {
+            self.judge.model = crash::adopt(&self.judge.model, &found);
+            self.ground = None;
+        }
         match event {
             Event::Called { process, call } => self.called(*process, call),
             Event::Answered { call, outcome } => self.answered(*call, outcome),
@@ -102,6 +116,18 @@ impl Oracle {
                 self.surveyed(kind, found);
             }
         }
+    }
+
+    /// What the last survey meant, if nothing was wrong with it.
+    #[must_use]
+    pub fn ground(&self) -> Option<&Ground> {
+        self.ground.as_ref()
+    }
+
+    /// Compares the next survey with one that another oracle judged. The verdict is the same as
+    /// without; if surveys and obligations are alike, and shared, it costs what differs.
+    pub fn compare_with(&mut self, ground: Ground) {
+        self.ground = Some(ground);
     }
 
     /// The number of the last event.
@@ -146,17 +172,22 @@ impl Oracle {
     fn surveyed(&mut self, kind: CrashKind, found: &Result<Survey, String>) {
         let is_process = matches!(kind, CrashKind::Process(_));
         let settled = self.settled.take().filter(|_| is_process);
+        let ground = self.ground.take();
         if self.blurred && !is_process {
             let what = "power was lost after a process had crashed in a way not understood";
             self.judge.undecided(self.step, what);
             let mut silent = self.judge.clone();
-            crash::survey(&mut silent, self.step, kind, found, settled);
+            let surveyed = crash::survey(&mut silent, self.step, kind, found, settled, None);
             self.judge.model = silent.model;
+            self.found = surveyed.adoption;
             self.blurred = false;
             return;
         }
-        let known = crash::survey(&mut self.judge, self.step, kind, found, settled);
-        self.blurred |= !known;
+        let ground = ground.as_ref().map(|Ground(ground)| ground.as_ref());
+        let surveyed = crash::survey(&mut self.judge, self.step, kind, found, settled, ground);
+        self.ground = surveyed.ground.map(Ground);
+        self.found = surveyed.adoption;
+        self.blurred |= !surveyed.is_known;
         self.judge.half_done = self.pending.values().any(|pending| pending.committed);
     }
 

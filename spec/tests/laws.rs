@@ -27,6 +27,7 @@ use crashproof_spec::words::Step;
 use crashproof_spec::words::Survey;
 use crashproof_spec::words::Testimony;
 use crashproof_spec::words::Value;
+use imbl::OrdMap;
 
 /// Numbers from a seed.
 struct Dice(u64);
@@ -190,7 +191,7 @@ fn found(file: usize, bytes: &[u8]) -> Found {
     let content = if bytes.is_empty() {
         Content::default()
     } else {
-        Content { pieces: vec![(0, Bytes::copy_from_slice(bytes))] }
+        Content { pieces: OrdMap::unit(0, Bytes::copy_from_slice(bytes)) }
     };
     let size_bytes = bytes.len() as u64;
     let kind = FoundKind::Regular { size_bytes, content: Ok(content) };

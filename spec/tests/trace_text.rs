@@ -324,7 +324,7 @@ impl Maker {
             let bytes = self.bytes();
             if !bytes.is_empty() {
                 let len = u64::try_from(bytes.len()).expect("it is short");
-                content.pieces.push((offset, bytes));
+                content.pieces.insert(offset, bytes);
                 offset += len;
             }
         }

@@ -5,6 +5,9 @@
 //! writes that were not flushed; the file system is recovered, surveyed and judged; the second
 //! part runs on what was recovered, and power fails again.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -128,16 +131,7 @@ impl Table {
     ) -> Option<Image> {
         // The survey before this part has told of an image that cannot be mounted.
         let stack = sim.block_on(Stack::mount(image, plan, sim)).ok()?;
-        lock(&self.kept).0.watch(stack.disk.history());
-        let notebook = self.notebook.with_witness(stack.witness.clone());
-        let recorder = Recorder::new(stack.vfs.clone(), notebook);
-        let mut slots = Slots::default();
-        for operation in operations {
-            if perform(*operation, &recorder, &mut slots, &stack, sim).is_err() {
-                break;
-            }
-        }
-        sim.abandon_tasks();
+        self.run(operations, &stack, sim);
         let left = self.cut(&stack, sim);
         let recovered = recover(&left, plan);
         self.notebook.note(Event::Crashed(CrashKind::Power));
@@ -148,6 +142,20 @@ impl Table {
             self.notebook.note(Event::Testified(testimony));
         }
         mounted.then_some(left)
+    }
+
+    /// Runs operations, while they are watched.
+    fn run(&self, operations: &[Operation], stack: &Stack, sim: &Sim) {
+        lock(&self.kept).0.watch(stack.disk.history());
+        let notebook = self.notebook.with_witness(stack.witness.clone());
+        let recorder = Recorder::new(stack.vfs.clone(), notebook);
+        let mut slots = Slots::default();
+        for operation in operations {
+            if perform(*operation, &recorder, &mut slots, stack, sim).is_err() {
+                break;
+            }
+        }
+        sim.abandon_tasks();
     }
 
     /// Cuts the power at some device event, and goes back to the moment that it falls into. The

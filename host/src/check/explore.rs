@@ -8,19 +8,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use bytes::Bytes;
+use crashproof_spec::oracle::Ground;
 use crashproof_spec::oracle::Oracle;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::trace::Event;
 use crashproof_spec::violation::Violation;
-use crashproof_spec::words::Survey;
 use rayon::prelude::*;
 
 use crate::check::judge::Line;
 use crate::check::judge::Moment;
 use crate::check::recover::Recovered;
-use crate::check::recover::recover;
+use crate::check::recover::Recovery;
 use crate::device::CrashState;
 use crate::device::History;
 use crate::device::Image;
@@ -171,6 +173,10 @@ pub struct Explorer<'a> {
     lines: &'a [Line],
     verifier: Option<&'a dyn Verify>,
     contents: BTreeMap<u128, Arc<Content>>,
+    recovery: Recovery,
+    /// What the survey of some state meant that nothing was wrong with; others are compared with
+    /// it. Which one it is changes what a verdict costs, never the verdict.
+    ground: Mutex<Option<Ground>>,
     verified: BTreeMap<(u128, usize), Verified>,
     exploration: Exploration,
     known: BTreeMap<(u8, String), usize>,
@@ -191,6 +197,8 @@ impl<'a> Explorer<'a> {
             lines,
             verifier,
             contents: BTreeMap::new(),
+            recovery: Recovery::new(&plan.stack),
+            ground: Mutex::new(None),
             verified: BTreeMap::new(),
             exploration: Exploration::default(),
             known: BTreeMap::new(),
@@ -304,15 +312,21 @@ impl<'a> Explorer<'a> {
     }
 
     fn judge(&self, asked: &Question) -> Judged {
-        let stack = &self.plan.stack;
-        let recovered =
-            asked.content.recovered.get_or_init(|| recover(&asked.content.image, stack));
+        let content = &asked.content;
+        let recovered = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
         let mut oracle = self.moments[asked.moment].oracle.clone();
         let before = oracle.violations().len();
         let exercised_before: BTreeMap<_, _> = oracle.exercised().collect();
         oracle.event(&Event::Crashed(self.plan.crash));
-        let survey: Result<Survey, String> = recovered.survey();
-        oracle.event(&Event::Surveyed(survey));
+        let ground = || self.ground.lock().unwrap_or_else(PoisonError::into_inner);
+        let compared_with = ground().clone();
+        if let Some(ground) = compared_with {
+            oracle.compare_with(ground);
+        }
+        oracle.event(&Event::Surveyed(recovered.survey()));
+        if let Some(good) = oracle.ground() {
+            *ground() = Some(good.clone());
+        }
         for testimony in recovered.audits() {
             oracle.event(&Event::Testified(testimony));
         }

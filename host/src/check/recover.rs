@@ -1,10 +1,23 @@
 //! What a crash left: mounted again, checked by fsck, walked.
 
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use crashproof_spec::words::Ino;
 use crashproof_spec::words::Survey;
 use crashproof_spec::words::Testimony;
 
+use crate::cow::Changes;
+use crate::cow::Inventory;
 use crate::cow::fsck;
+use crate::cow::fsck::Sound;
+use crate::device::BlockNo;
 use crate::device::Image;
+use crate::observe::Changed;
+use crate::observe::Walked;
+use crate::observe::survey_changes;
 use crate::observe::survey_tree;
 use crate::sim::Sim;
 use crate::subject::Stack;
@@ -38,13 +51,125 @@ impl Recovered {
 /// Mounts `image` in a calm world without faults, surveys it and checks it.
 #[must_use]
 pub fn recover(image: &Image, plan: &StackPlan) -> Recovered {
-    let sim = Sim::calm();
-    let plan = StackPlan { faults: Vec::new(), ..plan.clone() };
-    let problems = fsck::check(image).iter().map(ToString::to_string).collect();
-    let piece_size_bytes = plan.geometry.block_size_bytes;
+    let (sim, plan) = (Sim::calm(), without_faults(plan));
     let survey = sim.block_on(async {
-        let stack = Stack::mount(image.clone(), &plan, &sim).await.map_err(|e| e.to_string())?;
-        survey_tree(stack.vfs.as_ref(), piece_size_bytes).await
+        let stack = mount(image, &plan, &sim).await?;
+        let walked = survey_tree(stack.vfs.as_ref(), plan.geometry.block_size_bytes).await?;
+        Ok(walked.survey)
     });
+    let problems = fsck::check(image).iter().map(ToString::to_string).collect();
     Recovered { survey, problems }
+}
+
+fn without_faults(plan: &StackPlan) -> StackPlan {
+    StackPlan { faults: Vec::new(), ..plan.clone() }
+}
+
+async fn mount(image: &Image, plan: &StackPlan, sim: &Sim) -> Result<Stack, String> {
+    Stack::mount(image.clone(), plan, sim).await.map_err(|why| why.to_string())
+}
+
+/// Recovers images that are like each other: what one has in common with the last one is neither
+/// walked nor checked again. What is recovered does not depend on what came before.
+pub struct Recovery {
+    plan: StackPlan,
+    last: Mutex<Option<Arc<Sight>>>,
+    sound: Mutex<Option<Arc<Sound>>>,
+}
+
+/// An image that was recovered.
+struct Sight {
+    image: Image,
+    inventory: Inventory,
+    walked: Walked,
+}
+
+impl Recovery {
+    /// For images of this stack.
+    #[must_use]
+    pub fn new(plan: &StackPlan) -> Self {
+        Self { plan: without_faults(plan), last: Mutex::new(None), sound: Mutex::new(None) }
+    }
+
+    /// What fsck says.
+    fn problems(&self, image: &Image) -> Vec<String> {
+        let was = lock(&self.sound).clone();
+        let checked = match was {
+            Some(was) => was.check_next(image),
+            None => Sound::check(image),
+        };
+        match checked {
+            Ok(sound) => {
+                *lock(&self.sound) = Some(Arc::new(sound));
+                Vec::new()
+            }
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Mounts `image` in a calm world without faults, surveys it and checks it.
+    #[must_use]
+    pub fn recover(&self, image: &Image) -> Recovered {
+        let sim = Sim::calm();
+        let survey = sim.block_on(async {
+            let stack = mount(image, &self.plan, &sim).await?;
+            let last = lock(&self.last).clone();
+            if let Some(last) = last
+                && let Some(sight) = self.compare(&stack, image, &last).await
+            {
+                return Ok(self.saw(sight));
+            }
+            let walked =
+                survey_tree(stack.vfs.as_ref(), self.plan.geometry.block_size_bytes).await?;
+            // What cannot be read whole is nothing to compare with.
+            Ok(match stack.cow.inventory().await {
+                Ok(inventory) => self.saw(Sight { image: image.clone(), inventory, walked }),
+                Err(_) => walked.survey,
+            })
+        });
+        Recovered { survey, problems: self.problems(image) }
+    }
+
+    fn saw(&self, sight: Sight) -> Survey {
+        let survey = sight.walked.survey.clone();
+        *lock(&self.last) = Some(Arc::new(sight));
+        survey
+    }
+
+    /// Walks what may differ from what was seen; nothing, if all has to be walked.
+    async fn compare(&self, stack: &Stack, image: &Image, was: &Sight) -> Option<Sight> {
+        let blocks: Vec<BlockNo> = image.changed_since(&was.image).collect();
+        let inventory = stack.cow.inventory_since(&was.inventory, &blocks).await;
+        let (inventory, changes) = inventory.ok()?;
+        let block_size_bytes = self.plan.geometry.block_size_bytes;
+        let changed = translate(changes, u64::from(block_size_bytes));
+        let walked =
+            survey_changes(stack.vfs.as_ref(), block_size_bytes, &was.walked, &changed).await?;
+        Some(Sight { image: image.clone(), inventory, walked })
+    }
+}
+
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the file system says of blocks and items, as a survey needs it.
+fn translate(changes: Changes, block_size_bytes: u64) -> Changed {
+    let mut changed = Changed::default();
+    for (ino, blocks) in changes.content {
+        let start = |block: u64| block.saturating_mul(block_size_bytes);
+        let ranges = blocks.into_iter().map(|block| start(block)..start(block.saturating_add(1)));
+        changed.files.insert(Ino(ino), ranges.collect());
+    }
+    for ino in changes.inodes {
+        changed.files.entry(Ino(ino)).or_default();
+    }
+    for (directory, name) in changes.names {
+        changed.names.entry((Ino(directory), name)).or_default();
+    }
+    for (directory, cookie, name) in changes.entries {
+        let cookies = changed.names.entry((Ino(directory), name)).or_default();
+        cookies.insert(cookie.saturating_sub(1));
+    }
+    changed
 }

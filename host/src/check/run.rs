@@ -253,7 +253,8 @@ fn cut_short(world: &World, plan: &RunPlan, kind: CrashKind) {
             world.sim.block_on(async {
                 // Its handles are closed by whoever survives it.
                 let _ = stack.vfs.end_process(ProcessId(process.0)).await;
-                crate::observe::survey_tree(stack.vfs.as_ref(), piece).await
+                let walked = crate::observe::survey_tree(stack.vfs.as_ref(), piece).await;
+                walked.map(|walked| walked.survey)
             })
         }
         CrashKind::Kernel => recover(&stack.disk.cached_image(), stack_plan).survey(),

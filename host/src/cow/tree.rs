@@ -4,6 +4,8 @@
 //! on no device yet. A node that was not read yet is met as [`Missing`]: the caller reads it and
 //! asks again, so nothing here waits.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
@@ -14,6 +16,7 @@ use crate::cow::format::Generation;
 use crate::cow::format::node::NodeBlock;
 use crate::cow::format::node::RECORD_HEADER_SIZE_BYTES;
 use crate::cow::format::node::Record;
+use crate::device::BlockNo;
 
 /// A node that must be read before the operation can go on.
 pub(super) type Missing = Arc<Unread>;
@@ -108,6 +111,23 @@ impl Child {
         }
     }
 
+    /// Where it is on the device.
+    pub(super) fn location(&self) -> Option<BlockNo> {
+        match self {
+            Self::Disk(unread) => Some(unread.ptr.block),
+            Self::Memory(node) => node.location.get().map(|ptr| ptr.block),
+        }
+    }
+
+    /// Is it what it was in another tree, and no key of `doubtful` in it?
+    pub(super) fn is_as_it_was(&self, other: &Self, doubtful: &BTreeSet<Bytes>) -> bool {
+        let (Self::Disk(one), Self::Disk(two)) = (self, other) else { return false };
+        let above = (Bound::Included(&one.low), Bound::Unbounded);
+        let mut inside = doubtful.range::<Bytes, _>(above);
+        let is_below = |key: &Bytes| one.high.as_ref().is_none_or(|high| key < high);
+        one.ptr == two.ptr && one.high == two.high && !inside.next().is_some_and(is_below)
+    }
+
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Disk(one), Self::Disk(two)) => Arc::ptr_eq(one, two),
@@ -189,6 +209,13 @@ impl Tree {
         let unread =
             Unread { ptr, level: None, low: Bytes::new(), high: None, node: OnceLock::new() };
         Self { top: Child::Disk(Arc::new(unread)) }
+    }
+
+    /// A tree without a record.
+    pub(super) fn empty() -> Self {
+        let node =
+            Node { level: 0, body: Body::Leaf(Vec::new()), epoch: 0, location: OnceLock::new() };
+        Self { top: Child::Memory(Arc::new(node)) }
     }
 
     /// Is it the same version?

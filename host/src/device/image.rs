@@ -8,6 +8,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::device::BlockNo;
@@ -18,10 +19,17 @@ use crate::device::SECTOR_SIZE_BYTES;
 const IMAGE_SIZE_BYTES_MAX: u64 = 1 << 34;
 
 /// A block's bytes with the hash of its place and content, computed once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Eq)]
 pub struct Block {
     bytes: Bytes,
     hash: u128,
+}
+
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same = self.bytes.as_ptr() == other.bytes.as_ptr();
+        self.hash == other.hash && (is_same || self.bytes == other.bytes)
+    }
 }
 
 impl Block {
@@ -87,6 +95,16 @@ impl Image {
     #[must_use]
     pub fn hash(&self) -> u128 {
         self.hash
+    }
+
+    /// The blocks that are not as in another image of the same shape, in order.
+    pub fn changed_since(&self, was: &Self) -> impl Iterator<Item = BlockNo> {
+        let number = |item| match item {
+            DiffItem::Add(number, _)
+            | DiffItem::Remove(number, _)
+            | DiffItem::Update { new: (number, _), .. } => BlockNo(*number),
+        };
+        was.blocks.diff(&self.blocks).map(number)
     }
 
     /// The blocks that are not zero, in order.

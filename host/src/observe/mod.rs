@@ -12,4 +12,7 @@ pub mod translate;
 pub use recorder::Notebook;
 pub use recorder::Recorder;
 pub use recorder::Sink;
+pub use survey::Changed;
+pub use survey::Walked;
+pub use survey::survey_changes;
 pub use survey::survey_tree;

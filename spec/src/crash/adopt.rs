@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use imbl::OrdMap;
 
-use crate::crash::Inquest;
 use crate::crash::content;
 use crate::model::File;
 use crate::model::FileId;
@@ -19,17 +18,29 @@ use crate::words::Found;
 use crate::words::FoundKind;
 use crate::words::HandleId;
 use crate::words::Ino;
+use crate::words::Step;
+use crate::words::Survey;
 
-pub(crate) fn adopt(inquest: Inquest<'_>, kind: CrashKind) {
-    let found = Promise { clause: "CRASH-08", step: inquest.step };
-    let before = inquest.judge.model.clone();
+/// What was found, and not yet looked back at: many an oracle is asked for its verdict alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Adoption {
+    pub(super) survey: Survey,
+    /// Which file each path was taken for.
+    pub(super) taken: OrdMap<Bytes, FileId>,
+    pub(super) kind: CrashKind,
+    pub(super) step: Step,
+}
+
+/// The model goes on from what was found.
+pub(crate) fn adopt(before: &Model, adoption: &Adoption) -> Model {
+    let found = Promise { clause: "CRASH-08", step: adoption.step };
     let mut model = Model::new();
     model.next_file = before.next_file;
     model.order = before.order;
     model.last_mapping = before.last_mapping;
     let mut by_ino: BTreeMap<Ino, FileId> = BTreeMap::new();
     let mut places: BTreeMap<Bytes, FileId> = BTreeMap::from([(Bytes::new(), FileId::ROOT)]);
-    for (path, thing) in &inquest.survey.names {
+    for (path, thing) in &adoption.survey.names {
         if path.is_empty() {
             model.file_mut(FileId::ROOT).ino = Some(thing.ino);
             model.inos.insert(thing.ino, FileId::ROOT);
@@ -40,7 +51,7 @@ pub(crate) fn adopt(inquest: Inquest<'_>, kind: CrashKind) {
         let name = path.slice(at.map_or(0, |at| at + 1)..);
         let Some(directory) = places.get(&parent).copied() else { continue };
         let file = *by_ino.entry(thing.ino).or_insert_with(|| {
-            let taken = inquest.taken.get(path).copied();
+            let taken = adoption.taken.get(path).copied();
             let id = taken.filter(|id| !model.files.contains_key(id));
             add(&mut model, id, path, thing, directory, found)
         });
@@ -49,12 +60,10 @@ pub(crate) fn adopt(inquest: Inquest<'_>, kind: CrashKind) {
         }
         model.bind_found(directory, name, file, found);
     }
-    if let CrashKind::Process(dead) = kind {
-        keep_handles(&mut model, &before, |handle| handle.process != dead);
+    if let CrashKind::Process(dead) = adoption.kind {
+        keep_handles(&mut model, before, |handle| handle.process != dead);
     }
-    inquest.judge.model = model;
-    // Whatever was guessed before, this was found.
-    inquest.judge.uncertain = false;
+    model
 }
 
 fn add(

@@ -1,11 +1,16 @@
 //! What power loss may leave of a file's bytes: each of the promised version or of a later one.
 
+use std::ops::Range;
+
+use bytes::Bytes;
+
 use crate::model::Change;
 use crate::model::Effect;
 use crate::model::Extents;
 use crate::model::Promise;
 use crate::model::Regular;
 use crate::model::Run;
+use crate::model::difference;
 use crate::model::differs;
 use crate::model::index;
 use crate::model::resized;
@@ -35,9 +40,82 @@ pub(crate) fn extents(content: &Content, order: u64, promise: Option<Promise>) -
     extents
 }
 
-/// Could power loss have left this of a file?
-pub(crate) fn check(regular: &Regular, size: u64, content: &Content) -> Option<Mismatch> {
-    check_size(regular, size).or_else(|| check_bytes(regular, size, content))
+/// What was found to be possible, of a version of a file.
+pub(crate) struct Known<'a> {
+    pub(crate) regular: &'a Regular,
+    pub(crate) size: u64,
+    pub(crate) content: &'a Content,
+}
+
+/// Could power loss have left this of a file? Where something is known already, only the bytes
+/// that may be judged otherwise are looked at.
+pub(crate) fn check(
+    regular: &Regular,
+    size: u64,
+    content: &Content,
+    known: Option<&Known<'_>>,
+) -> Option<Mismatch> {
+    let doubtful = match known {
+        Some(known) => merged(changed(known, regular, size, content), size),
+        None => std::iter::once(0..size).collect(),
+    };
+    let wrong_byte = |range| check_bytes(regular, range, content);
+    check_size(regular, size).or_else(|| doubtful.into_iter().find_map(wrong_byte))
+}
+
+/// Where the floor, a later change or what was found is not as it was.
+fn changed(known: &Known<'_>, regular: &Regular, size: u64, content: &Content) -> Vec<Range<u64>> {
+    let end = |at: u64, bytes: &Bytes| at.saturating_add(bytes.len() as u64);
+    let found = difference(&known.content.pieces, &content.pieces);
+    let mut ranges: Vec<Range<u64>> = found.map(|(at, bytes)| *at..end(*at, bytes)).collect();
+    if known.size < size {
+        ranges.push(known.size..size);
+    }
+    if !std::ptr::eq(known.regular, regular) {
+        let (was, is) = (known.regular, regular);
+        ranges.extend(is.floor.changed(&was.floor).chain(is.live.changed(&was.live)));
+        let log = difference(&was.log, &is.log).chain(difference(&was.maybes, &is.maybes));
+        ranges.extend(log.map(|(_, change)| change.range()));
+    }
+    ranges
+}
+
+/// Ranges below `end`, in order, that neither overlap nor touch.
+fn merged(mut ranges: Vec<Range<u64>>, end: u64) -> Vec<Range<u64>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        let range = range.start..range.end.min(end);
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            Some(_) | None if !range.is_empty() => merged.push(range),
+            Some(_) | None => {}
+        }
+    }
+    merged
+}
+
+/// A stretch of what was found, in runs without a gap.
+fn runs(content: &Content, range: Range<u64>) -> Vec<Run> {
+    let run = |start, end, data| Run { start, end, data, order: 0, promise: None, mapping: None };
+    let (mut runs, mut at) = (Vec::new(), range.start);
+    let first = content.pieces.get_prev(&range.start).map_or(range.start, |(at, _)| *at);
+    for (start, bytes) in content.pieces.range(first..range.end) {
+        let from = (*start).max(at);
+        let to = start.saturating_add(bytes.len() as u64).min(range.end);
+        if from >= to {
+            continue;
+        }
+        if from > at {
+            runs.push(run(at, from, None));
+        }
+        runs.push(run(from, to, Some(bytes.slice(index(from - start)..index(to - start)))));
+        at = to;
+    }
+    if at < range.end {
+        runs.push(run(at, range.end, None));
+    }
+    runs
 }
 
 /// The sizes that may be left: single ones, and what growing writes may have reached.
@@ -83,9 +161,8 @@ fn promised_by(promise: Option<Promise>) -> Vec<(Step, String)> {
     promise.map(|promise| (promise.step, "this call promised it".to_owned())).into_iter().collect()
 }
 
-fn check_bytes(regular: &Regular, size: u64, content: &Content) -> Option<Mismatch> {
-    let found = extents(content, 0, None);
-    for run in found.runs(0..size) {
+fn check_bytes(regular: &Regular, range: Range<u64>, content: &Content) -> Option<Mismatch> {
+    for run in runs(content, range) {
         for floor in regular.floor.runs(run.start..run.end) {
             if let Some(at) = unexplained(regular, &floor, &run) {
                 return Some(mismatch(regular, &floor, &run, at));
@@ -172,22 +249,17 @@ fn mismatch(regular: &Regular, floor: &Run, found: &Run, at: u64) -> Mismatch {
 
 /// Changes whose visible bytes are not what was found.
 pub(crate) fn lost(regular: &Regular, size: u64, content: &Content) -> Vec<Change> {
-    let found = extents(content, 0, None);
     let end = regular.size.max(size);
-    let mut orders: Vec<u64> = Vec::new();
-    for run in regular.live.runs(0..end) {
-        let gone = run.end > size && run.data.is_some();
-        let differs = gone
-            || found
-                .runs(run.start..run.end)
-                .iter()
-                .any(|found| differs(&run, found, found.start, found.end).is_some());
-        if differs && orders.last() != Some(&run.order) {
-            orders.push(run.order);
-        }
-    }
-    orders.sort_unstable();
-    orders.dedup();
-    let acked = |change: &&Change| change.acked.is_some();
-    orders.iter().filter_map(|order| regular.log.get(order)).filter(acked).cloned().collect()
+    let is_lost = |order: u64, change: &Change| {
+        let range = change.range();
+        let visible = regular.live.runs(range.start.min(end)..range.end.min(end));
+        visible.iter().filter(|run| run.order == order).any(|run| {
+            (run.end > size && run.data.is_some())
+                || runs(content, run.start..run.end)
+                    .iter()
+                    .any(|found| differs(run, found, found.start, found.end).is_some())
+        })
+    };
+    let acked = regular.log.iter().filter(|(_, change)| change.acked.is_some());
+    acked.filter(|(order, change)| is_lost(**order, change)).map(|(_, c)| c.clone()).collect()
 }

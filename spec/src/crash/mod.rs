@@ -1,22 +1,33 @@
 //! What a crash may leave, and what was found.
 //!
+//! Flow: what differs from a survey that was found good -> which file each such name means
+//! ([`names`]) -> which operations happened ([`order`]) -> what follows for numbers and links
+//! ([`numbers`]) -> the model goes on from there ([`adopt`]).
+//!
 //! M-3: per byte of a file and per name of a directory, tied by the order of operations; never
 //! by enumerating whole states.
+//!
+//! M-5: the verdict does not depend on what a survey was compared with. Comparing may only find
+//! that nothing is wrong; what is wrong is found, and told, by looking at everything.
 
 mod adopt;
 mod content;
+mod ground;
 mod names;
+mod numbers;
 mod order;
 mod survive;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::errors;
 use crate::model::FileId;
 use crate::model::Model;
+use crate::model::Name;
 use crate::model::Promise;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -30,7 +41,11 @@ use crate::words::Pid;
 use crate::words::Step;
 use crate::words::Survey;
 
+pub(crate) use adopt::Adoption;
+pub(crate) use adopt::adopt;
 pub(crate) use content::Mismatch;
+pub(crate) use ground::Ground;
+use ground::Reading;
 
 /// A survey under judgement.
 pub(crate) struct Inquest<'a> {
@@ -38,20 +53,48 @@ pub(crate) struct Inquest<'a> {
     pub(crate) step: Step,
     pub(crate) survey: &'a Survey,
     /// Had everything been synced, and nothing been changed since?
-    pub(crate) is_orderly: bool,
-    /// Which directory was found at which path.
-    pub(crate) places: BTreeMap<Bytes, FileId>,
-    /// Which directories were found at all, and where.
-    pub(crate) found_directories: BTreeMap<FileId, Bytes>,
+    is_orderly: bool,
+    /// What it is compared with.
+    ground: &'a Ground,
+    reading: Reading,
+    doubtful: Doubtful,
     /// Whether a file may have what was found under a number.
-    pub(crate) checked: BTreeMap<(FileId, Ino), Option<Mismatch>>,
-    /// Which files each path may mean; not of directories.
-    pub(crate) meanings: BTreeMap<Bytes, BTreeSet<FileId>>,
-    /// Which file each path was taken for.
-    pub(crate) taken: BTreeMap<Bytes, FileId>,
+    checked: BTreeMap<(FileId, Ino), Option<Mismatch>>,
+    /// Is nothing wrong, and each directory in one place?
+    is_good: bool,
 }
 
-impl Inquest<'_> {
+/// What is not as it was in the survey that this one is compared with.
+#[derive(Debug, Default)]
+struct Doubtful {
+    paths: BTreeSet<Bytes>,
+    names: BTreeSet<Name>,
+    numbers: BTreeSet<Ino>,
+    files: BTreeSet<FileId>,
+}
+
+impl<'a> Inquest<'a> {
+    fn new(
+        judge: &'a mut Judge,
+        step: Step,
+        survey: &'a Survey,
+        ground: &'a Ground,
+        is_orderly: bool,
+    ) -> Self {
+        let (reading, doubtful) = (ground.reading.clone(), Doubtful::default());
+        let (checked, is_good) = (BTreeMap::new(), true);
+        Self { judge, step, survey, is_orderly, ground, reading, doubtful, checked, is_good }
+    }
+
+    /// Judges what differs from the ground.
+    fn judge(&mut self) {
+        if names::judge(self) {
+            numbers::identities(self);
+        }
+        numbers::links(self);
+        lost_bytes(self);
+    }
+
     /// Reports one fact that breaks a clause, and perhaps others.
     pub(crate) fn broken(
         &mut self,
@@ -62,11 +105,18 @@ impl Inquest<'_> {
         allowed: String,
         chain: Vec<(Step, String)>,
     ) {
+        self.is_good = false;
         let (step, mut also, allowed) = (self.step, also.to_vec(), vec![allowed]);
         if self.is_orderly {
             also.push("CRASH-12");
         }
         self.judge.report(Violation { clause, also, step, subject, observed, allowed, chain });
+    }
+
+    /// Says why it cannot be told.
+    fn undecided(&mut self, what: &'static str) {
+        self.is_good = false;
+        self.judge.undecided(self.step, what);
     }
 
     /// The clause if it is enforced, else the general one about promises.
@@ -76,17 +126,40 @@ impl Inquest<'_> {
             Some(_) | None => "CRASH-03",
         }
     }
+
+    /// What to compare the next survey with, if this one is good, and what there is now.
+    fn finish(self, kind: CrashKind) -> (Option<Arc<Ground>>, Adoption) {
+        let Self { judge, step, survey, reading, is_good, .. } = self;
+        let (survey, taken) = (survey.clone(), reading.taken.clone());
+        let model = &judge.model;
+        let ground = is_good.then(|| {
+            let (files, names) = (model.files.clone(), model.names.clone());
+            Arc::new(Ground { survey: survey.clone(), files, names, reading })
+        });
+        (ground, Adoption { survey, taken, kind, step })
+    }
 }
 
-/// Judges what was found after a crash; the model goes on from there. `settled` is the model before
-/// the calls that died with a process. Tells whether what is durable is still known.
+/// What came of a survey.
+pub(crate) struct Surveyed {
+    /// What the next one may be compared with, if nothing is wrong with this.
+    pub(crate) ground: Option<Arc<Ground>>,
+    /// What the model goes on from, if it has not done so.
+    pub(crate) adoption: Option<Adoption>,
+    /// Is what is durable still known?
+    pub(crate) is_known: bool,
+}
+
+/// Judges what was found after a crash, by what differs from `ground` if that shows that it is
+/// good. `settled` is the model before the calls that died with a process.
 pub(crate) fn survey(
     judge: &mut Judge,
     step: Step,
     kind: CrashKind,
     survey: &Result<Survey, String>,
     settled: Option<Model>,
-) -> bool {
+    ground: Option<&Ground>,
+) -> Surveyed {
     judge.exercise("CRASH-01");
     let survey = match survey {
         Ok(survey) => survey,
@@ -95,7 +168,7 @@ pub(crate) fn survey(
             let observed = format!("not opened: {said}");
             let allowed = "a file system that opens".to_owned();
             judge.broken(&frame, "CRASH-01", ".".to_owned(), observed, allowed);
-            return true;
+            return Surveyed { ground: None, adoption: None, is_known: true };
         }
     };
     let live = match kind {
@@ -110,37 +183,53 @@ pub(crate) fn survey(
     if is_orderly {
         judge.exercise("CRASH-12");
     }
-    let mut inquest = Inquest {
-        judge,
-        step,
-        is_orderly,
-        survey,
-        places: BTreeMap::new(),
-        found_directories: BTreeMap::new(),
-        checked: BTreeMap::new(),
-        meanings: BTreeMap::new(),
-        taken: BTreeMap::new(),
-    };
-    if names::judge(&mut inquest) {
-        identities(&mut inquest);
+    (judge.changed_at, judge.is_orderly) = (Some(step), false);
+    if let Some((settled, live)) = live {
+        return survived(judge, step, kind, survey, settled, &live);
     }
-    links(&mut inquest);
-    lost_bytes(&mut inquest);
-    (inquest.judge.changed_at, inquest.judge.is_orderly) = (Some(step), false);
-    let Some((settled, live)) = live else {
-        adopt::adopt(inquest, kind);
-        return true;
-    };
-    let Some(model) = survive::go_on(&inquest, &live, settled, kind) else {
-        adopt::adopt(inquest, kind);
-        return false;
+    if let Some(ground) = ground {
+        let mut attempt = judge.clone();
+        let mut inquest = Inquest::new(&mut attempt, step, survey, ground, is_orderly);
+        inquest.judge();
+        if inquest.is_good {
+            let (ground, adoption) = inquest.finish(kind);
+            *judge = attempt;
+            judge.uncertain = false;
+            return Surveyed { ground, adoption: Some(adoption), is_known: true };
+        }
+    }
+    let nothing = Ground::default();
+    let mut inquest = Inquest::new(judge, step, survey, &nothing, is_orderly);
+    inquest.judge();
+    let (ground, adoption) = inquest.finish(kind);
+    // Whatever was guessed before, this was found.
+    judge.uncertain = false;
+    Surveyed { ground, adoption: Some(adoption), is_known: true }
+}
+
+/// After the death of a process the others go on, with what was promised to them.
+fn survived(
+    judge: &mut Judge,
+    step: Step,
+    kind: CrashKind,
+    survey: &Survey,
+    settled: Model,
+    live: &Model,
+) -> Surveyed {
+    let nothing = Ground::default();
+    let mut inquest = Inquest::new(judge, step, survey, &nothing, false);
+    inquest.judge();
+    let Some(model) = survive::go_on(&inquest, live, settled, kind) else {
+        let (_, adoption) = inquest.finish(kind);
+        judge.uncertain = false;
+        return Surveyed { ground: None, adoption: Some(adoption), is_known: false };
     };
     let seen: Vec<(FileId, Ino)> = model.inos.iter().map(|(ino, file)| (*file, *ino)).collect();
     judge.model = model;
     for (file, ino) in seen {
         errors::identified(judge, file, ino);
     }
-    true
+    Surveyed { ground: None, adoption: None, is_known: true }
 }
 
 /// After the death of a process, everything acknowledged is visible.
@@ -164,81 +253,36 @@ fn visible(judge: &mut Judge, step: Step) {
     }
 }
 
-/// Names of one number are names of one file, and are counted.
-fn links(inquest: &mut Inquest<'_>) {
-    let mut names: BTreeMap<Ino, (u64, u64, Bytes)> = BTreeMap::new();
-    for (path, found) in &inquest.survey.names {
-        match found.kind {
-            FoundKind::Regular { .. } | FoundKind::Symlink { .. } => {
-                let entry = names.entry(found.ino).or_insert((0, found.link_count, path.clone()));
-                entry.0 += 1;
-            }
-            FoundKind::Directory | FoundKind::Unreadable { .. } => {}
-        }
-    }
-    inquest.judge.exercise("DUR-LINK-01");
-    for (count, told, path) in names.into_values() {
-        if count != told {
-            let subject = text(&path);
-            let observed = format!("link count {told}");
-            let allowed = format!("link count {count}, the number of its names");
-            inquest.broken("DUR-LINK-01", &[], subject, observed, allowed, Vec::new());
-        }
-    }
-}
-
-/// Names of one number may all mean one file, and names that mean one file have one number.
-fn identities(inquest: &mut Inquest<'_>) {
-    let mut by_ino: BTreeMap<Ino, (&Bytes, BTreeSet<FileId>)> = BTreeMap::new();
-    let mut wrong: Vec<(String, String, String)> = Vec::new();
-    for (path, files) in &inquest.meanings {
-        let Some(found) = inquest.survey.names.get(path) else { continue };
-        let Some((first, common)) = by_ino.get_mut(&found.ino) else {
-            by_ino.insert(found.ino, (path, files.clone()));
-            continue;
-        };
-        let both: BTreeSet<FileId> = common.intersection(files).copied().collect();
-        if both.is_empty() {
-            let observed = format!("number {}, as {}", found.ino.0, text(first));
-            wrong.push((text(path), observed, "two files, as they were made".to_owned()));
-        } else {
-            *common = both;
-        }
-    }
-    let mut owners: BTreeMap<FileId, (&Bytes, Ino)> = BTreeMap::new();
-    for (ino, (path, files)) in &by_ino {
-        let (Some(file), 1) = (files.first(), files.len()) else { continue };
-        let (first, other) = *owners.entry(*file).or_insert((path, *ino));
-        if other != *ino {
-            let observed = format!("number {}, but {} has {}", ino.0, text(first), other.0);
-            wrong.push((text(path), observed, "two names of one file".to_owned()));
-        }
-    }
-    for (subject, observed, allowed) in wrong {
-        inquest.broken("DUR-LINK-01", &[], subject, observed, allowed, Vec::new());
-    }
-}
-
 /// Which unsynced bytes were lost; nobody promised them.
 fn lost_bytes(inquest: &mut Inquest<'_>) {
-    let mut lost: Vec<LostEffect> = Vec::new();
-    let mut seen: BTreeMap<FileId, ()> = BTreeMap::new();
-    for (path, file) in &inquest.taken {
-        let Some(regular) = inquest.judge.model.regular(*file) else { continue };
-        if regular.log.is_empty() || seen.insert(*file, ()).is_some() {
-            continue;
-        }
-        let Some(FoundKind::Regular { size_bytes, content: Ok(content) }) =
-            inquest.survey.names.get(path).map(|found| &found.kind)
-        else {
-            continue;
-        };
-        for change in content::lost(regular, *size_bytes, content) {
-            let what = change.describe(&text(path));
-            lost.push(LostEffect { step: change.step, what });
+    for file in std::mem::take(&mut inquest.doubtful.files) {
+        inquest.reading.lost.remove(&file);
+        if let Some((path, lost)) = lost_of(inquest, file) {
+            inquest.reading.lost.insert(file, (path, lost));
         }
     }
+    let mut lost: Vec<&(Bytes, Arc<[LostEffect]>)> = inquest.reading.lost.values().collect();
+    lost.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    let lost = lost.into_iter().flat_map(|(_, lost)| lost.iter().cloned());
     inquest.judge.lost_allowed.extend(lost);
+}
+
+/// What of a file was lost, as its first name shows.
+fn lost_of(inquest: &Inquest<'_>, file: FileId) -> Option<(Bytes, Arc<[LostEffect]>)> {
+    let regular = inquest.judge.model.regular(file).filter(|regular| !regular.log.is_empty())?;
+    let path = inquest.reading.names_taken_for(file).next()?;
+    let Some(FoundKind::Regular { size_bytes, content: Ok(content) }) =
+        inquest.survey.names.get(path).map(|found| &found.kind)
+    else {
+        return None;
+    };
+    let lost = content::lost(regular, *size_bytes, content);
+    let effect = |change: crate::model::Change| LostEffect {
+        step: change.step,
+        what: change.describe(&text(path)),
+    };
+    let lost: Arc<[LostEffect]> = lost.into_iter().map(effect).collect();
+    (!lost.is_empty()).then(|| (path.clone(), lost))
 }
 
 /// The path of a name in a directory.

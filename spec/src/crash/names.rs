@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use imbl::OrdMap;
 
 use crate::crash::Inquest;
 use crate::crash::Mismatch;
@@ -11,14 +12,14 @@ use crate::crash::child;
 use crate::crash::content;
 use crate::crash::order;
 use crate::crash::text;
+use crate::model::Bound;
 use crate::model::FileId;
+use crate::model::Name;
 use crate::model::Node;
 use crate::model::Promise;
+use crate::model::difference;
 use crate::words::Found;
 use crate::words::FoundKind;
-
-/// A directory and a name in it.
-pub(crate) type Name = (FileId, Bytes);
 
 /// Everything that a name may mean: first what is promised, then, by order, what came later.
 #[derive(Debug, Clone, Default)]
@@ -36,29 +37,112 @@ impl History {
     }
 }
 
-/// Judges all names, and tells whether some choice of operations explains them.
-pub(crate) fn judge(inquest: &mut Inquest<'_>) -> bool {
+/// Judges the names in doubt, and tells whether some choice of operations explains all of them.
+pub(super) fn judge(inquest: &mut Inquest<'_>) -> bool {
     for clause in ["CRASH-02", "CRASH-03", "CRASH-04", "CRASH-07", "CRASH-09"] {
         inquest.judge.exercise(clause);
     }
     let mut histories = histories(inquest);
-    inquest.places.insert(Bytes::new(), FileId::ROOT);
-    inquest.found_directories.insert(FileId::ROOT, Bytes::new());
-    let survey = inquest.survey;
-    for (path, found) in &survey.names {
-        if path.is_empty() {
-            continue;
-        }
-        let (parent, name) = split(path);
-        let Some(directory) = inquest.places.get(&parent).copied() else { continue };
-        identify(inquest, &mut histories, path, (directory, name), found);
+    inquest.reading.place(&Bytes::new(), FileId::ROOT);
+    doubts(inquest, &histories);
+    // A directory comes before what is in it.
+    while let Some(path) = inquest.doubtful.paths.pop_first() {
+        look(inquest, &mut histories, &path);
     }
     missing(inquest, &mut histories);
-    let parents = &inquest.found_directories;
+    let parents = &inquest.reading.found_directories;
     histories.retain(|(directory, _), history| {
         parents.contains_key(directory) && history.fits.contains(&true)
     });
     order::judge(inquest, &histories)
+}
+
+/// What may be judged otherwise than in the survey that this one is compared with: what was found
+/// otherwise, what is promised otherwise, and what a promise still lacks for.
+fn doubts(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, History>) {
+    let (ground, survey) = (inquest.ground, inquest.survey);
+    let (names, was) = (&inquest.judge.model.names, &ground.names);
+    let mut doubted: BTreeSet<Name> = histories.keys().cloned().collect();
+    doubted.extend(difference(&was.durable, &names.durable).map(|(name, _)| name.clone()));
+    let edits = was.log.values().flat_map(|op| &op.edits);
+    doubted.extend(edits.map(|edit| (edit.directory, edit.name.clone())));
+    let mut paths: Vec<Bytes> = Vec::new();
+    for (directory, name) in &doubted {
+        let place = inquest.reading.found_directories.get(directory);
+        paths.extend(place.map(|place| child(place, name)));
+    }
+    inquest.doubtful.names = doubted;
+    paths.extend(difference(&ground.survey.names, &survey.names).map(|(path, _)| path.clone()));
+    let files = difference(&ground.files, &inquest.judge.model.files);
+    let files: BTreeSet<FileId> = files.map(|(file, _)| *file).collect();
+    for file in &files {
+        paths.extend(ground.reading.names_meaning(*file).cloned());
+    }
+    inquest.doubtful.files = files;
+    for path in paths {
+        doubt(inquest, path);
+    }
+}
+
+/// What is at a path is looked at anew.
+fn doubt(inquest: &mut Inquest<'_>, path: Bytes) {
+    let is_root = path.is_empty();
+    if is_root || inquest.doubtful.paths.contains(&path) {
+        return;
+    }
+    let number = inquest.ground.survey.names.get(&path).map(|found| found.ino);
+    let file = inquest.reading.forget(&path, number);
+    inquest.doubtful.files.extend(file);
+    inquest.doubtful.numbers.extend(number);
+    inquest.doubtful.paths.insert(path);
+}
+
+/// Looks at what is at a path, and puts what is below it in doubt if it is another directory.
+fn look(inquest: &mut Inquest<'_>, histories: &mut BTreeMap<Name, History>, path: &Bytes) {
+    let survey = inquest.survey;
+    let found = survey.names.get(path);
+    if let Some(Found {
+        ino, kind: FoundKind::Regular { .. } | FoundKind::Symlink { .. }, ..
+    }) = found
+    {
+        inquest.reading.numbered.insert((*ino, path.clone()));
+        inquest.doubtful.numbers.insert(*ino);
+    }
+    let (parent, name) = split(path);
+    if let Some(directory) = inquest.reading.places.get(&parent).copied() {
+        let name = (directory, name);
+        inquest.doubtful.names.insert(name.clone());
+        if let Some(found) = found {
+            identify(inquest, histories, path, name, found);
+        }
+    }
+    let place = inquest.reading.places.get(path).copied();
+    if place == inquest.ground.reading.places.get(path).copied() {
+        return;
+    }
+    for names in [&inquest.ground.survey.names, &survey.names] {
+        below(names, path).for_each(|path| doubt(inquest, path.clone()));
+    }
+    if let Some(directory) = place {
+        let names = &inquest.judge.model.names.durable;
+        let inside = inside(names, directory).map(|(name, _)| name.clone());
+        inquest.doubtful.names.extend(inside);
+    }
+}
+
+/// The paths below a directory that is not the root.
+fn below<'a>(
+    names: &'a OrdMap<Bytes, Found>,
+    path: &Bytes,
+) -> impl Iterator<Item = &'a Bytes> + use<'a> {
+    let start: Bytes = [&path[..], &b"/"[..]].concat().into();
+    let paths = names.range(start.clone()..).map(|(path, _)| path);
+    paths.take_while(move |path| path.starts_with(&start))
+}
+
+/// The names of a directory that are, or were, durable.
+fn inside(names: &OrdMap<Name, Bound>, directory: FileId) -> impl Iterator<Item = (&Name, &Bound)> {
+    names.range((directory, Bytes::new())..).take_while(move |((of, _), _)| *of == directory)
 }
 
 /// The histories of names that changed since the last promise; other names mean one thing.
@@ -105,22 +189,21 @@ fn identify(
     let history = histories.get(&name).cloned().unwrap_or(stable);
     let candidates = history.candidates();
     let mut fitting: BTreeSet<FileId> =
-        candidates.iter().copied().filter(|file| fits(inquest, *file, found)).collect();
+        candidates.iter().copied().filter(|file| fits(inquest, path, *file, found)).collect();
     if fitting.is_empty() {
         return unexplained(inquest, histories, path, &name, found, &history);
     }
     if found.kind == FoundKind::Directory {
         fitting = directory(inquest, path, &fitting);
         let chosen = *fitting.last().expect("a name that fits has a candidate");
-        inquest.places.insert(path.clone(), chosen);
-        inquest.found_directories.insert(chosen, path.clone());
+        inquest.is_good &= inquest.reading.place(path, chosen);
     } else {
-        inquest.meanings.insert(path.clone(), fitting.clone());
+        inquest.reading.may_mean(path, fitting.iter().copied());
     }
     let newest = history.versions.iter().rev().filter_map(|(_, file)| *file);
     let taken = newest.clone().find(|file| fitting.contains(file));
     if let Some(file) = taken {
-        inquest.taken.insert(path.clone(), file);
+        take(inquest, path, file);
     }
     if let Some(history) = histories.get_mut(&name) {
         history.fits = history
@@ -131,7 +214,12 @@ fn identify(
     }
 }
 
-fn fits(inquest: &mut Inquest<'_>, file: FileId, found: &Found) -> bool {
+fn take(inquest: &mut Inquest<'_>, path: &Bytes, file: FileId) {
+    inquest.reading.take(path, file);
+    inquest.doubtful.files.insert(file);
+}
+
+fn fits(inquest: &mut Inquest<'_>, path: &Bytes, file: FileId, found: &Found) -> bool {
     match (&inquest.judge.model.file(file).node, &found.kind) {
         (Node::Directory(_), FoundKind::Directory) => true,
         (Node::Symlink(target), FoundKind::Symlink { target: told }) => target == told,
@@ -140,7 +228,8 @@ fn fits(inquest: &mut Inquest<'_>, file: FileId, found: &Found) -> bool {
             if let Some(known) = inquest.checked.get(&key) {
                 return known.is_none();
             }
-            let mismatch = content::check(regular, *size_bytes, bytes);
+            let version = inquest.ground.known(path, file);
+            let mismatch = content::check(regular, *size_bytes, bytes, version.as_ref());
             let fits = mismatch.is_none();
             inquest.checked.insert(key, mismatch);
             fits
@@ -160,16 +249,10 @@ fn directory(inquest: &Inquest<'_>, path: &Bytes, fitting: &BTreeSet<FileId>) ->
                     edit.directory == directory && edit.name == *name && edit.after.is_some()
                 })
         };
-        let inside = |child: &&Bytes| split(child).0 == *path;
-        let found =
-            inquest.survey.names.keys().filter(inside).filter(|child| known(&split(child).1));
-        let missing = names
-            .durable
-            .range((directory, Bytes::new())..)
-            .take_while(|((of, _), _)| *of == directory);
-        let lacks = missing.filter(|((_, name), bound)| {
-            let child = [path, &b"/"[..], name].concat();
-            bound.file.is_some() && !inquest.survey.names.contains_key(&child[..])
+        let entries = below(&inquest.survey.names, path).map(split);
+        let found = entries.filter(|(parent, name)| parent == path && known(name));
+        let lacks = inside(&names.durable, directory).filter(|((_, name), bound)| {
+            bound.file.is_some() && !inquest.survey.names.contains_key(&child(path, name))
         });
         (1 << 20) + 2 * found.count() - lacks.count().min(1 << 10)
     };
@@ -204,7 +287,7 @@ fn unexplained(
         let chain = chain.into_iter().collect();
         return inquest.broken(clause, &[], subject, "found".to_owned(), allowed, chain);
     };
-    inquest.taken.insert(path.clone(), file);
+    take(inquest, path, file);
     match &found.kind {
         FoundKind::Unreadable { errno } | FoundKind::Regular { content: Err(errno), .. } => {
             let observed = format!("not readable: {}", errno.name());
@@ -263,7 +346,7 @@ fn is_anothers(inquest: &Inquest<'_>, file: FileId, found: &Found) -> bool {
         && model.files.keys().filter(|other| **other != file).any(|other| {
             model.regular(*other).is_some_and(|regular| {
                 regular.floor_size == *size_bytes
-                    && content::check(regular, *size_bytes, bytes).is_none()
+                    && content::check(regular, *size_bytes, bytes, None).is_none()
             })
         })
 }
@@ -272,15 +355,18 @@ fn is_anothers(inquest: &Inquest<'_>, file: FileId, found: &Found) -> bool {
 fn missing(inquest: &mut Inquest<'_>, histories: &mut BTreeMap<Name, History>) {
     let mut gone: Vec<(Name, Bytes, History)> = Vec::new();
     for (name, history) in histories.iter_mut().filter(|(_, history)| history.fits.is_empty()) {
-        let Some(parent) = inquest.found_directories.get(&name.0) else { continue };
+        let Some(parent) = inquest.reading.found_directories.get(&name.0) else {
+            continue;
+        };
         let path = child(parent, &name.1);
         history.fits = history.versions.iter().map(|(_, file)| file.is_none()).collect();
         if !history.fits.contains(&true) {
             gone.push((name.clone(), path, history.clone()));
         }
     }
-    for (name, bound) in &inquest.judge.model.names.durable {
-        let Some(parent) = inquest.found_directories.get(&name.0) else { continue };
+    for name in &inquest.doubtful.names {
+        let Some(bound) = inquest.judge.model.names.durable.get(name) else { continue };
+        let Some(parent) = inquest.reading.found_directories.get(&name.0) else { continue };
         let path = child(parent, &name.1);
         let lacks = bound.file.is_some() && !inquest.survey.names.contains_key(&path);
         if lacks && !histories.contains_key(name) {

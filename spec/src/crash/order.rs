@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::crash::Inquest;
 use crate::crash::names::History;
-use crate::crash::names::Name;
+use crate::model::Name;
 use crate::promise::Level;
 use crate::violation::LostEffect;
 
@@ -43,7 +43,7 @@ pub(crate) fn judge(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, Histor
             true
         }
         None if guesses == 0 => {
-            inquest.judge.undecided(inquest.step, "too many ways in which names may have survived");
+            inquest.undecided("too many ways in which names may have survived");
             false
         }
         None => {
@@ -190,7 +190,7 @@ fn half_done(inquest: &mut Inquest<'_>, histories: &BTreeMap<Name, History>) {
     let Some(op) = op else {
         // M-2: names that no operation ties together always have an explanation.
         let what = "names that nothing explains, with no operation to blame";
-        return inquest.judge.undecided(inquest.step, what);
+        return inquest.undecided(what);
     };
     let chain = vec![(op.step, op.describe())];
     let observed = "some names show it, others do not".to_owned();

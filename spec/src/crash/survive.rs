@@ -38,7 +38,7 @@ pub(crate) fn go_on(
             add_name(&mut model, live, op, inquest.step);
         }
     }
-    for (path, file) in &inquest.taken {
+    for (path, file) in &inquest.reading.taken {
         let found = inquest.survey.names.get(path)?;
         identify(&mut model, *file, found)?;
         let FoundKind::Regular { size_bytes, content: Ok(content) } = &found.kind else { continue };
@@ -55,13 +55,15 @@ pub(crate) fn go_on(
 /// Was an operation of names found, all of it?
 fn happened(inquest: &Inquest<'_>, op: &NameOp) -> bool {
     op.edits.iter().all(|edit| {
-        let Some(parent) = inquest.found_directories.get(&edit.directory) else { return false };
+        let Some(parent) = inquest.reading.found_directories.get(&edit.directory) else {
+            return false;
+        };
         let path = super::child(parent, &edit.name);
         match (edit.after, inquest.survey.names.get(&path)) {
             (None, None) => true,
             (Some(file), Some(_)) => {
-                inquest.places.get(&path) == Some(&file)
-                    || inquest.meanings.get(&path).is_some_and(|files| files.contains(&file))
+                inquest.reading.places.get(&path) == Some(&file)
+                    || inquest.reading.files_meant_by(&path).any(|meant| meant == file)
             }
             (None, Some(_)) | (Some(_), None) => false,
         }
@@ -139,7 +141,7 @@ fn learn(
 
 /// Of files that nobody can look at, nothing is learnt: what died may have happened there, or not.
 fn unseen(model: &mut Model, live: &Model, inquest: &Inquest<'_>, died_after: u64) {
-    let seen: Vec<FileId> = inquest.taken.values().copied().collect();
+    let seen: Vec<FileId> = inquest.reading.taken.values().copied().collect();
     let files: Vec<FileId> = model.files.keys().copied().collect();
     for file in files.into_iter().filter(|file| !seen.contains(file)) {
         let died = live.regular(file).map(|live| live.log.range(died_after + 1..));
@@ -154,12 +156,12 @@ fn unseen(model: &mut Model, live: &Model, inquest: &Inquest<'_>, died_after: u6
 /// Are the names of the model those that were found?
 fn agrees(model: &Model, inquest: &Inquest<'_>) -> bool {
     let mut count = 1;
-    for (directory, path) in &inquest.found_directories {
+    for (directory, path) in &inquest.reading.found_directories {
         let Some(known) = model.directory(*directory) else { return false };
         count += known.entries.len();
         let is_found = |(name, file): (&bytes::Bytes, &FileId)| {
             let path = super::child(path, name);
-            inquest.taken.get(&path).or(inquest.places.get(&path)) == Some(file)
+            inquest.reading.taken.get(&path).or(inquest.reading.places.get(&path)) == Some(file)
         };
         if !known.entries.iter().all(is_found) {
             return false;

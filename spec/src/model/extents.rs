@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use imbl::OrdMap;
 
+use crate::model::difference;
 use crate::words::MappingId;
 use crate::words::Step;
 
@@ -16,7 +17,7 @@ pub(crate) struct Promise {
     pub(crate) step: Step,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Piece {
     end: u64,
     data: Option<Bytes>,
@@ -144,6 +145,11 @@ impl Extents {
         right.data = right.data.map(|data| data.slice(index(at - start)..));
         self.pieces.insert(start, left);
         self.pieces.insert(at, right);
+    }
+
+    /// Where it differs from what it was.
+    pub(crate) fn changed<'a>(&'a self, was: &'a Self) -> impl Iterator<Item = Range<u64>> {
+        difference(&was.pieces, &self.pieces).map(|(at, piece)| *at..piece.end)
     }
 
     /// The runs of a range, in order, without a gap.

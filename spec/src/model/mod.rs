@@ -2,6 +2,7 @@
 //! promised to be durable.
 
 mod compact;
+mod difference;
 mod extents;
 mod mappings;
 mod names;
@@ -22,6 +23,7 @@ use crate::words::Pid;
 use crate::words::StatusFlags;
 use crate::words::Step;
 
+pub(crate) use difference::difference;
 pub(crate) use extents::Extents;
 pub(crate) use extents::Promise;
 pub(crate) use extents::Run;
@@ -30,6 +32,7 @@ pub(crate) use extents::index;
 pub(crate) use mappings::Mapping;
 pub(crate) use names::Bound;
 pub(crate) use names::Edit;
+pub(crate) use names::Name;
 pub(crate) use names::NameOp;
 pub(crate) use names::Names;
 pub(crate) use regular::Change;
@@ -345,6 +348,19 @@ impl Model {
             && self.inos.get(&ino) == Some(&id)
         {
             self.inos.remove(&ino);
+        }
+    }
+}
+
+/// The same version, as far as it matters to what a crash may leave of the file itself; what may be
+/// left of its names is another matter.
+impl PartialEq for File {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.node, &other.node) {
+            (Node::Regular(one), Node::Regular(two)) => Arc::ptr_eq(one, two),
+            (Node::Symlink(one), Node::Symlink(two)) => one == two,
+            (Node::Directory(_), Node::Directory(_)) => true,
+            (Node::Regular(_) | Node::Symlink(_) | Node::Directory(_), _) => false,
         }
     }
 }

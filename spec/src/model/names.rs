@@ -39,7 +39,7 @@ impl NameOp {
 }
 
 /// What a name durably means.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bound {
     /// Nothing, if it was durably removed.
     pub(crate) file: Option<FileId>,

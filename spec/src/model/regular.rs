@@ -22,7 +22,7 @@ use crate::words::Step;
 pub(crate) const MEMORY_PAGE_BYTES: u64 = 4096;
 
 /// What a change does to a file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Bytes at an offset.
     Write { offset: u64, data: Bytes },
@@ -36,7 +36,7 @@ pub(crate) enum Effect {
 }
 
 /// A change that is not promised to be durable.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     /// The call.
     pub(crate) step: Step,

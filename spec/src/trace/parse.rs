@@ -4,6 +4,7 @@
 //! O-1 is checked in [`crate::trace::wellformed`].
 
 use bytes::Bytes;
+use imbl::OrdMap;
 
 use crate::trace::CrashKind;
 use crate::trace::Event;
@@ -270,7 +271,7 @@ fn found_file(cursor: &mut Cursor<'_>) -> Result<FoundKind, ParseError> {
     if cursor.takes("error") {
         return Ok(FoundKind::Regular { size_bytes, content: Err(cursor.errno()?) });
     }
-    let mut pieces = Vec::new();
+    let mut pieces = OrdMap::new();
     let mut free_from = Some(0);
     while !cursor.is_at_end() {
         let at = cursor.start();
@@ -281,7 +282,7 @@ fn found_file(cursor: &mut Cursor<'_>) -> Result<FoundKind, ParseError> {
             return Err(cursor.problem_at(at, Problem::PieceMisplaced));
         }
         free_from = end;
-        pieces.push((offset, bytes));
+        pieces.insert(offset, bytes);
     }
     Ok(FoundKind::Regular { size_bytes, content: Ok(Content { pieces }) })
 }

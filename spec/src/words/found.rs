@@ -7,10 +7,11 @@ use crate::words::Errno;
 use crate::words::Ino;
 
 /// Bytes of a file, by offset: pieces that do not overlap; what no piece covers reads as zero.
+/// Shared, so that a file of which one piece differs from before costs that piece.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
     /// The pieces, by offset, none empty.
-    pub pieces: Vec<(u64, Bytes)>,
+    pub pieces: OrdMap<u64, Bytes>,
 }
 
 /// What kind of thing a name led to, and what is in it.

@@ -1,0 +1,316 @@
+//! What the items say together: files, names and content.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+
+use crate::cow::format::item::DataPtr;
+use crate::cow::format::item::EntryItem;
+use crate::cow::format::item::EntryTarget;
+use crate::cow::format::item::Extent;
+use crate::cow::format::item::Inode;
+use crate::cow::format::item::ItemKind;
+use crate::cow::format::item::Key;
+use crate::cow::format::item::Kind;
+use crate::cow::format::item::ROOT_INO;
+use crate::cow::fsck::Checker;
+use crate::device::BlockNo;
+
+/// What follows from the items.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Facts {
+    /// How many names each file has.
+    name_counts: OrdMap<u64, u64>,
+    /// In which directory each directory is.
+    parents: OrdMap<u64, u64>,
+    /// Whose content is in each block, and its checksum.
+    content: OrdMap<BlockNo, (u64, u32)>,
+    name_count: u64,
+    entry_count: u64,
+}
+
+/// What is said otherwise than it was.
+#[derive(Debug, Default)]
+struct Doubtful {
+    inos: BTreeSet<u64>,
+    names: BTreeSet<(u64, Bytes)>,
+}
+
+/// An item that is not as it was.
+struct Changed {
+    key: Key,
+    was: Option<Bytes>,
+    is: Option<Bytes>,
+}
+
+impl Facts {
+    /// Takes away what an item said.
+    fn unsay(&mut self, key: &Key, value: &Bytes) -> Vec<BlockNo> {
+        match key {
+            Key::Name { .. } => {
+                let Some(target) = EntryTarget::decode(value) else { return Vec::new() };
+                self.name_count -= 1;
+                let count = self.name_counts.remove(&target.ino).unwrap_or(0);
+                if count > 1 {
+                    self.name_counts.insert(target.ino, count - 1);
+                }
+                self.parents.remove(&target.ino);
+            }
+            Key::Entry { .. } => self.entry_count -= 1,
+            Key::Extent { .. } => return blocks(value).map(|slot| slot.block).collect(),
+            Key::Inode { .. } | Key::Symlink { .. } | Key::Orphan { .. } => {}
+        }
+        Vec::new()
+    }
+
+    /// Adds what an item says, apart from content.
+    fn say(&mut self, key: &Key, value: &Bytes) {
+        match key {
+            Key::Name { dir, .. } => {
+                let Some(target) = EntryTarget::decode(value) else { return };
+                self.name_count += 1;
+                *self.name_counts.entry(target.ino).or_insert(0) += 1;
+                if target.kind == Kind::Directory {
+                    self.parents.insert(target.ino, *dir);
+                }
+            }
+            Key::Entry { .. } => self.entry_count += 1,
+            Key::Inode { .. } | Key::Extent { .. } | Key::Symlink { .. } | Key::Orphan { .. } => {}
+        }
+    }
+}
+
+fn blocks(value: &Bytes) -> impl Iterator<Item = DataPtr> {
+    Extent::decode(value).unwrap_or_default().slots.into_iter().flatten()
+}
+
+impl Doubtful {
+    fn add(&mut self, changed: &Changed) {
+        let values = [&changed.was, &changed.is].into_iter().flatten();
+        match &changed.key {
+            Key::Inode { ino }
+            | Key::Extent { ino, .. }
+            | Key::Symlink { ino, .. }
+            | Key::Orphan { ino } => {
+                self.inos.insert(*ino);
+            }
+            Key::Name { dir, name } => {
+                self.inos.insert(*dir);
+                let targets = values.filter_map(|value| EntryTarget::decode(value));
+                self.inos.extend(targets.map(|target| target.ino));
+                self.names.insert((*dir, name.clone()));
+            }
+            Key::Entry { dir, cookie } => {
+                let entries = values.filter_map(|value| EntryItem::decode(*cookie, value));
+                self.names.extend(entries.map(|entry| (*dir, entry.name)));
+            }
+        }
+    }
+}
+
+impl Checker<'_> {
+    /// Checks what is said otherwise than it was, and what depends on it.
+    pub(super) fn check_files(&mut self) {
+        let changes = self.changes();
+        let mut doubtful = Doubtful::default();
+        for changed in &changes {
+            doubtful.add(changed);
+            if let Some(was) = &changed.was {
+                for block in self.now.facts.unsay(&changed.key, was) {
+                    self.now.facts.content.remove(&block);
+                    self.now.users.remove(&block);
+                }
+            }
+        }
+        self.check_content(&changes);
+        for changed in &changes {
+            if let Some(is) = &changed.is {
+                self.now.facts.say(&changed.key, is);
+            }
+        }
+        let mut reached = BTreeSet::from([ROOT_INO]);
+        for ino in &doubtful.inos {
+            self.check_file(*ino);
+        }
+        self.check_names(&doubtful.names);
+        for ino in &doubtful.inos {
+            self.check_reached(*ino, &mut reached);
+        }
+    }
+
+    fn changes(&mut self) -> Vec<Changed> {
+        let mut changes = Vec::new();
+        let was = self.was;
+        let items = self.now.items.clone();
+        for item in was.items.diff(&items) {
+            let (key, was, is) = match item {
+                DiffItem::Add(key, is) => (key, None, Some(is.clone())),
+                DiffItem::Update { old: (key, was), new: (_, is) } => {
+                    (key, Some(was.clone()), Some(is.clone()))
+                }
+                DiffItem::Remove(key, was) => (key, Some(was.clone()), None),
+            };
+            match Key::decode(key) {
+                Some(key) => changes.push(Changed { key, was, is }),
+                None => self.block(BlockNo(0), "F-1", "a key that says nothing"),
+            }
+        }
+        changes
+    }
+
+    /// Checks content that is new, and content whose block is not as it was.
+    fn check_content(&mut self, changes: &[Changed]) {
+        for changed in changes {
+            let Key::Extent { ino, .. } = changed.key else { continue };
+            for slot in changed.is.iter().flat_map(blocks) {
+                if self.takes(slot.block, "content") {
+                    self.now.facts.content.insert(slot.block, (ino, slot.checksum));
+                    self.check_block(ino, slot.block, slot.checksum);
+                }
+            }
+        }
+        let is_old = |block: &&BlockNo| self.was.facts.content.contains_key(*block);
+        let user = |block: &BlockNo| Some((*block, *self.now.facts.content.get(block)?));
+        let before: Vec<_> = self.changed.iter().filter(is_old).filter_map(user).collect();
+        for (block, (ino, checksum)) in before {
+            self.check_block(ino, block, checksum);
+        }
+    }
+
+    fn check_block(&mut self, ino: u64, block: BlockNo, checksum: u32) {
+        let bytes = self.now.image.get(block).unwrap_or_default();
+        if crc32c::crc32c(&bytes) != checksum {
+            let what = format!("the content in block {} fails its checksum", block.0);
+            self.file(ino, "C-2", what);
+        }
+    }
+
+    fn inode(&self, ino: u64) -> Option<Inode> {
+        Inode::decode(self.now.items.get(&Key::Inode { ino }.encode())?)
+    }
+
+    fn is_orphan(&self, ino: u64) -> bool {
+        self.now.items.contains_key(&Key::Orphan { ino }.encode())
+    }
+
+    /// The items of one kind of a file.
+    fn items(&self, ino: u64, kind: ItemKind) -> impl Iterator<Item = (&Bytes, &Bytes)> {
+        self.now.items.range(Key::start(ino, kind)..Key::end(ino, kind))
+    }
+
+    fn check_file(&mut self, ino: u64) {
+        let names = self.now.facts.name_counts.get(&ino).copied().unwrap_or_default();
+        let has_names_in_it = self.items(ino, ItemKind::Name).next().is_some();
+        let inode = self.inode(ino);
+        if inode.is_none_or(|inode| inode.kind != Kind::Directory) && has_names_in_it {
+            self.file(ino, "V-1", "has names in it and is no directory");
+        }
+        if ino == ROOT_INO && inode.is_none_or(|root| root.kind != Kind::Directory) {
+            self.file(ROOT_INO, "V-1", "the root is no directory");
+        }
+        match inode {
+            Some(inode) => self.check_inode(ino, &inode, names),
+            None => self.check_absent(ino, names),
+        }
+    }
+
+    /// A file without an inode is none.
+    fn check_absent(&mut self, ino: u64, names: u64) {
+        let has = |kind| self.items(ino, kind).next().is_some();
+        let has_content = has(ItemKind::Extent) || has(ItemKind::Symlink);
+        if has_content {
+            self.file(ino, "V-1", "has content and no inode");
+        }
+        if names > 0 {
+            self.file(ino, "V-1", "has a name and no inode");
+        }
+        if self.is_orphan(ino) {
+            self.file(ino, "V-2", "is an orphan and has no inode");
+        }
+    }
+
+    fn check_inode(&mut self, ino: u64, inode: &Inode, names: u64) {
+        let is_orphan = self.is_orphan(ino);
+        match inode.kind {
+            Kind::Regular | Kind::Symlink => {
+                if u64::from(inode.link_count) != names {
+                    let what = format!("{names} names, link count {}", inode.link_count);
+                    self.file(ino, "V-1", what);
+                }
+            }
+            Kind::Directory => {
+                if names > 1 || (ino == ROOT_INO && names > 0) {
+                    self.file(ino, "V-1", format!("a directory with {names} names"));
+                }
+            }
+        }
+        if names == 0 && !is_orphan && ino != ROOT_INO {
+            self.file(ino, "V-2", "has no name and is no orphan");
+        }
+        if names > 0 && is_orphan {
+            self.file(ino, "V-2", "is an orphan that has a name");
+        }
+        let was = self.was.items.get(&Key::Inode { ino }.encode());
+        let kind_was = was.and_then(|was| Inode::decode(was)).map(|was| was.kind);
+        if kind_was.is_some_and(|was| was != inode.kind) {
+            // Its names are said as before; only a look at all of them tells.
+            self.file(ino, "V-1", "is of another kind than it was");
+        }
+        if inode.kind == Kind::Symlink {
+            let target = self.items(ino, ItemKind::Symlink);
+            let target: u64 = target.map(|(_, part)| part.len() as u64).sum();
+            if target != inode.size_bytes {
+                let what = format!("target of {target} bytes, size {}", inode.size_bytes);
+                self.file(ino, "F-1", what);
+            }
+        }
+    }
+
+    fn check_names(&mut self, names: &BTreeSet<(u64, Bytes)>) {
+        for (dir, name) in names {
+            let key = Key::Name { dir: *dir, name: name.clone() }.encode();
+            let Some(target) = self.now.items.get(&key).and_then(|v| EntryTarget::decode(v)) else {
+                continue;
+            };
+            let entry = Key::Entry { dir: *dir, cookie: target.cookie }.encode();
+            let entry = self.now.items.get(&entry);
+            let entry = entry.and_then(|value| EntryItem::decode(target.cookie, value));
+            let agrees = entry.is_some_and(|entry| {
+                entry.name == *name && entry.ino == target.ino && entry.kind == target.kind
+            });
+            if !agrees {
+                self.file(*dir, "V-1", "a name and its entry do not agree");
+            }
+            if self.inode(target.ino).is_some_and(|inode| inode.kind != target.kind) {
+                self.file(target.ino, "V-1", "is of another kind than its name says");
+            }
+        }
+        let Facts { name_count, entry_count, .. } = self.now.facts;
+        if name_count != entry_count {
+            let what = format!("{entry_count} entries, {name_count} names");
+            self.file(ROOT_INO, "V-1", what);
+        }
+    }
+
+    /// Directories form a tree: each is reached from the root, or is an orphan.
+    fn check_reached(&mut self, ino: u64, reached: &mut BTreeSet<u64>) {
+        if self.inode(ino).is_none_or(|inode| inode.kind != Kind::Directory) {
+            return;
+        }
+        let (mut at, mut way) = (ino, BTreeSet::new());
+        while !reached.contains(&at) && way.insert(at) {
+            at = self.now.facts.parents.get(&at).copied().unwrap_or(at);
+        }
+        if reached.contains(&at) {
+            reached.append(&mut way);
+            return;
+        }
+        if !self.is_orphan(ino) {
+            self.file(ino, "V-1", "a directory that the root does not reach");
+        } else if self.items(ino, ItemKind::Name).next().is_some() {
+            self.file(ino, "V-1", "an orphan with names in it");
+        }
+    }
+}
