@@ -31,6 +31,7 @@ use crate::violation::Reason;
 use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
+use crate::words::Manage;
 use crate::words::MappingId;
 use crate::words::Outcome;
 use crate::words::Pid;
@@ -299,7 +300,7 @@ impl Oracle {
                 self.settled = has_died.then_some(settled);
                 self.close_all(|owner| owner == dead);
             }
-            CrashKind::Kernel | CrashKind::Power => {}
+            CrashKind::Kernel | CrashKind::Power => self.judge.snapshots.crash(),
         }
         self.crashed = Some(kind);
     }
@@ -407,6 +408,9 @@ impl Judge {
     fn group(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>, overlapped: bool) {
         let is_rename = |pending: &Pending| matches!(pending.call, Call::Rename { .. });
         self.renames = overlapped && pending.values().any(is_rename);
+        let is_snapshot =
+            |pending: &Pending| matches!(pending.call, Call::Manage(Manage::Snapshot { .. }));
+        let before = pending.values().any(is_snapshot).then(|| self.model.clone());
         // What is said during a call that is alone may be about its own effect. Bytes that a write
         // brought are lost after it, bytes that a truncate removes are lost before it and resolved
         // after it. A sync has no effect, and is judged by what was said before it answered. Where
@@ -452,6 +456,9 @@ impl Judge {
         let is_sole_writer = pending.values().filter(is_write).count() == 1;
         for (called, pending) in pending {
             self.returned(*called, pending, is_sole_writer);
+        }
+        if let Some(before) = before {
+            self.snapshots.close_group(&before, &self.model);
         }
     }
 

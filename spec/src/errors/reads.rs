@@ -167,7 +167,16 @@ fn explained(
     let reverts = regular.lost.iter().any(|lost| {
         lost.ranges.iter().any(|lost| overlaps(lost, &(from..to))) && may_revert(judge, lost)
     });
+    let is_lost = judge.frozen.is_some()
+        && regular
+            .lost
+            .iter()
+            .any(|lost| lost.ranges.iter().any(|lost| overlaps(lost, &(from..to))));
+    let reverts = reverts || is_lost;
     told.iter().zip(from..).all(|(byte, at)| {
+        if judge.was_in_between(file, at, *byte) {
+            return true;
+        }
         let mut failed = regular.maybes.range(run.order + 1..).map(|(_, change)| change);
         let failed = failed.any(|change| change.may_hold(at, *byte));
         failed || ((reverts || frame.overlapped) && is_older(regular, at, *byte))
@@ -198,8 +207,15 @@ fn report(
     let earlier = regular.reads.iter().find(|(read, _)| overlaps(read, &(from..to))).cloned();
     let subject = judge.model.path_text(file);
     let mut chain: Vec<(Step, String)> = Vec::new();
-    if let Some(change) = regular.newest(from, run.order) {
+    let promised = regular
+        .floor
+        .runs(from..from + 1)
+        .into_iter()
+        .find_map(|floor| floor.promise.filter(|_| floor.order == run.order));
+    if let Some(change) = regular.log.get(&run.order) {
         chain.push((change.step, change.describe(&subject)));
+    } else if let Some(promise) = promised {
+        chain.push((promise.step, "the right bytes were durable from here on".to_owned()));
     }
     let mapped = mapped::clauses(judge, file, (from, told, view), run, older);
     let clause = match (&lost, &earlier) {
@@ -211,6 +227,12 @@ fn report(
         (None, _) => foreign(judge, file, from, told, run, older),
     };
     let is_given_away = judge.model.file(file).names == 0 && !older && lost.is_none();
+    let clause = match (&judge.frozen, &earlier) {
+        (None, _) => clause,
+        (Some(_), Some(_)) => "SNAP-04",
+        (Some(_), None) if promised.is_some() => "SNAP-03",
+        (Some(_), None) => "SNAP-01",
+    };
     if let Some(lost) = lost {
         chain.push((lost.step, format!("writeback failed: {}", lost.errno.name())));
     }

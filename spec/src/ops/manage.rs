@@ -3,6 +3,7 @@
 
 use crate::ops::Frame;
 use crate::ops::Judge;
+use crate::ops::snapshot;
 use crate::words::Manage;
 use crate::words::Outcome;
 
@@ -12,8 +13,8 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, asked: &Manage, outcome: &
             judge.handle(frame, *handle, outcome);
         }
         Manage::DropCaches | Manage::Space => {}
-        Manage::Snapshot { .. } | Manage::OpenSnapshot { .. } | Manage::DeleteSnapshot { .. } => {
-            judge.undecided(frame.step(), "snapshots are not modelled");
-        }
+        Manage::Snapshot { name } => snapshot::make(judge, frame, name, outcome),
+        Manage::OpenSnapshot { name } => snapshot::open(judge, frame, name, outcome),
+        Manage::DeleteSnapshot { name } => snapshot::delete(judge, name),
     }
 }

@@ -19,6 +19,7 @@ mod read_directory;
 mod remove;
 mod rename;
 mod seek;
+pub(crate) mod snapshot;
 mod stat;
 mod store;
 pub(crate) mod sync;
@@ -49,6 +50,7 @@ use crate::words::Call;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Ino;
+use crate::words::Manage;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
@@ -119,6 +121,10 @@ pub(crate) struct Judge {
     pub(crate) synced_writes: OrdMap<Step, sync::Written>,
     /// Is a rename among the calls that overlap?
     pub(crate) renames: bool,
+    /// What was frozen.
+    pub(crate) snapshots: snapshot::Snapshots,
+    /// Is the model that of a snapshot? Then with what was before and after the overlapping calls.
+    pub(crate) frozen: Option<Option<Arc<(Model, Model)>>>,
 }
 
 impl Judge {
@@ -143,6 +149,8 @@ impl Judge {
             is_orderly: false,
             synced_writes: OrdMap::new(),
             renames: false,
+            snapshots: snapshot::Snapshots::default(),
+            frozen: None,
         }
     }
 
@@ -152,6 +160,13 @@ impl Judge {
 
     /// Notes that an event decided a clause, one way or the other.
     pub(crate) fn exercise(&mut self, clause: &'static str) {
+        let clause = match (&self.frozen, clause) {
+            (None, clause) => clause,
+            (Some(_), "RSTAB-01") => "SNAP-04",
+            (Some(_), "DATA-RW-01") => "SNAP-01",
+            (Some(_), clause) if clause.starts_with("SNAP-") => clause,
+            (Some(_), _) => return,
+        };
         if self.enforces(clause) {
             *self.exercised.entry(clause).or_insert(0) += 1;
         }
@@ -164,7 +179,15 @@ impl Judge {
     }
 
     /// Reports a violation, unless it may come from a wrong guess at what happened.
-    pub(crate) fn report(&mut self, violation: Violation) {
+    pub(crate) fn report(&mut self, mut violation: Violation) {
+        if self.frozen.is_some() {
+            if self.is_in_between() && !violation.clause.starts_with("SNAP-") {
+                return;
+            }
+            violation.clause = self.of_snapshot(violation.clause);
+            violation.also.retain(|clause| clause.starts_with("SNAP-"));
+            violation.subject.push_str(" in a snapshot");
+        }
         let Some(what) = self.doubt() else { return self.report_certain(violation) };
         if violation.clauses().any(|clause| self.enforces(clause)) {
             self.undecided(violation.step, what);
@@ -216,6 +239,13 @@ impl Judge {
 
     /// Judges one call and lets its answer take effect.
     pub(crate) fn call(&mut self, frame: &Frame, call: &Call, outcome: &Outcome) {
+        match self.snapshots.of(call) {
+            Some(id) => snapshot::within(self, frame, id, call, outcome),
+            None => self.plain(frame, call, outcome),
+        }
+    }
+
+    pub(crate) fn plain(&mut self, frame: &Frame, call: &Call, outcome: &Outcome) {
         if call.changes() {
             self.changed_at = Some(frame.acked.unwrap_or(Step(u64::MAX)));
             self.is_orderly = false;
@@ -459,7 +489,8 @@ impl Permitted {
 
 /// Lets a call that was cut off take effect, as if it had succeeded in full, where it could.
 pub(crate) fn take_effect(judge: &mut Judge, frame: &Frame, call: &Call) {
-    if !call.changes() {
+    // A snapshot changes nothing, but it may be there afterwards.
+    if !call.changes() && !matches!(call, Call::Manage(Manage::Snapshot { .. })) {
         return;
     }
     let outcome = if let Call::Open { .. } = call {

@@ -1,0 +1,340 @@
+//! Snapshots: a frozen copy of what there is believed to be, which is read as everything else is.
+//!
+//! A call on a handle into a snapshot is judged against that copy; what it breaks is a clause of
+//! snapshots, whatever it would break of a living file. Where other calls overlapped the one that
+//! made it, a byte may be of any moment between them [SNAP-01]; names and sizes are not judged
+//! there if they changed meanwhile.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use imbl::OrdMap;
+
+use crate::model::FileId;
+use crate::model::Handle;
+use crate::model::Model;
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::words::At;
+use crate::words::Call;
+use crate::words::Errno;
+use crate::words::FileKind;
+use crate::words::HandleId;
+use crate::words::Manage;
+use crate::words::MappingId;
+use crate::words::Memory;
+use crate::words::OpenOptions;
+use crate::words::Outcome;
+use crate::words::StatusFlags;
+use crate::words::Step;
+use crate::words::Value;
+
+/// A snapshot; never reused.
+pub(crate) type SnapshotId = u64;
+
+/// A frozen copy.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    model: Model,
+    /// What there was before and after the calls that overlapped the one that made it.
+    pub(crate) between: Option<Arc<(Model, Model)>>,
+    /// Was it made by a call that was cut off? Then it may be of any moment.
+    is_vague: bool,
+    /// May its name be gone, by a deletion or by a crash?
+    may_be_gone: bool,
+}
+
+/// All snapshots there were.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshots {
+    made: OrdMap<SnapshotId, Snapshot>,
+    names: OrdMap<Bytes, SnapshotId>,
+    handles: OrdMap<HandleId, SnapshotId>,
+    mappings: OrdMap<MappingId, SnapshotId>,
+    /// Those that were made in the group of calls under judgement.
+    fresh: Vec<SnapshotId>,
+}
+
+impl Snapshots {
+    /// The calls among which snapshots were made have all taken effect.
+    pub(crate) fn close_group(&mut self, before: &Model, after: &Model) {
+        for id in std::mem::take(&mut self.fresh) {
+            if let Some(snapshot) = self.made.get_mut(&id) {
+                snapshot.between = Some(Arc::new((before.clone(), after.clone())));
+            }
+        }
+    }
+
+    /// After a crash nobody has a handle, and what was made may be there or not.
+    pub(crate) fn crash(&mut self) {
+        (self.handles, self.mappings) = (OrdMap::new(), OrdMap::new());
+        let ids: Vec<SnapshotId> = self.made.keys().copied().collect();
+        for id in ids {
+            if let Some(snapshot) = self.made.get_mut(&id) {
+                snapshot.may_be_gone = true;
+            }
+        }
+    }
+
+    /// The snapshot that a call is about.
+    pub(crate) fn of(&self, call: &Call) -> Option<SnapshotId> {
+        if self.handles.is_empty() {
+            return None;
+        }
+        if let Call::Memory(asked) = call
+            && let Some(mapping) = mapping_of(asked)
+        {
+            return self.mappings.get(&mapping).copied();
+        }
+        handles_of(call).into_iter().flatten().find_map(|handle| self.handles.get(&handle).copied())
+    }
+}
+
+fn mapping_of(asked: &Memory) -> Option<MappingId> {
+    match asked {
+        Memory::Map { .. } => None,
+        Memory::Unmap { mapping, .. }
+        | Memory::Protect { mapping, .. }
+        | Memory::Store { mapping, .. }
+        | Memory::Load { mapping, .. }
+        | Memory::SyncMapping { mapping, .. } => Some(*mapping),
+    }
+}
+
+fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
+    match call {
+        Call::Open { at, .. }
+        | Call::Stat { at, .. }
+        | Call::SetTimes { at, .. }
+        | Call::MakeDirectory { at }
+        | Call::RemoveDirectory { at }
+        | Call::Unlink { at }
+        | Call::Symlink { at, .. }
+        | Call::ReadLink { at } => [Some(at.directory), None],
+        Call::Rename { from, to } | Call::Link { from, to, .. } => {
+            [Some(from.directory), Some(to.directory)]
+        }
+        Call::Close { handle }
+        | Call::Read { handle, .. }
+        | Call::Write { handle, .. }
+        | Call::Seek { handle, .. }
+        | Call::StatHandle { handle }
+        | Call::SetTimesHandle { handle, .. }
+        | Call::Truncate { handle, .. }
+        | Call::Allocate { handle, .. }
+        | Call::Advise { handle }
+        | Call::Fsync { handle }
+        | Call::Fdatasync { handle }
+        | Call::SetStatusFlags { handle, .. }
+        | Call::ReadDirectory { handle, .. }
+        | Call::Memory(Memory::Map { handle, .. })
+        | Call::Manage(Manage::SetCompression { handle, .. } | Manage::SyncRange { handle, .. }) => {
+            [Some(*handle), None]
+        }
+        Call::SyncAll | Call::Memory(_) | Call::Manage(_) => [None, None],
+    }
+}
+
+/// `snapshot`: what there is now, for ever.
+pub(crate) fn make(judge: &mut Judge, frame: &Frame, name: &Bytes, outcome: &Outcome) {
+    if outcome.is_err() {
+        return;
+    }
+    let mut model = judge.model.clone();
+    (model.mappings, model.inos) = (OrdMap::new(), OrdMap::new());
+    model.handles = OrdMap::new();
+    model.open_root();
+    let id = judge.snapshots.made.get_max().map_or(0, |(last, _)| last + 1);
+    let is_vague = frame.acked.is_none();
+    let snapshot = Snapshot { model, between: None, is_vague, may_be_gone: is_vague };
+    judge.snapshots.made.insert(id, snapshot);
+    judge.snapshots.names.insert(name.clone(), id);
+    if frame.overlapped {
+        judge.snapshots.fresh.push(id);
+    }
+}
+
+/// `deletesnapshot`.
+pub(crate) fn delete(judge: &mut Judge, name: &Bytes) {
+    let snapshots = &mut judge.snapshots;
+    let id = snapshots.names.get(name).copied();
+    if let Some(snapshot) = id.and_then(|id| snapshots.made.get_mut(&id)) {
+        snapshot.may_be_gone = true;
+    }
+}
+
+/// `opensnapshot`: the root of a snapshot becomes a handle.
+pub(crate) fn open(judge: &mut Judge, frame: &Frame, name: &Bytes, outcome: &Outcome) {
+    let id = judge.snapshots.names.get(name).copied();
+    let known = id.and_then(|id| judge.snapshots.made.get_mut(&id));
+    match (outcome, known) {
+        (Err(Errno::NoEntry), Some(known)) if !known.may_be_gone => {
+            let subject = String::from_utf8_lossy(name).into_owned();
+            let allowed = "the snapshot, which was made".to_owned();
+            judge.exercise("SNAP-04");
+            judge.broken(frame, "SNAP-04", subject, "answered ENOENT".to_owned(), allowed);
+        }
+        (Err(_), _) => {}
+        (Ok(Value::Handle { handle, kind: FileKind::Directory }), Some(known)) => {
+            let root = Handle {
+                file: FileId::ROOT,
+                process: frame.process,
+                opened: frame.step(),
+                read: true,
+                write: false,
+                status: StatusFlags::default(),
+                offset: Some(0),
+                scan: None,
+                errors_seen_until: Step(0),
+            };
+            known.model.open(*handle, root);
+            let id = id.unwrap_or_default();
+            judge.snapshots.handles.insert(*handle, id);
+        }
+        (Ok(_), Some(_)) => judge.malformed(frame),
+        (Ok(_), None) => judge.undecided(frame.step(), "a snapshot that nobody made"),
+    }
+}
+
+/// Judges a call on a handle into a snapshot.
+pub(crate) fn within(
+    judge: &mut Judge,
+    frame: &Frame,
+    id: SnapshotId,
+    call: &Call,
+    outcome: &Outcome,
+) {
+    if changes(call) {
+        return refused(judge, frame, call, outcome);
+    }
+    let Some(mut snapshot) = judge.snapshots.made.get(&id).cloned() else { return };
+    let mut call = call.clone();
+    if let Call::Open { at, options } = &call {
+        let Some(opened) = read_only(frame, judge, at, *options, outcome) else { return };
+        call = opened;
+    }
+    let (known, doubts) = (judge.violations.clone(), judge.undecided.clone());
+    std::mem::swap(&mut judge.model, &mut snapshot.model);
+    judge.frozen = Some(snapshot.between.clone());
+    judge.plain(frame, &call, outcome);
+    judge.frozen = None;
+    std::mem::swap(&mut judge.model, &mut snapshot.model);
+    if snapshot.is_vague {
+        (judge.violations, judge.undecided) = (known, doubts);
+    }
+    judge.snapshots.made.insert(id, snapshot);
+    match (&call, outcome) {
+        (Call::Close { handle }, _) => drop(judge.snapshots.handles.remove(handle)),
+        (_, Ok(Value::Handle { handle, .. })) => drop(judge.snapshots.handles.insert(*handle, id)),
+        (_, Ok(Value::Mapping(mapping))) => {
+            judge.snapshots.mappings.insert(*mapping, id);
+        }
+        (_, Ok(_) | Err(_)) => {}
+    }
+}
+
+/// An open that would write or create may be refused; else it is judged as one that does neither.
+fn read_only(
+    frame: &Frame,
+    judge: &mut Judge,
+    at: &At,
+    options: OpenOptions,
+    outcome: &Outcome,
+) -> Option<Call> {
+    let writes = options.write || options.create || options.truncate;
+    let refusals = [Errno::ReadOnly, Errno::Access, Errno::NotPermitted, Errno::NotCapable];
+    if writes && outcome.as_ref().is_err_and(|errno| refusals.contains(errno)) {
+        return None;
+    }
+    if options.truncate && outcome.is_ok() {
+        let subject = String::from_utf8_lossy(&at.path).into_owned();
+        let observed = "truncated by open".to_owned();
+        judge.broken(frame, "SNAP-04", subject, observed, "EROFS".to_owned());
+    }
+    let (write, create, exclusive, truncate) = (false, false, false, false);
+    let options = OpenOptions { write, create, exclusive, truncate, ..options };
+    Some(Call::Open { at: at.clone(), options })
+}
+
+/// A call that would change a snapshot.
+fn refused(judge: &mut Judge, frame: &Frame, call: &Call, outcome: &Outcome) {
+    judge.exercise("SNAP-04");
+    let is_empty = matches!(call, Call::Write { data, .. } if data.is_empty());
+    let is_let_through = !matches!(outcome, Ok(Value::Signal(_)) | Err(_));
+    if is_let_through && !is_empty {
+        let observed = "a change, answered with success".to_owned();
+        judge.broken(frame, "SNAP-04", "a snapshot".to_owned(), observed, "EROFS".to_owned());
+    }
+}
+
+/// Would a call change something? A store through a private mapping would not.
+fn changes(call: &Call) -> bool {
+    match call {
+        Call::Write { .. }
+        | Call::Truncate { .. }
+        | Call::Allocate { .. }
+        | Call::MakeDirectory { .. }
+        | Call::RemoveDirectory { .. }
+        | Call::Unlink { .. }
+        | Call::Rename { .. }
+        | Call::Link { .. }
+        | Call::Symlink { .. } => true,
+        Call::Open { .. }
+        | Call::Close { .. }
+        | Call::Read { .. }
+        | Call::Seek { .. }
+        | Call::Stat { .. }
+        | Call::StatHandle { .. }
+        | Call::SetTimes { .. }
+        | Call::SetTimesHandle { .. }
+        | Call::Advise { .. }
+        | Call::Fsync { .. }
+        | Call::Fdatasync { .. }
+        | Call::SetStatusFlags { .. }
+        | Call::ReadDirectory { .. }
+        | Call::ReadLink { .. }
+        | Call::SyncAll
+        | Call::Memory(_)
+        | Call::Manage(_) => false,
+    }
+}
+
+impl Judge {
+    /// The clauses of snapshots that a fact breaks which would break this one of a living file.
+    pub(crate) fn of_snapshot(&self, clause: &'static str) -> &'static str {
+        match clause {
+            "SNAP-01" | "SNAP-03" | "SNAP-04" => clause,
+            "RSTAB-01" => "SNAP-04",
+            _ if self.is_all_synced() => "SNAP-03",
+            _ => "SNAP-01",
+        }
+    }
+
+    /// Is everything that the model knows promised?
+    fn is_all_synced(&self) -> bool {
+        let is_synced =
+            |file: &FileId| self.model.regular(*file).is_none_or(|regular| regular.log.is_empty());
+        self.model.names.log.is_empty() && self.model.files.keys().all(is_synced)
+    }
+
+    /// May a snapshot lack, or have, what overlapping calls changed of names and sizes?
+    pub(crate) fn is_in_between(&self) -> bool {
+        let Some(Some(between)) = &self.frozen else { return false };
+        between.0.order != between.1.order
+    }
+
+    /// May a byte of a snapshot be this, because of a call that overlapped the one that made it?
+    pub(crate) fn was_in_between(&self, file: FileId, at: u64, byte: u8) -> bool {
+        let Some(Some(between)) = &self.frozen else { return false };
+        let (before, after) = &**between;
+        let holds = |model: &Model| {
+            let runs = model.regular(file).map(|regular| regular.live.runs(at..at + 1));
+            runs.is_some_and(|runs| runs.iter().any(|run| run.byte(at) == byte))
+        };
+        let since = after.regular(file).is_some_and(|regular| {
+            let mut later = regular.log.range(before.order + 1..);
+            later.any(|(_, change)| change.may_hold(at, byte))
+        });
+        holds(before) || holds(after) || since
+    }
+}
