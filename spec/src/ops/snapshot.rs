@@ -128,9 +128,8 @@ fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
         | Call::SetStatusFlags { handle, .. }
         | Call::ReadDirectory { handle, .. }
         | Call::Memory(Memory::Map { handle, .. })
-        | Call::Manage(Manage::SetCompression { handle, .. } | Manage::SyncRange { handle, .. }) => {
-            [Some(*handle), None]
-        }
+        | Call::Manage(Manage::SetCompression { handle, .. })
+        | Call::Manage(Manage::SyncRange { handle, .. }) => [Some(*handle), None],
         Call::SyncAll | Call::Memory(_) | Call::Manage(_) => [None, None],
     }
 }
