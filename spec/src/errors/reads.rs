@@ -111,8 +111,8 @@ pub(crate) fn compare(
         return;
     }
     let end = at.saturating_add(data.len() as u64);
-    let data = Some(data.clone());
-    let found = Run { start: at, end, data, order: 0, promise: None, mapping: None };
+    let bytes = Some(data.clone());
+    let found = Run { start: at, end, data: bytes, order: 0, promise: None, mapping: None };
     let Some(regular) = judge.model.regular(file) else { return };
     let mut wrong: Vec<(u64, u64, Run)> = Vec::new();
     for run in regular.live.runs(at..end) {
@@ -138,6 +138,7 @@ pub(crate) fn compare(
         }
     }
     note(judge, frame, file, at, end);
+    judge.note_cut(frame, file, at, data);
 }
 
 fn note(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, end: u64) {

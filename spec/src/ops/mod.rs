@@ -3,6 +3,7 @@
 //! M-1: a call always has at least one permitted answer. Conditions have no order: where several
 //! fail, any of their errors is permitted.
 
+mod cut;
 mod handles;
 mod link;
 mod load;
@@ -123,8 +124,8 @@ pub(crate) struct Judge {
     pub(crate) renames: bool,
     /// What was frozen.
     pub(crate) snapshots: snapshot::Snapshots,
-    /// Is the model that of a snapshot? Then with what was before and after the overlapping calls.
-    pub(crate) frozen: Option<Option<Arc<(Model, Model)>>>,
+    /// Is the model that of a snapshot?
+    pub(crate) frozen: Option<snapshot::Frozen>,
 }
 
 impl Judge {

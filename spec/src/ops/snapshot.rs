@@ -15,6 +15,7 @@ use crate::model::Handle;
 use crate::model::Model;
 use crate::ops::Frame;
 use crate::ops::Judge;
+use crate::ops::cut::Cut;
 use crate::words::At;
 use crate::words::Call;
 use crate::words::Errno;
@@ -37,11 +38,21 @@ pub(crate) type SnapshotId = u64;
 pub(crate) struct Snapshot {
     model: Model,
     /// What there was before and after the calls that overlapped the one that made it.
-    pub(crate) between: Option<Arc<(Model, Model)>>,
+    between: Option<Arc<(Model, Model)>>,
+    cut: Cut,
     /// Was it made by a call that was cut off? Then it may be of any moment.
     is_vague: bool,
     /// May its name be gone, by a deletion or by a crash?
     may_be_gone: bool,
+}
+
+/// What is known besides, while the model is that of a snapshot.
+#[derive(Debug, Clone)]
+pub(crate) struct Frozen {
+    /// What there was before and after the calls that overlapped the one that made it.
+    pub(crate) between: Option<Arc<(Model, Model)>>,
+    /// What was seen of its order.
+    pub(crate) cut: Cut,
 }
 
 /// All snapshots there were.
@@ -145,7 +156,8 @@ pub(crate) fn make(judge: &mut Judge, frame: &Frame, name: &Bytes, outcome: &Out
     model.open_root();
     let id = judge.snapshots.made.get_max().map_or(0, |(last, _)| last + 1);
     let is_vague = frame.acked.is_none();
-    let snapshot = Snapshot { model, between: None, is_vague, may_be_gone: is_vague };
+    let (between, cut) = (None, Cut::default());
+    let snapshot = Snapshot { model, between, cut, is_vague, may_be_gone: is_vague };
     judge.snapshots.made.insert(id, snapshot);
     judge.snapshots.names.insert(name.clone(), id);
     if frame.overlapped {
@@ -214,9 +226,12 @@ pub(crate) fn within(
     }
     let (known, doubts) = (judge.violations.clone(), judge.undecided.clone());
     std::mem::swap(&mut judge.model, &mut snapshot.model);
-    judge.frozen = Some(snapshot.between.clone());
+    let (between, cut) = (snapshot.between.clone(), std::mem::take(&mut snapshot.cut));
+    judge.frozen = Some(Frozen { between, cut });
     judge.plain(frame, &call, outcome);
-    judge.frozen = None;
+    if let Some(frozen) = judge.frozen.take() {
+        snapshot.cut = frozen.cut;
+    }
     std::mem::swap(&mut judge.model, &mut snapshot.model);
     if snapshot.is_vague {
         (judge.violations, judge.undecided) = (known, doubts);
@@ -302,7 +317,7 @@ impl Judge {
     /// The clauses of snapshots that a fact breaks which would break this one of a living file.
     pub(crate) fn of_snapshot(&self, clause: &'static str) -> &'static str {
         match clause {
-            "SNAP-01" | "SNAP-03" | "SNAP-04" => clause,
+            "SNAP-01" | "SNAP-02" | "SNAP-03" | "SNAP-04" => clause,
             "RSTAB-01" => "SNAP-04",
             _ if self.is_all_synced() => "SNAP-03",
             _ => "SNAP-01",
@@ -318,13 +333,15 @@ impl Judge {
 
     /// May a snapshot lack, or have, what overlapping calls changed of names and sizes?
     pub(crate) fn is_in_between(&self) -> bool {
-        let Some(Some(between)) = &self.frozen else { return false };
+        let between = self.frozen.as_ref().and_then(|frozen| frozen.between.as_ref());
+        let Some(between) = between else { return false };
         between.0.order != between.1.order
     }
 
     /// May a byte of a snapshot be this, because of a call that overlapped the one that made it?
     pub(crate) fn was_in_between(&self, file: FileId, at: u64, byte: u8) -> bool {
-        let Some(Some(between)) = &self.frozen else { return false };
+        let between = self.frozen.as_ref().and_then(|frozen| frozen.between.as_ref());
+        let Some(between) = between else { return false };
         let (before, after) = &**between;
         let holds = |model: &Model| {
             let runs = model.regular(file).map(|regular| regular.live.runs(at..at + 1));
