@@ -87,6 +87,8 @@ struct Subject {
     /// What a crash may leave: of each byte, and of the size, the durable version or a later one.
     versions: BTreeMap<u64, Vec<u8>>,
     sizes: Vec<u64>,
+    /// Open files of snapshots, and what is in them.
+    frozen: Vec<(HandleId, Vec<u8>)>,
 }
 
 impl Subject {
@@ -102,6 +104,7 @@ impl Subject {
             next: 1,
             versions: BTreeMap::new(),
             sizes: vec![0],
+            frozen: Vec::new(),
         };
         subject.open();
         subject.call(Call::Fsync { handle: HandleId::ROOT }, Value::Done);
@@ -124,13 +127,42 @@ impl Subject {
     }
 
     fn open(&mut self) {
+        self.handle = self.open_in(HandleId::ROOT, true);
+    }
+
+    fn open_in(&mut self, directory: HandleId, write: bool) -> HandleId {
         let (handle, kind) = (HandleId(self.next), FileKind::Regular);
         self.next += 1;
-        let at = At { directory: HandleId::ROOT, path: Bytes::from_static(b"a") };
-        let (read, write, create, follow) = (true, true, true, true);
+        let at = At { directory, path: Bytes::from_static(b"a") };
+        let (read, create, follow) = (true, write, true);
         let options = OpenOptions { read, write, create, follow, ..OpenOptions::default() };
         self.call(Call::Open { at, options }, Value::Handle { handle, kind });
-        self.handle = handle;
+        handle
+    }
+
+    fn snapshot(&mut self) {
+        let name: Bytes = self.next.to_string().into_bytes().into();
+        self.call(Call::Manage(Manage::Snapshot { name: name.clone() }), Value::Done);
+        let (handle, kind) = (HandleId(self.next), FileKind::Directory);
+        self.next += 1;
+        let open = Manage::OpenSnapshot { name };
+        self.call(Call::Manage(open), Value::Handle { handle, kind });
+        let file = self.open_in(handle, false);
+        self.frozen.push((file, self.file.clone()));
+    }
+
+    fn read_snapshot(&mut self, at: u64, dice: &mut Dice, foreign: bool) {
+        let Some((handle, bytes)) = self.frozen.get(dice.index(self.frozen.len().max(1))) else {
+            return;
+        };
+        let handle = *handle;
+        let from = usize::try_from(at).expect("files are small").min(bytes.len());
+        let mut data = bytes[from..bytes.len().min(from + 20)].to_vec();
+        if foreign && let Some(byte) = data.last_mut() {
+            *byte = FOREIGN;
+        }
+        let call = Call::Read { handle, offset: Some(from as u64), len: 20 };
+        self.call(call, Value::Data(data.into()));
     }
 
     fn size(&self) -> u64 {
@@ -280,7 +312,7 @@ impl Subject {
             self.map(sharing);
             return;
         };
-        match dice.below(16) {
+        match dice.below(19) {
             0..=4 => self.store(id, dice.offset(), dice.bytes()),
             5..=7 => self.load(id, dice.offset(), dice, false),
             8 => self.write(dice.offset(), dice.bytes()),
@@ -294,6 +326,8 @@ impl Subject {
                 self.call(Call::Memory(unmap), Value::Done);
                 self.mappings.remove(&id);
             }
+            15 => self.snapshot(),
+            16..=17 => self.read_snapshot(dice.offset(), dice, false),
             _ => {
                 self.call(Call::Manage(Manage::DropCaches), Value::Done);
                 self.tail.clear();
@@ -329,6 +363,7 @@ impl Subject {
         (self.file, self.tail) = (bytes.to_vec(), BTreeMap::new());
         (self.versions, self.sizes) = (BTreeMap::new(), vec![size_bytes]);
         self.mappings.clear();
+        self.frozen.clear();
         self.open();
     }
 
@@ -371,9 +406,14 @@ fn a_byte_that_nobody_stored_is_rejected_by_whatever_way_it_is_seen() {
         let at = dice.below(2 * PAGE - 20);
         let sharing = [Sharing::Shared, Sharing::Private][dice.index(2)];
         let id = subject.map(sharing);
-        match dice.below(3) {
+        match dice.below(4) {
             0 => subject.load(id, at, &mut dice, true),
             1 => subject.read(at, true),
+            2 => {
+                subject.frozen.clear();
+                subject.snapshot();
+                subject.read_snapshot(at, &mut dice, true);
+            }
             _ => {
                 let id = subject.map(Sharing::Shared);
                 subject.load(id, 2 * PAGE - 13, &mut dice, false);
