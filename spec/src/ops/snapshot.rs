@@ -281,36 +281,9 @@ fn refused(judge: &mut Judge, frame: &Frame, call: &Call, outcome: &Outcome) {
     }
 }
 
-/// Would a call change something? A store through a private mapping would not.
+/// Would a call change something? Of an open that would, the rest is judged.
 fn changes(call: &Call) -> bool {
-    match call {
-        Call::Write { .. }
-        | Call::Truncate { .. }
-        | Call::Allocate { .. }
-        | Call::MakeDirectory { .. }
-        | Call::RemoveDirectory { .. }
-        | Call::Unlink { .. }
-        | Call::Rename { .. }
-        | Call::Link { .. }
-        | Call::Symlink { .. } => true,
-        Call::Open { .. }
-        | Call::Close { .. }
-        | Call::Read { .. }
-        | Call::Seek { .. }
-        | Call::Stat { .. }
-        | Call::StatHandle { .. }
-        | Call::SetTimes { .. }
-        | Call::SetTimesHandle { .. }
-        | Call::Advise { .. }
-        | Call::Fsync { .. }
-        | Call::Fdatasync { .. }
-        | Call::SetStatusFlags { .. }
-        | Call::ReadDirectory { .. }
-        | Call::ReadLink { .. }
-        | Call::SyncAll
-        | Call::Memory(_)
-        | Call::Manage(_) => false,
-    }
+    call.changes() && !matches!(call, Call::Open { .. } | Call::Memory(_))
 }
 
 impl Judge {
