@@ -350,7 +350,7 @@ impl Subject {
     fn survey(&mut self, bytes: &[u8]) {
         let mut content = Content::default();
         if !bytes.is_empty() {
-            content.pieces.push((0, Bytes::copy_from_slice(bytes)));
+            content.pieces.insert(0, Bytes::copy_from_slice(bytes));
         }
         let size_bytes = bytes.len() as u64;
         let kind = FoundKind::Regular { size_bytes, content: Ok(content) };
