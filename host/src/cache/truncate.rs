@@ -129,6 +129,9 @@ impl PageCache {
     /// The file is about to grow: what was stored through a mapping beyond its end, in its last
     /// page, does not become part of it.
     pub(super) fn cut_beyond_end(&self, file: &mut CachedFile, mappings: &mut Mappings) {
+        if self.policy.truncation == Truncation::KeepsOldBytes {
+            return;
+        }
         let page_no = file.size_bytes / self.page_size_bytes;
         let at = file.size_bytes % self.page_size_bytes;
         if at > 0
