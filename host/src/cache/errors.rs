@@ -95,12 +95,18 @@ impl ErrorPolicy {
         ..Self::STRICT_STICKY
     };
 
+    /// D-17: a page whose writeback failed is dropped, and the old bytes return, although every
+    /// sync tells of it.
+    pub const DROPPED_ON_ERROR: Self =
+        Self { page_after_failure: PageAfterFailure::CleanDropped, ..Self::STRICT_STICKY };
+
     /// Every named value.
-    pub const NAMED: [(&'static str, Self); 4] = [
+    pub const NAMED: [(&'static str, Self); 5] = [
         ("strict-sticky", Self::STRICT_STICKY),
         ("linux-errseq-4.17", Self::LINUX_ERRSEQ_4_17),
         ("clean-on-error", Self::CLEAN_ON_ERROR),
         ("report-once", Self::REPORT_ONCE),
+        ("dropped-on-error", Self::DROPPED_ON_ERROR),
     ];
 
     /// The policy of that name.

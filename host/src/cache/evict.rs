@@ -123,6 +123,11 @@ impl PageCache {
         let Some(file) = state.files.get_mut(&ino) else { return };
         if let Some(page) = file.pages.remove(&page_no) {
             state.mappings.protect(&file.mappings, page_no);
+            // Other bytes return where these were never stored.
+            let range = self.page_range(page_no);
+            if file.unwritten.meets(&range) || file.ledger.meets(&range) {
+                state.mappings.changed(&file.mappings, &range, None);
+            }
             state.page_count -= 1;
             if page.reserved {
                 self.cow.unreserve(1);

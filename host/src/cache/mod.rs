@@ -17,6 +17,7 @@ mod load;
 mod mappings;
 mod page;
 mod pieces;
+mod policy;
 mod ranges;
 mod read;
 mod store;
@@ -40,10 +41,18 @@ pub use errors::ErrorPolicy;
 pub use errors::Observers;
 pub use errors::PageAfterFailure;
 pub use mappings::NewMapping;
+pub use policy::CachePolicy;
+pub use policy::DataSyncScope;
+pub use policy::ExtentLookup;
+pub use policy::FaultLock;
+pub use policy::PAGE_CAPTURED_FIRST;
+pub use policy::PAGE_ORDER;
+pub use policy::PageStep;
+pub use policy::TailZeroing;
+pub use policy::Truncation;
+pub use policy::WriteLookup;
+pub use policy::WriteRetry;
 pub use sync::SyncScope;
-pub use writeback::PAGE_CAPTURED_FIRST;
-pub use writeback::PAGE_ORDER;
-pub use writeback::PageStep;
 
 use crate::cache::errors::Ledger;
 use crate::cache::mappings::Mappings;
@@ -60,69 +69,6 @@ use crate::cow::Times;
 use crate::device::DeviceError;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
-
-/// What truncating does with the bytes beyond the new end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Truncation {
-    /// They are gone for good.
-    DropsBytes,
-    /// Only the size changes; they return when the file grows again.
-    KeepsOldBytes,
-}
-
-/// What `fdatasync` makes durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DataSyncScope {
-    /// Content, and the size that is needed to read it.
-    DataAndSize,
-    /// Content alone: bytes beyond the old end of the file cannot be found afterwards.
-    DataOnly,
-}
-
-/// What a fault does while writeback has the page locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FaultLock {
-    /// It waits.
-    Waits,
-    /// It makes the page dirty and writable at once, between two steps of writeback (D-02).
-    Ignored,
-}
-
-/// What the cache is assembled from. The default is correct.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CachePolicy {
-    /// How failed writeback is remembered.
-    pub errors: ErrorPolicy,
-    /// What truncating does with bytes.
-    pub truncation: Truncation,
-    /// What `fdatasync` covers.
-    pub data_sync_scope: DataSyncScope,
-    /// The steps of preparing a page for the device.
-    pub page_order: &'static [PageStep],
-    /// The same for pages that are transformed on their way, as by compression.
-    pub transformed_order: &'static [PageStep],
-    /// What a fault does while the page is locked.
-    pub fault_lock: FaultLock,
-    /// More cached bytes are written back and evicted.
-    pub cached_bytes_max: u64,
-    /// Pages that are handed down together.
-    pub batch_pages_max: usize,
-}
-
-impl Default for CachePolicy {
-    fn default() -> Self {
-        Self {
-            errors: ErrorPolicy::default(),
-            truncation: Truncation::DropsBytes,
-            data_sync_scope: DataSyncScope::DataAndSize,
-            page_order: PAGE_ORDER,
-            transformed_order: PAGE_ORDER,
-            fault_lock: FaultLock::Waits,
-            cached_bytes_max: 64 << 20,
-            batch_pages_max: 256,
-        }
-    }
-}
 
 /// Why a sync did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +120,8 @@ struct CachedFile {
     /// Does the file system beneath have other times?
     are_times_dirty: bool,
     stored_access_nanos: u64,
+    /// Pages whose writeback succeeded.
+    writeback_count: u64,
     /// Changes whenever a read from beneath that began earlier could be stale.
     generation: u64,
     ledger: Ledger,
@@ -264,6 +212,7 @@ impl PageCache {
             are_times_dirty: false,
             stored_access_nanos: inode.times.access_nanos,
             generation: 0,
+            writeback_count: 0,
             ledger: Ledger::default(),
             users: 1,
             mappings: Vec::new(),

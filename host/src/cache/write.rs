@@ -1,13 +1,19 @@
 //! Writing into the cache: pages change in memory, and space is set aside for them.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::cache::CachedFile;
 use crate::cache::PageCache;
+use crate::cache::State;
+use crate::cache::WriteLookup;
+use crate::cache::WriteRetry;
 use crate::cache::page::Change;
 use crate::cache::page::Page;
 use crate::cow::Cow;
 use crate::cow::CowError;
+use crate::sim::Point;
 use crate::sim::TaskLock;
 
 /// The changes of one write, by page, in order.
@@ -44,9 +50,15 @@ impl PageCache {
     pub async fn write(&self, ino: u64, offset: u64, data: &Bytes) -> Result<usize, CowError> {
         let mut changes = self.split(offset, data);
         let mut granted = Granted::none(&self.cow);
+        let mut looked_at = BTreeSet::new();
         loop {
-            if let Some(page_no) = self.missing(ino, offset, &changes)? {
+            if let Some(page_no) = self.missing(ino, offset, &changes, &looked_at)? {
+                if self.policy.write_lookup == WriteLookup::Once {
+                    looked_at.insert(page_no);
+                }
+                self.clean_for_retry(ino, &changes)?;
                 self.load(ino, page_no).await?;
+                self.sim.point(Point::WriteRetry).await;
                 continue;
             }
             if let Some(preparing) = self.locked(ino, &changes)? {
@@ -113,7 +125,13 @@ impl PageCache {
     }
 
     /// A page that must be in memory before the changes can be applied.
-    fn missing(&self, ino: u64, offset: u64, changes: &Changes) -> Result<Option<u64>, CowError> {
+    fn missing(
+        &self,
+        ino: u64,
+        offset: u64,
+        changes: &Changes,
+        looked_at: &BTreeSet<u64>,
+    ) -> Result<Option<u64>, CowError> {
         let mut state = self.lock();
         let file = state.file(ino)?;
         let is_partial = |change: &Change| (change.bytes.len() as u64) < self.page_size_bytes;
@@ -121,9 +139,28 @@ impl PageCache {
         let partial = ends.into_iter().flatten().filter(|(_, change)| is_partial(change));
         let wanted = partial.map(|(page_no, _)| *page_no).chain(self.tail_page(file, offset));
         let mut missing = wanted.filter(|page_no| {
-            self.page_range(*page_no).start < file.size_bytes && !file.pages.contains_key(page_no)
+            let is_absent = !file.pages.contains_key(page_no) && !looked_at.contains(page_no);
+            is_absent && self.page_range(*page_no).start < file.size_bytes
         });
         Ok(missing.next())
+    }
+
+    /// A write is about to wait: what the policy does with the pages that it touches.
+    fn clean_for_retry(&self, ino: u64, changes: &Changes) -> Result<(), CowError> {
+        match self.policy.write_retry {
+            WriteRetry::KeepsMarks => return Ok(()),
+            WriteRetry::CleansPages => {}
+        }
+        let mut state = self.lock();
+        let State { files, mappings, .. } = &mut *state;
+        let file = files.get_mut(&ino).ok_or(CowError::NoInode(ino))?;
+        for (page_no, _) in changes {
+            if let Some(page) = file.pages.get_mut(page_no) {
+                mappings.protect(&file.mappings, *page_no);
+                page.dirty = false;
+            }
+        }
+        Ok(())
     }
 
     /// What to wait for if writeback has a page of the changes locked.

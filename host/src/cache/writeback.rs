@@ -1,6 +1,6 @@
 //! Writeback: dirty pages are captured and handed down.
 //!
-//! Each page is locked while it takes the steps of [`PAGE_ORDER`], each a scheduling point of its
+//! Each page is locked while it takes the steps of [`crate::cache::PAGE_ORDER`], each a scheduling point of its
 //! own: who would write to it, or make a mapping of it writable, waits for their end. A mapped
 //! store waits for nothing as long as its mapping is writable. From then to the answer of the
 //! device the page is under writeback: a write to it is legal and makes it dirty again.
@@ -12,10 +12,13 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::cache::DataSyncScope;
+use crate::cache::ExtentLookup;
 use crate::cache::PageAfterFailure;
 use crate::cache::PageCache;
+use crate::cache::PageStep;
 use crate::cache::State;
 use crate::cache::SyncScope;
+use crate::cache::TailZeroing;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
 use crate::cache::page::Page;
@@ -33,43 +36,13 @@ use crate::sim::TaskLockGuard;
 /// Pages that are transformed together.
 const TRANSFORM_PAGES: usize = 8;
 
-/// One step of preparing a page for the device, while it is locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PageStep {
-    /// The dirty bits of its mappings become its own mark, and the mappings are write-protected:
-    /// the next mapped store faults.
-    Protect,
-    /// Its dirty mark is cleared; it is under writeback.
-    Clean,
-    /// Its bytes are read, for the transform, for the checksum and for the device.
-    Capture,
-}
-
-impl PageStep {
-    fn point(self) -> Point {
-        match self {
-            Self::Protect => Point::WbProtect,
-            Self::Clean => Point::WbClean,
-            Self::Capture => Point::WbCapture,
-        }
-    }
-}
-
-/// Invariant MP-2: a page's mappings are write-protected before its dirty mark is cleared, and its
-/// bytes are read after both: a store that the bytes do not have makes the page dirty again. The
-/// order is a table so that it can be printed, and broken on purpose.
-pub const PAGE_ORDER: &[PageStep] = &[PageStep::Protect, PageStep::Clean, PageStep::Capture];
-
-/// DEF-000: the bytes are read first. A store between that and the write-protection is in the
-/// page, but neither in what is written nor in any mark.
-pub const PAGE_CAPTURED_FIRST: &[PageStep] =
-    &[PageStep::Capture, PageStep::Protect, PageStep::Clean];
-
 /// A page under writeback.
 #[derive(Debug)]
 struct Captured {
     page_no: u64,
     payload: Bytes,
+    /// The file's size when the page was locked.
+    old_size_bytes: u64,
     /// The acknowledged bytes in it that no capture had before.
     ranges: Vec<Range<u64>>,
     /// The last call that had taken effect when they were taken.
@@ -93,6 +66,17 @@ impl Drop for Batch<'_> {
             self.cache.restore_page(self.ino, captured);
         }
     }
+}
+
+/// How pages are written back.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    /// Also those that are clean?
+    is_forced: bool,
+    /// Without the size that is needed to read them?
+    is_data_only: bool,
+    /// Is nothing written at all?
+    is_elided: bool,
 }
 
 /// What a file was when its last page was captured.
@@ -137,11 +121,15 @@ impl PageCache {
         let page_size = self.page_size_bytes;
         let pages = range.start / page_size..range.end.div_ceil(page_size);
         self.sim.point(Point::WbSelect).await;
-        let (chosen, lock) = {
+        let (chosen, lock, looked_at) = {
             let mut state = self.lock();
             let file = state.file(ino)?;
             let dirty = file.pages.range(pages).filter(|(_, page)| page.dirty);
-            (dirty.map(|(page_no, _)| *page_no).collect::<Vec<u64>>(), file.writeback.clone())
+            (
+                dirty.map(|(page_no, _)| *page_no).collect::<Vec<u64>>(),
+                file.writeback.clone(),
+                file.writeback_count,
+            )
         };
         let guard = lock.acquire().await;
         self.sim.point(Point::WbLock).await;
@@ -150,8 +138,11 @@ impl PageCache {
         if !is_data_only {
             self.clean_tail(ino).await?;
         }
+        let is_elided = self.policy.extent_lookup == ExtentLookup::BeforeLock
+            && self.lock().file(ino)?.writeback_count != looked_at;
+        let kind = Kind { is_forced: false, is_data_only, is_elided };
         for pages in chosen.chunks(self.policy.batch_pages_max.max(1)) {
-            self.write_batch(ino, pages, false, is_data_only).await?;
+            self.write_batch(ino, pages, kind).await?;
         }
         let is_needed = match scope {
             SyncScope::Full => true,
@@ -180,6 +171,7 @@ impl PageCache {
     /// Makes the bytes beneath, between the stored size and the end of its block, zero or valid, so
     /// that the file may grow. The caller holds the writeback lock.
     pub(super) async fn clean_tail(&self, ino: u64) -> Result<(), CowError> {
+        let kind = Kind { is_forced: true, is_data_only: false, is_elided: false };
         loop {
             let page_no = {
                 let mut state = self.lock();
@@ -191,20 +183,19 @@ impl PageCache {
             };
             self.load(ino, page_no).await?;
             // The page may be evicted before it is captured: then it is loaded again.
-            if let Some(error) = self.write_batch(ino, &[page_no], true, false).await? {
+            if let Some(error) = self.write_batch(ino, &[page_no], kind).await? {
                 return Err(error);
             }
         }
     }
 
-    /// Captures pages and hands them down together; those that are clean only if `is_forced`.
-    /// Answers the first failure that the ledger was told of.
+    /// Captures pages and hands them down together. Answers the first failure that the ledger was
+    /// told of.
     async fn write_batch(
         &self,
         ino: u64,
         pages: &[u64],
-        is_forced: bool,
-        is_data_only: bool,
+        kind: Kind,
     ) -> Result<Option<CowError>, CowError> {
         let mut batch = Batch { cache: self, ino, pages: VecDeque::with_capacity(pages.len()) };
         let mut described = None;
@@ -213,7 +204,7 @@ impl PageCache {
         for group in pages.chunks(group_pages) {
             let locked = preparing.acquire().await;
             let first = batch.pages.len();
-            batch.pages.extend(self.lock_pages(ino, group, is_forced)?);
+            batch.pages.extend(self.lock_pages(ino, group, kind.is_forced)?);
             for step in order {
                 for index in first..batch.pages.len() {
                     self.sim.point(step.point()).await;
@@ -226,7 +217,10 @@ impl PageCache {
             drop(locked);
         }
         let Some(mut description) = described else { return Ok(None) };
-        if is_data_only {
+        if kind.is_elided {
+            return self.elide_batch(batch).map(|()| None);
+        }
+        if kind.is_data_only {
             description.size_bytes = self.lock().file(ino)?.stored_size_bytes;
         }
         self.sim.point(Point::WbSubmit).await;
@@ -268,6 +262,7 @@ impl PageCache {
             locked.push(Captured {
                 page_no: *page_no,
                 payload: page.bytes.clone(),
+                old_size_bytes: file.size_bytes,
                 ranges: Vec::new(),
                 seen: None,
                 was_dirty: false,
@@ -275,6 +270,12 @@ impl PageCache {
             });
         }
         Ok(locked)
+    }
+
+    /// Where in a page a file of that size ends.
+    fn end_in_page(&self, size_bytes: u64, page_no: u64) -> usize {
+        let start = self.page_range(page_no).start;
+        size_bytes.saturating_sub(start).min(self.page_size_bytes) as usize
     }
 
     fn unlock_pages(&self, ino: u64, pages: &[u64]) {
@@ -313,10 +314,14 @@ impl PageCache {
                 let range = self.page_range(captured.page_no);
                 captured.ranges = file.unwritten.take(range.clone());
                 captured.seen = self.witness.last_effect();
-                let keep = file.size_bytes.saturating_sub(range.start).min(self.page_size_bytes);
+                if self.policy.tail_zeroing == TailZeroing::InPageByOldSize {
+                    page.cut(self.end_in_page(captured.old_size_bytes, captured.page_no));
+                    mappings.changed(&file.mappings, &range, None);
+                }
                 // What was stored beyond the end of the file stays in memory.
+                let keep = self.end_in_page(file.size_bytes, captured.page_no);
                 let mut copy = Page::clean(page.bytes.clone());
-                copy.cut(keep as usize);
+                copy.cut(keep);
                 captured.payload = copy.bytes;
                 Ok(Some(Description { size_bytes: file.size_bytes, times: file.times }))
             }
@@ -386,10 +391,19 @@ impl PageCache {
         Ok(failure)
     }
 
+    /// Ends the writeback of pages of which nothing is written.
+    fn elide_batch(&self, mut batch: Batch<'_>) -> Result<(), CowError> {
+        while let Some(captured) = batch.pages.pop_front() {
+            self.end_page(batch.ino, captured)?;
+        }
+        Ok(())
+    }
+
     fn end_page(&self, ino: u64, captured: Captured) -> Result<(), CowError> {
         let mut state = self.lock();
         let file = state.file(ino)?;
         file.generation += 1;
+        file.writeback_count += 1;
         file.ledger.wrote(&captured.ranges);
         if let Some(page) = file.pages.get_mut(&captured.page_no) {
             page.writeback = false;

@@ -88,6 +88,8 @@ pub enum Point {
     CallEnd,
     /// A mapped store found its page write-protected.
     Fault,
+    /// A write brought in a page that it covers in part.
+    WriteRetry,
     /// Writeback chose a page.
     WbSelect,
     /// Writeback holds the page.

@@ -33,10 +33,10 @@ use crate::vfs::tests::World;
 use crate::vfs::tests::at;
 use crate::vfs::tests::formatted;
 
-type Answers = Arc<Mutex<Vec<(u32, Answer)>>>;
+pub(super) type Answers = Arc<Mutex<Vec<(u32, Answer)>>>;
 
 /// Starts a process that makes its calls one after the other.
-fn spawn(world: &World, process: u32, requests: Vec<Request>, answers: &Answers) {
+pub(super) fn spawn(world: &World, process: u32, requests: Vec<Request>, answers: &Answers) {
     let (vfs, answers) = (world.vfs.clone(), Arc::clone(answers));
     world.sim.spawn(async move {
         for (number, request) in requests.into_iter().enumerate() {
@@ -72,7 +72,7 @@ impl Chooser for Walking {
 }
 
 /// Runs `scenario` under every combination of the first `depth` answers of `sites`.
-fn exhaust(sites: &'static [Site], depth: u32, scenario: impl Fn(Sim)) -> u32 {
+pub(super) fn exhaust(sites: &'static [Site], depth: u32, mut scenario: impl FnMut(Sim)) -> u32 {
     let walk = Arc::new(Mutex::new(Exhaustive::default()));
     let mut count = 0;
     loop {

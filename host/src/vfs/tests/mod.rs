@@ -5,6 +5,7 @@ mod crash;
 mod data;
 mod litmus;
 mod mapped;
+mod mapped_races;
 mod model;
 mod namespace;
 

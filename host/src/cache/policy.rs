@@ -1,0 +1,153 @@
+//! What the cache is assembled from: orders of steps and choices, as values.
+//!
+//! The default is correct. A defect is another value, named for what it does wrong.
+
+use crate::cache::ErrorPolicy;
+use crate::sim::Point;
+
+/// One step of preparing a page for the device, while it is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PageStep {
+    /// The dirty bits of its mappings become its own mark, and the mappings are write-protected:
+    /// the next mapped store faults.
+    Protect,
+    /// Its dirty mark is cleared; it is under writeback.
+    Clean,
+    /// Its bytes are read, for the transform, for the checksum and for the device.
+    Capture,
+}
+
+impl PageStep {
+    pub(super) fn point(self) -> Point {
+        match self {
+            Self::Protect => Point::WbProtect,
+            Self::Clean => Point::WbClean,
+            Self::Capture => Point::WbCapture,
+        }
+    }
+}
+
+/// Invariant MP-2: a page's mappings are write-protected before its dirty mark is cleared, and its
+/// bytes are read after both: a store that the bytes do not have makes the page dirty again. The
+/// order is a table so that it can be printed, and broken on purpose.
+pub const PAGE_ORDER: &[PageStep] = &[PageStep::Protect, PageStep::Clean, PageStep::Capture];
+
+/// DEF-000: the bytes are read first. A store between that and the write-protection is in the
+/// page, but neither in what is written nor in any mark.
+pub const PAGE_CAPTURED_FIRST: &[PageStep] =
+    &[PageStep::Capture, PageStep::Protect, PageStep::Clean];
+
+/// What truncating does with the bytes beyond the new end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Truncation {
+    /// They are gone for good.
+    DropsBytes,
+    /// Only the size changes; they return when the file grows again.
+    KeepsOldBytes,
+}
+
+/// What `fdatasync` makes durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DataSyncScope {
+    /// Content, and the size that is needed to read it.
+    DataAndSize,
+    /// Content alone: bytes beyond the old end of the file cannot be found afterwards.
+    DataOnly,
+}
+
+/// What a fault does while writeback has the page locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultLock {
+    /// It waits.
+    Waits,
+    /// It makes the page dirty and writable at once, between two steps of writeback (D-02).
+    Ignored,
+}
+
+/// Which bytes writeback takes for those beyond the end of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TailZeroing {
+    /// Those beyond the end at the capture, in the captured copy alone.
+    InCopy,
+    /// Those beyond the end when writeback began, in the page itself: a store to a file that grew
+    /// meanwhile becomes zeros (D-24).
+    InPageByOldSize,
+}
+
+/// When a write looks what is in the pages that it covers in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WriteLookup {
+    /// Until all of them are in memory at the moment of the write.
+    AtTheWrite,
+    /// Once. A page that was evicted while others were brought in is taken for a hole, and what
+    /// the write does not cover of it becomes zeros (D-13).
+    Once,
+}
+
+/// What a write that has to wait does with the pages that it touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WriteRetry {
+    /// Nothing.
+    KeepsMarks,
+    /// It marks them clean, to mark them dirty once it has changed them: until then they can be
+    /// evicted, with the writes before (D-11).
+    CleansPages,
+}
+
+/// When writeback looks where the pages are beneath.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExtentLookup {
+    /// When nobody else can change it.
+    UnderLock,
+    /// Before it waits for its turn. If another writeback came between, the two looks contradict
+    /// each other, the pages count as a hole, and nothing of them is written (D-12).
+    BeforeLock,
+}
+
+/// What the cache is assembled from. The default is correct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// How failed writeback is remembered.
+    pub errors: ErrorPolicy,
+    /// What truncating does with bytes.
+    pub truncation: Truncation,
+    /// What `fdatasync` covers.
+    pub data_sync_scope: DataSyncScope,
+    /// The steps of preparing a page for the device.
+    pub page_order: &'static [PageStep],
+    /// The same for pages that are transformed on their way, as by compression.
+    pub transformed_order: &'static [PageStep],
+    /// What a fault does while the page is locked.
+    pub fault_lock: FaultLock,
+    /// Which bytes are beyond the end.
+    pub tail_zeroing: TailZeroing,
+    /// When a write looks at its pages.
+    pub write_lookup: WriteLookup,
+    /// What a write that waits does with its pages.
+    pub write_retry: WriteRetry,
+    /// When writeback looks where its pages are.
+    pub extent_lookup: ExtentLookup,
+    /// More cached bytes are written back and evicted.
+    pub cached_bytes_max: u64,
+    /// Pages that are handed down together.
+    pub batch_pages_max: usize,
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self {
+            errors: ErrorPolicy::default(),
+            truncation: Truncation::DropsBytes,
+            data_sync_scope: DataSyncScope::DataAndSize,
+            page_order: PAGE_ORDER,
+            transformed_order: PAGE_ORDER,
+            fault_lock: FaultLock::Waits,
+            tail_zeroing: TailZeroing::InCopy,
+            write_lookup: WriteLookup::AtTheWrite,
+            write_retry: WriteRetry::KeepsMarks,
+            extent_lookup: ExtentLookup::UnderLock,
+            cached_bytes_max: 64 << 20,
+            batch_pages_max: 256,
+        }
+    }
+}
