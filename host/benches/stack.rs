@@ -39,7 +39,7 @@ fn plan() -> StackPlan {
 
 fn world() -> World {
     let promises = Arc::new(Promises::strict_sticky());
-    let expectation = Expectation { promises, level: Level::Strict };
+    let expectation = Expectation { promises, level: Level::Strict, audited: false };
     World::reference(&plan(), &Chance::Calm, &expectation).expect("room for it")
 }
 

@@ -7,6 +7,7 @@
 //!
 //! `host/docs/architecture.md` says more, and what is deliberately absent.
 
+pub mod audit;
 pub mod cache;
 pub mod call;
 pub mod check;

@@ -6,6 +6,7 @@ use crate::cache::CachedFile;
 use crate::cache::PageAfterFailure;
 use crate::cache::PageCache;
 use crate::cache::State;
+use crate::cache::TransitionStep;
 use crate::cache::ranges::Ranges;
 use crate::call::Ino;
 use crate::call::Testimony;
@@ -107,6 +108,10 @@ impl PageCache {
         let mut dropped = Ranges::default();
         let size_bytes = file.size_bytes;
         for page_no in &chosen {
+            if let Some(file) = state.files.get(&ino) {
+                let page = (*page_no, None);
+                self.note_transition(file, ino, TransitionStep::Evicted, page);
+            }
             self.drop_page(&mut state, ino, *page_no);
             let range = self.page_range(*page_no);
             dropped.add(range.start..range.end.min(size_bytes));

@@ -22,6 +22,7 @@ mod ranges;
 mod read;
 mod store;
 mod sync;
+mod transitions;
 mod truncate;
 mod write;
 mod writeback;
@@ -53,11 +54,14 @@ pub use policy::Truncation;
 pub use policy::WriteLookup;
 pub use policy::WriteRetry;
 pub use sync::SyncScope;
+pub use transitions::Transition;
+pub use transitions::TransitionStep;
 
 use crate::cache::errors::Ledger;
 use crate::cache::mappings::Mappings;
 use crate::cache::page::Page;
 use crate::cache::ranges::Ranges;
+use crate::cache::transitions::Transitions;
 use crate::call::Errno;
 use crate::call::Ino;
 use crate::call::MappingId;
@@ -169,6 +173,7 @@ pub struct PageCache {
     page_size_bytes: u64,
     zero_page: Bytes,
     loading: TaskLock,
+    transitions: Transitions,
     state: Arc<Mutex<State>>,
 }
 
@@ -185,12 +190,57 @@ impl PageCache {
             page_size_bytes: u64::from(block_size_bytes),
             zero_page: Bytes::from(vec![0; block_size_bytes as usize]),
             loading: TaskLock::default(),
+            transitions: Transitions::default(),
             state: Arc::default(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what is amiss with pages that count as clean, from now on.
+    pub fn watch_transitions(&self) {
+        self.transitions.watch();
+    }
+
+    /// What was noted since the last time.
+    #[must_use]
+    pub fn take_transitions(&self) -> Vec<Transition> {
+        self.transitions.take()
+    }
+
+    /// Notes what became of a page, if somebody watches. `taken` is what the device took of it.
+    fn note_transition(
+        &self,
+        file: &CachedFile,
+        ino: u64,
+        step: TransitionStep,
+        (page_no, taken): (u64, Option<&Bytes>),
+    ) {
+        let Some(page) = file.pages.get(&page_no) else { return };
+        if page.dirty || !self.transitions.is_watched() {
+            return;
+        }
+        let range = self.page_range(page_no);
+        let forgotten: Vec<Range<u64>> = file
+            .unwritten
+            .within(&range)
+            .into_iter()
+            .filter(|range| !file.ledger.meets(range))
+            .collect();
+        let end = file.size_bytes.saturating_sub(range.start).min(self.page_size_bytes) as usize;
+        let is_compared = forgotten.is_empty() && !page.writeback && !file.ledger.meets(&range);
+        let differs = |taken: &Bytes| {
+            if taken.as_ptr() == page.bytes.as_ptr() {
+                return None;
+            }
+            let pairs = page.bytes.iter().zip(taken.iter()).take(end);
+            let at = pairs.take_while(|(now, then)| now == then).count();
+            (at < end.min(taken.len())).then_some(range.start + at as u64)
+        };
+        let differs_at = taken.filter(|_| is_compared).and_then(differs);
+        self.transitions.note(Transition { step, ino, forgotten, differs_at });
     }
 
     /// Keeps a file in memory until [`PageCache::detach`].

@@ -60,6 +60,21 @@ impl Ranges {
         taken
     }
 
+    /// What of a range is in the set.
+    pub(super) fn within(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let mut found = Vec::new();
+        let mut at = range.end;
+        while at > range.start
+            && let Some((start, end)) = self.last_starting_by(at - 1)
+            && end > range.start
+        {
+            found.push(start.max(range.start)..end.min(range.end));
+            at = start;
+        }
+        found.reverse();
+        found
+    }
+
     /// Is any byte of the range in the set?
     pub(super) fn meets(&self, range: &Range<u64>) -> bool {
         !range.is_empty()
@@ -105,6 +120,8 @@ mod tests {
                     let taken: BTreeSet<u64> =
                         less.take(start..end).into_iter().flatten().collect();
                     let range: BTreeSet<u64> = (start..end).collect();
+                    let within = set.within(&(start..end)).into_iter().flatten();
+                    assert!(within.eq(&bytes(&set) & &range));
                     assert_eq!(bytes(&more), &bytes(&set) | &range);
                     assert_eq!(bytes(&less), &bytes(&set) - &range);
                     assert_eq!(taken, &bytes(&set) & &range);

@@ -19,6 +19,7 @@ use crate::cache::PageStep;
 use crate::cache::State;
 use crate::cache::SyncScope;
 use crate::cache::TailZeroing;
+use crate::cache::TransitionStep;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
 use crate::cache::page::Page;
@@ -214,6 +215,7 @@ impl PageCache {
                 }
             }
             self.unlock_pages(ino, group);
+            self.note_prepared(&batch, first);
             drop(locked);
         }
         let Some(mut description) = described else { return Ok(None) };
@@ -270,6 +272,15 @@ impl PageCache {
             });
         }
         Ok(locked)
+    }
+
+    fn note_prepared(&self, batch: &Batch<'_>, first: usize) {
+        let mut state = self.lock();
+        let Ok(file) = state.file(batch.ino) else { return };
+        for captured in batch.pages.iter().skip(first) {
+            let page = (captured.page_no, None);
+            self.note_transition(file, batch.ino, TransitionStep::Prepared, page);
+        }
     }
 
     /// Where in a page a file of that size ends.
@@ -393,7 +404,12 @@ impl PageCache {
 
     /// Ends the writeback of pages of which nothing is written.
     fn elide_batch(&self, mut batch: Batch<'_>) -> Result<(), CowError> {
-        while let Some(captured) = batch.pages.pop_front() {
+        while let Some(mut captured) = batch.pages.pop_front() {
+            // What was not written is not taken for written.
+            let mut state = self.lock();
+            let file = state.file(batch.ino)?;
+            captured.ranges.drain(..).for_each(|range| file.unwritten.add(range));
+            drop(state);
             self.end_page(batch.ino, captured)?;
         }
         Ok(())
@@ -408,6 +424,8 @@ impl PageCache {
         if let Some(page) = file.pages.get_mut(&captured.page_no) {
             page.writeback = false;
         }
+        let taken = (captured.page_no, Some(&captured.payload));
+        self.note_transition(file, ino, TransitionStep::Ended, taken);
         drop(state);
         self.cow.unreserve(u64::from(captured.reserved));
         Ok(())

@@ -24,6 +24,7 @@ use crashproof_spec::trace::fmt_event;
 use crashproof_spec::violation::Violation;
 use crashproof_spec::words::Step;
 
+use crate::audit::CoverageAudit;
 use crate::call::CallId;
 use crate::call::Caller;
 use crate::call::Halt;
@@ -73,6 +74,8 @@ pub struct Execution {
 pub struct Campaign {
     /// The stack.
     pub policies: Policies,
+    /// Is the judge left without audits, with answers and surveys alone?
+    pub is_unaudited: bool,
 }
 
 impl Campaign {
@@ -85,7 +88,7 @@ impl Campaign {
             StackPlan { geometry: TINY, policies: self.policies.clone(), faults: Vec::new() };
         let calm = Sim::calm();
         let blank = calm.block_on(Stack::format(&plan, &calm)).ok()?.disk.durable_image();
-        let table = Table::new();
+        let table = Table::new(self.is_unaudited);
         let left = table.part(&program.before, blank, &plan, &sim);
         if let Some(left) = left {
             table.part(&program.after, left, &plan, &sim);
@@ -105,10 +108,11 @@ fn split(bytes: &[u8]) -> Option<(Program, Vec<u8>)> {
 struct Table {
     kept: Arc<Mutex<(Judge, Vec<Event>)>>,
     notebook: Notebook,
+    is_unaudited: bool,
 }
 
 impl Table {
-    fn new() -> Self {
+    fn new(is_unaudited: bool) -> Self {
         let oracle = Oracle::new(Arc::new(Promises::strict_sticky()), Level::Strict);
         let kept = Arc::new(Mutex::new((Judge::new(oracle), Vec::new())));
         let sink = Arc::clone(&kept);
@@ -118,7 +122,7 @@ impl Table {
             events.push(event);
         };
         let notebook = Notebook::new(Witness::default(), Box::new(take));
-        Self { kept, notebook }
+        Self { kept, notebook, is_unaudited }
     }
 
     /// Runs operations on `image` and cuts the power; what is left, if it can be mounted.
@@ -147,7 +151,11 @@ impl Table {
     /// Runs operations, while they are watched.
     fn run(&self, operations: &[Operation], stack: &Stack, sim: &Sim) {
         lock(&self.kept).0.watch(stack.disk.history());
-        let notebook = self.notebook.with_witness(stack.witness.clone());
+        let mut notebook = self.notebook.with_witness(stack.witness.clone());
+        if !self.is_unaudited {
+            let mut audit = CoverageAudit::new(stack.vfs.cache());
+            notebook = notebook.with_audit(Box::new(move || audit.take()));
+        }
         let recorder = Recorder::new(stack.vfs.clone(), notebook);
         let mut slots = Slots::default();
         for operation in operations {
@@ -248,7 +256,7 @@ impl Campaign {
                 .ok_or_else(|| format!("there is no defect {name}"))?;
             (defect.apply)(&mut policies);
         }
-        Ok(Self { policies })
+        Ok(Self { policies, is_unaudited: false })
     }
 }
 

@@ -11,6 +11,7 @@ use crashproof_spec::promise::Promises;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::trace::Event;
 
+use crate::audit::CoverageAudit;
 use crate::call::At;
 use crate::call::CallId;
 use crate::call::Caller;
@@ -95,6 +96,8 @@ pub struct Expectation {
     pub promises: Arc<Promises>,
     /// How much is demanded.
     pub level: Level,
+    /// Do audits testify, where the subject has them?
+    pub audited: bool,
 }
 
 impl Expectation {
@@ -134,6 +137,11 @@ impl World {
         let stack = sim.block_on(Stack::mount(image, plan, &sim))?;
         let witness = stack.witness.clone();
         let mut world = Self::new(sim, stack.vfs.clone(), witness, expectation);
+        if expectation.audited {
+            let mut audit = CoverageAudit::new(stack.vfs.cache());
+            world.notebook = world.notebook.with_audit(Box::new(move || audit.take()));
+            world.recorder = Arc::new(Recorder::new(stack.vfs.clone(), world.notebook.clone()));
+        }
         world.stack = Some(stack);
         Ok(world)
     }

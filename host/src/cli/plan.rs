@@ -69,7 +69,7 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
     };
     let run = RunPlan {
         subject,
-        expectation: Expectation { promises: Arc::new(promises), level },
+        expectation: Expectation { promises: Arc::new(promises), level, audited: true },
         chance,
         processes,
         directories: arguments.directories.clone(),

@@ -9,6 +9,7 @@ mod recorder;
 mod survey;
 pub mod translate;
 
+pub use recorder::Audit;
 pub use recorder::Notebook;
 pub use recorder::Recorder;
 pub use recorder::Sink;

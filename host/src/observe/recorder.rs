@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 
 use crashproof_spec::trace::Event;
 use crashproof_spec::words::Step;
+use crashproof_spec::words::Testimony;
 
 use crate::call::CallId;
 use crate::call::Caller;
@@ -30,24 +31,35 @@ struct Notes {
     sink: Sink,
 }
 
+/// Another witness: what it has to say since it was asked last.
+pub type Audit = Box<dyn FnMut() -> Vec<Testimony> + Send>;
+
 /// Where events are written down. Clones are the same place.
 #[derive(Clone)]
 pub struct Notebook {
     notes: Arc<Mutex<Notes>>,
     witness: Witness,
+    audit: Option<Arc<Mutex<Audit>>>,
 }
 
 impl Notebook {
     /// A notebook that hands every event to `sink`, testimony left at `witness` among them.
     #[must_use]
     pub fn new(witness: Witness, sink: Sink) -> Self {
-        Self { notes: Arc::new(Mutex::new(Notes { last: Step(0), sink })), witness }
+        let notes = Arc::new(Mutex::new(Notes { last: Step(0), sink }));
+        Self { notes, witness, audit: None }
     }
 
     /// The same notebook, for a subject that leaves its testimony elsewhere.
     #[must_use]
     pub fn with_witness(&self, witness: Witness) -> Self {
-        Self { notes: Arc::clone(&self.notes), witness }
+        Self { notes: Arc::clone(&self.notes), witness, audit: None }
+    }
+
+    /// The same notebook, which also asks an audit before each event.
+    #[must_use]
+    pub fn with_audit(&self, audit: Audit) -> Self {
+        Self { audit: Some(Arc::new(Mutex::new(audit))), ..self.clone() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Notes> {
@@ -62,11 +74,18 @@ impl Notebook {
     /// Writes down an event, after the testimony that was given before it.
     pub fn note(&self, event: Event) -> Step {
         let said = self.witness.take();
+        let audited = self.audit.as_ref().map(|audit| {
+            let mut audit = audit.lock().unwrap_or_else(PoisonError::into_inner);
+            audit()
+        });
         let mut notes = self.lock();
         // A survey asks without being written down: what its calls did is nobody's event.
         let unasked = Testimony::Committed { call: CallId(0) };
         for testimony in said.iter().filter(|said| **said != unasked) {
             notes.add(Event::Testified(translate::testimony(testimony)));
+        }
+        for testimony in audited.into_iter().flatten() {
+            notes.add(Event::Testified(testimony));
         }
         notes.add(event)
     }

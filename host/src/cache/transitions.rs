@@ -1,0 +1,61 @@
+//! What became of pages, for whoever audits the cache: facts, and no judgement.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+/// A step in the life of a page after which it may count as clean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TransitionStep {
+    /// Writeback prepared it: its dirty mark is cleared, its bytes are captured.
+    Prepared,
+    /// The device took what was captured.
+    Ended,
+    /// It is dropped from memory.
+    Evicted,
+}
+
+/// What was seen of a page that counted as clean, or would have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// What had just happened to it.
+    pub step: TransitionStep,
+    /// Whose page.
+    pub ino: u64,
+    /// Acknowledged bytes of it that no capture has, that no mark promises, and that are not known
+    /// to be lost.
+    pub forgotten: Vec<Range<u64>>,
+    /// The first byte in which it differs from what the device took, if the two were compared.
+    pub differs_at: Option<u64>,
+}
+
+/// Where transitions are left if somebody wants them; clones are the same place.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Transitions(Arc<Mutex<Option<Vec<Transition>>>>);
+
+impl Transitions {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Transition>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn watch(&self) {
+        self.lock().get_or_insert_default();
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Keeps a transition of a page with which something is amiss; the others say nothing.
+    pub(super) fn note(&self, transition: Transition) {
+        if !transition.forgotten.is_empty() || transition.differs_at.is_some() {
+            self.lock().iter_mut().for_each(|kept| kept.push(transition.clone()));
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<Transition> {
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+}
