@@ -29,6 +29,7 @@ use crate::call::CallId;
 use crate::call::Caller;
 use crate::call::Halt;
 use crate::call::HandleId;
+use crate::call::Memory;
 use crate::call::ProcessId;
 use crate::call::Request;
 use crate::call::Value;
@@ -207,6 +208,17 @@ fn lock(kept: &Mutex<(Judge, Vec<Event>)>) -> MutexGuard<'_, (Judge, Vec<Event>)
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What whoever runs a process does after each call: what changed in its mapped memory is loaded.
+fn load_stale(recorder: &Recorder, sim: &Sim) -> Result<(), Halt> {
+    for (mapping, range) in recorder.take_stale(PROCESS) {
+        let len = u32::try_from(range.end - range.start).unwrap_or(u32::MAX);
+        let load = Memory::Load { mapping, offset: range.start, len };
+        let caller = Caller { process: PROCESS, call: CallId(0) };
+        let _ = sim.block_on(recorder.call(caller, Request::Memory(load)))?;
+    }
+    Ok(())
+}
+
 fn perform(
     operation: Operation,
     recorder: &Recorder,
@@ -216,10 +228,19 @@ fn perform(
 ) -> Result<(), Halt> {
     let ask = |request| {
         let caller = Caller { process: PROCESS, call: CallId(0) };
-        sim.block_on(recorder.call(caller, request))
+        let answer = sim.block_on(recorder.call(caller, request))?;
+        load_stale(recorder, sim)?;
+        Ok(answer)
     };
     let (request, slot) = match slots.ask(operation, TINY.block_size_bytes) {
         Asked::Request(request, slot) => (request, slot),
+        Asked::Map(request, slot) => {
+            if let Ok(Value::Mapping(mapping)) = ask(request)? {
+                // The mapping that was there before stays, and nobody names it any more.
+                slots.mappings[slot] = Some(mapping);
+            }
+            return Ok(());
+        }
         Asked::Replace(handle, request, slot) => {
             let _ = ask(Request::Close { handle })?;
             (request, Some(slot))

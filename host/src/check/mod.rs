@@ -6,6 +6,7 @@
 pub mod campaign;
 pub mod explore;
 pub mod judge;
+pub mod mapped;
 pub mod program;
 pub mod recover;
 #[cfg(feature = "wasm")]

@@ -9,9 +9,12 @@ use bytes::Bytes;
 
 use crate::call::At;
 use crate::call::HandleId;
+use crate::call::MappingId;
 use crate::call::OpenOptions;
 use crate::call::Request;
 use crate::call::StatusFlags;
+use crate::check::mapped::MAPPING_COUNT;
+use crate::check::mapped::MappedOperation;
 use crate::device::Class;
 use crate::device::DeviceError;
 use crate::device::FailCount;
@@ -146,6 +149,8 @@ pub enum Operation {
     Evict,
     /// Writes of the device fail from now on: of which class and which, how many and how.
     FailWrites(u8, u8),
+    /// Something about mapped memory, or beyond POSIX.
+    Mapped(MappedOperation),
 }
 
 /// Operations, then a crash, and more operations after recovery.
@@ -162,13 +167,22 @@ const OPERATION_COUNT_MAX: usize = 40;
 
 impl<'a> Arbitrary<'a> for Program {
     /// The first byte says how many operations come before the crash. A list that asks before
-    /// each element whether there is one more, as lists usually do, is short nearly always.
+    /// each element whether there is one more, as lists usually do, is short nearly always. Half of
+    /// the programs are mostly about mapped memory, and begin with a mapping.
     fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let count = bytes.int_in_range(1..=OPERATION_COUNT_MAX)?;
+        let is_mapped = bytes.arbitrary()?;
         let mut part = |count: usize| {
             let mut operations = Vec::new();
+            if is_mapped {
+                operations.extend(MappedOperation::prepare(bytes)?);
+            }
             while operations.len() < count && !bytes.is_empty() {
-                operations.push(bytes.arbitrary()?);
+                operations.push(if is_mapped && bytes.ratio(2, 3)? {
+                    Operation::Mapped(bytes.arbitrary()?)
+                } else {
+                    bytes.arbitrary()?
+                });
             }
             Ok(operations)
         };
@@ -181,6 +195,8 @@ impl<'a> Arbitrary<'a> for Program {
 pub enum Asked {
     /// A request; the handle it answers goes into the slot, if there is one.
     Request(Request, Option<usize>),
+    /// A mapping; it goes into the slot.
+    Map(Request, usize),
     /// The slot's handle is closed, then this is asked.
     Replace(HandleId, Request, usize),
     /// Background writeback.
@@ -215,6 +231,8 @@ fn fail_rule(which: u8, how: u8) -> FailRule {
 pub struct Slots {
     /// The handle of each slot.
     pub handles: [Option<HandleId>; SLOT_COUNT],
+    /// The mapping of each slot.
+    pub mappings: [Option<MappingId>; MAPPING_COUNT],
     written: u64,
 }
 
@@ -223,17 +241,19 @@ impl Slots {
         usize::from(slot) % SLOT_COUNT
     }
 
-    fn with(&self, slot: u8, request: impl FnOnce(HandleId) -> Request) -> Asked {
-        // Any open handle will do: an operation on an empty slot would test nothing.
+    /// Any open handle will do: an operation on an empty slot would test nothing.
+    pub(super) fn handle(&self, slot: u8) -> Option<HandleId> {
         let open: Vec<HandleId> = self.handles.iter().flatten().copied().collect();
-        match open.get(usize::from(slot) % open.len().max(1)) {
-            Some(handle) => Asked::Request(request(*handle), None),
-            None => Asked::Nothing,
-        }
+        open.get(usize::from(slot) % open.len().max(1)).copied()
+    }
+
+    pub(super) fn with(&self, slot: u8, request: impl FnOnce(HandleId) -> Request) -> Asked {
+        let asked = |handle| Asked::Request(request(handle), None);
+        self.handle(slot).map_or(Asked::Nothing, asked)
     }
 
     /// Bytes that no other write of the program has: foreign bytes are recognised.
-    fn data(&mut self, sixteenths: u8, block_size_bytes: u32) -> Bytes {
+    pub(super) fn data(&mut self, sixteenths: u8, block_size_bytes: u32) -> Bytes {
         self.written += 1;
         let len = (u32::from(sixteenths % 48) + 1) * (block_size_bytes / 16);
         let tag = self.written.to_le_bytes();
@@ -299,6 +319,7 @@ impl Slots {
             O::Flush => Asked::Flush,
             O::Evict => Asked::Evict,
             O::FailWrites(which, how) => Asked::Fail(fail_rule(which, how)),
+            O::Mapped(operation) => self.ask_mapped(operation, block_size_bytes),
         }
     }
 }

@@ -40,7 +40,7 @@ impl ReferenceVfs {
     ) -> Outcome<Value> {
         let description = self.description(handle)?;
         may_map(&description, access, sharing)?;
-        if range.is_empty() || !range.start.is_multiple_of(self.cache.page_size_bytes()) {
+        if range.is_empty() || !range.start.is_multiple_of(self.memory_page_bytes()) {
             return Err(Errno::Invalid.into());
         }
         if range.end > FILE_SIZE_BYTES_MAX {

@@ -108,6 +108,8 @@ pub struct VfsPolicy {
     pub open_handles_max: u32,
     /// Parts that one process's mappings can be in.
     pub mapped_parts_max: usize,
+    /// Size of a page of memory; a block of the file system may be larger.
+    pub memory_page_bytes: u64,
     /// How much time passes with each call.
     pub tick_nanos: u64,
 }
@@ -119,6 +121,7 @@ impl Default for VfsPolicy {
             directory_sync: DirectorySync::Synced,
             open_handles_max: 1024,
             mapped_parts_max: 65_530,
+            memory_page_bytes: 4096,
             tick_nanos: 1_000,
         }
     }

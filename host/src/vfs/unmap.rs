@@ -23,9 +23,14 @@ impl ReferenceVfs {
         Ok(Value::Done)
     }
 
+    /// What mapping, unmapping and protecting go by.
+    pub(super) fn memory_page_bytes(&self) -> u64 {
+        self.policy.memory_page_bytes.max(self.cache.page_size_bytes())
+    }
+
     /// The pages that begin in a range of a mapping.
     pub(super) fn pages_of(&self, offset: u64, len: u64) -> Result<Range<u64>, Errno> {
-        let page_size = self.cache.page_size_bytes();
+        let page_size = self.memory_page_bytes();
         if len == 0 || !offset.is_multiple_of(page_size) {
             return Err(Errno::Invalid);
         }

@@ -130,7 +130,10 @@ fn losses(race: Race) -> u32 {
 /// Long enough a write to find one of its pages missing while another is in memory.
 const ACROSS: &[Act] = &[Act::Write(1, b'w'), Act::WriteLong(PAGE - 2, PAGE + 4, b'l')];
 
-fn races() -> Vec<(&'static str, CachePolicy, fn(CachePolicy) -> Race)> {
+/// A name, a policy that forgets, and a race that shows it.
+type Case = (&'static str, CachePolicy, fn(CachePolicy) -> Race);
+
+fn races() -> Vec<Case> {
     let good = CachePolicy::default();
     vec![
         ("DEF-000", CachePolicy { transformed_order: PAGE_CAPTURED_FIRST, ..good }, |policy| {

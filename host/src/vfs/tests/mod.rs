@@ -98,7 +98,7 @@ fn at_dir(directory: HandleId, path: &str) -> At {
 
 impl World {
     fn new() -> Self {
-        Self::with(formatted(TINY), Sim::calm(), VfsPolicy::default(), CachePolicy::default())
+        Self::of(formatted(TINY))
     }
 
     fn with_errors(errors: ErrorPolicy) -> Self {
@@ -107,6 +107,8 @@ impl World {
     }
 
     fn with(image: Image, sim: Sim, policy: VfsPolicy, cache: CachePolicy) -> Self {
+        // A page of memory is a block: what is seen at its borders is seen with little.
+        let policy = VfsPolicy { memory_page_bytes: BLOCK as u64, ..policy };
         let disk = Arc::new(Disk::new(image, sim.clone()));
         let faulty = Arc::new(Faulty::new(disk.clone(), Vec::new(), sim.clone()));
         let mounted = Cow::mount(faulty.clone(), sim.clone(), CowPolicy::default());
