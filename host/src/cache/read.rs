@@ -71,6 +71,9 @@ impl PageCache {
             let read = self.cow.read_block(ino, page_no).await;
             let mut state = self.lock();
             let file = state.file(ino)?;
+            if file.pages.contains_key(&page_no) {
+                return Ok(()); // Somebody was faster, and may have stored to it since.
+            }
             if file.generation != generation {
                 continue; // What was read may be older than what is there now.
             }
@@ -80,9 +83,8 @@ impl PageCache {
             let start = self.page_range(page_no).start;
             let keep = valid_end.saturating_sub(start).min(self.page_size_bytes);
             page.cut(keep as usize);
-            if file.pages.insert(page_no, page).is_none() {
-                state.page_count += 1;
-            }
+            file.pages.insert(page_no, page);
+            state.page_count += 1;
             return Ok(());
         }
     }

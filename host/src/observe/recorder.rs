@@ -9,8 +9,8 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use crashproof_spec::trace::Event;
+use crashproof_spec::words;
 use crashproof_spec::words::Step;
-use crashproof_spec::words::Testimony;
 
 use crate::call::CallId;
 use crate::call::Caller;
@@ -32,7 +32,7 @@ struct Notes {
 }
 
 /// Another witness: what it has to say since it was asked last.
-pub type Audit = Box<dyn FnMut() -> Vec<Testimony> + Send>;
+pub type Audit = Box<dyn FnMut() -> Vec<words::Testimony> + Send>;
 
 /// Where events are written down. Clones are the same place.
 #[derive(Clone)]

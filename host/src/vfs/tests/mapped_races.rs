@@ -191,3 +191,25 @@ fn the_defects_of_mapped_stores_are_silent_where_they_should_be() {
     let faulting = CachePolicy { fault_lock: FaultLock::Ignored, ..good };
     assert_eq!(losses(Race { acts: writes, ..PLAIN(faulting) }), 0, "D-02 with write alone");
 }
+
+/// Two bring the same page into memory; who is slower does not undo what was stored meanwhile.
+#[test]
+fn a_store_is_not_lost_to_a_slower_read_of_the_same_page() {
+    let blank = formatted(TINY);
+    let sites = &[Site::Preempt, Site::Schedule, Site::CompletionDelay];
+    let count = exhaust(sites, 8, |sim: Sim| {
+        let cache = CachePolicy::default();
+        let world = World::with(blank.clone(), sim, VfsPolicy::default(), cache);
+        let handle = world.file("f", &[b'.'; BLOCK]);
+        assert_eq!(world.fsync(handle), Ok(()));
+        assert_eq!(world.done(Request::Manage(Manage::DropCaches)), Ok(()));
+        let mapping = world.map(handle, PAGE);
+        let answers = Answers::default();
+        let read = Request::Read { handle, offset: Some(0), len: 4 };
+        spawn(&world, 1, vec![read], &answers);
+        spawn(&world, 2, vec![request(Act::Store(1, b'a'), handle, mapping)], &answers);
+        world.sim.run_background();
+        assert_eq!(world.read(handle, 0, 3).as_deref(), Ok(&b".a."[..]), "MAP-03");
+    });
+    assert!(count > 30, "the schedules differ: {count}");
+}
