@@ -1,9 +1,9 @@
 //! Writeback: dirty pages are captured and handed down.
 //!
-//! Each page is locked while it takes the steps of [`crate::cache::PAGE_ORDER`], each a scheduling point of its
-//! own: who would write to it, or make a mapping of it writable, waits for their end. A mapped
-//! store waits for nothing as long as its mapping is writable. From then to the answer of the
-//! device the page is under writeback: a write to it is legal and makes it dirty again.
+//! Each page is locked while it takes the steps of [`crate::cache::PAGE_ORDER`], each a scheduling
+//! point of its own: who would write to it, or make a mapping of it writable, waits for their end.
+//! A mapped store waits for nothing as long as its mapping is writable. From then to the answer of
+//! the device the page is under writeback: a write to it is legal and makes it dirty again.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
