@@ -64,8 +64,11 @@ struct Scene {
 
 /// Files of so many blocks, all durable; then one block of the first one is written and synced.
 fn scene(file_count: u64, block_count: u64) -> Scene {
-    let expectation =
-        Expectation { promises: Arc::new(Promises::strict_sticky()), level: Level::Strict };
+    let expectation = Expectation {
+        promises: Arc::new(Promises::strict_sticky()),
+        level: Level::Strict,
+        audited: false,
+    };
     let world = World::reference(&plan(), &Chance::Calm, &expectation).expect("room for it");
     for file in 0..file_count {
         let handle = open(&world, &format!("file{file:05}"));
