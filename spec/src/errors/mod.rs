@@ -214,7 +214,9 @@ fn resolved(judge: &mut Judge, ino: Ino, range: &Range<u64>) {
     let mut entries = std::mem::take(&mut regular.lost);
     for lost in &mut entries {
         // Without a change since the loss there is nothing that could have been made durable.
-        let changed = superseding(regular, lost, None);
+        // A write that failed may have brought its bytes, and they may be what became durable.
+        let mut changed = superseding(regular, lost, None);
+        changed.extend(regular.maybes.range(lost.order + 1..).map(|(_, change)| change.range()));
         if changed.iter().any(|changed| overlaps(changed, range)) {
             lost.ranges = subtract(std::mem::take(&mut lost.ranges), std::slice::from_ref(range));
         }
