@@ -1,4 +1,4 @@
-//! Content of files: reading, writing to fresh blocks, and space set aside for it.
+//! Content of files: reading, writing to fresh blocks, plain or packed, and space set aside for it.
 
 use std::collections::BTreeSet;
 
@@ -6,16 +6,24 @@ use bytes::Bytes;
 
 use crate::cow::Cow;
 use crate::cow::CowError;
+use crate::cow::Packed;
 use crate::cow::Times;
-use crate::cow::format::item::DataPtr;
-use crate::cow::format::item::Extent;
+use crate::cow::codec::unpack;
+use crate::cow::extents::Written;
+use crate::cow::format::extent::DataPtr;
+use crate::cow::format::extent::Extent;
+use crate::cow::format::extent::Run;
+use crate::cow::format::extent::Slot;
 use crate::cow::format::item::Key;
 use crate::cow::read;
 use crate::cow::store::Store;
+use crate::cow::tree::Found;
+use crate::cow::tree::Tree;
 use crate::device::BlockNo;
 use crate::device::Class;
 use crate::device::Origin;
 use crate::device::Payload;
+use crate::device::RequestId;
 
 /// Blocks that become content in one transaction; bounds the nodes that it makes.
 const BATCH_BLOCKS: usize = 64;
@@ -81,11 +89,75 @@ impl Store {
     }
 }
 
-async fn place(store: &Store, ino: u64, file_block: u64) -> Result<Option<DataPtr>, CowError> {
+/// Where one block of a file is, with all that is needed to read it.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Plain(DataPtr),
+    Packed(Run, u8),
+}
+
+/// A slot that leads to no run, or to none of its blocks.
+const NO_RUN: CowError =
+    CowError::Corrupt { at: BlockNo(0), invariant: "C-2: a packed block is in a run" };
+
+async fn place(store: &Store, ino: u64, file_block: u64) -> Result<Option<Place>, CowError> {
     let (first, slot) = Extent::place(file_block);
     let key = Key::Extent { ino, first }.encode();
-    let value = store.ask_live(|tree| tree.get(&key)).await?;
-    Ok(read::extent(value)?.slots[slot])
+    let question = |tree: &Tree| -> Found<Result<Option<Place>, CowError>> {
+        let extent = match read::extent(tree.get(&key)?) {
+            Ok(extent) => extent,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(match extent.slots[slot] {
+            None => Ok(None),
+            Some(Slot::Plain(ptr)) => Ok(Some(Place::Plain(ptr))),
+            Some(Slot::Packed { run, index }) => {
+                let value = tree.get(&Key::Run { ino, first, run }.encode())?;
+                let run = read::run(value).and_then(|run| run.ok_or(NO_RUN));
+                run.map(|run| Some(Place::Packed(run, index)))
+            }
+        })
+    };
+    store.ask_live(question).await?
+}
+
+/// The content at a place, its checksum verified.
+async fn content_at(store: &Store, place: &Place) -> Result<Bytes, CowError> {
+    match place {
+        Place::Plain(ptr) => {
+            let bytes = store.read(ptr.block).await?;
+            if crc32c::crc32c(&bytes) != ptr.checksum {
+                return Err(Store::corrupt(ptr.block, "C-2: content has its extent's checksum"));
+            }
+            Ok(bytes)
+        }
+        Place::Packed(run, index) => {
+            let plain = unpacked(store, run).await?;
+            let size = store.geometry.block_size_bytes as usize;
+            let start = usize::from(*index) * size;
+            if start >= plain.len() {
+                return Err(NO_RUN);
+            }
+            Ok(plain.slice(start..start + size))
+        }
+    }
+}
+
+/// What a run holds, its checksum verified.
+async fn unpacked(store: &Store, run: &Run) -> Result<Bytes, CowError> {
+    let at = run.blocks.first().copied().unwrap_or(BlockNo(0));
+    let mut packed = Vec::new();
+    for block in &run.blocks {
+        packed.extend_from_slice(&store.read(*block).await?);
+    }
+    if crc32c::crc32c(&packed) != run.checksum {
+        return Err(Store::corrupt(at, "C-2: a run has its checksum"));
+    }
+    let size = usize::from(run.unpacked_count) * store.geometry.block_size_bytes as usize;
+    let packed = packed.get(..run.size_bytes as usize);
+    packed
+        .and_then(|packed| unpack(packed, size))
+        .ok_or(Store::corrupt(at, "F-1: a run unpacks to its blocks"))
 }
 
 /// A block of a file's content; `None` is a hole.
@@ -94,33 +166,57 @@ pub(super) async fn read_block(
     ino: u64,
     file_block: u64,
 ) -> Result<Option<Bytes>, CowError> {
-    let mut ptr = place(store, ino, file_block).await?;
+    let mut here = place(store, ino, file_block).await?;
     loop {
-        let Some(found) = ptr else { return Ok(None) };
-        let bytes = store.read(found.block).await;
-        if let Ok(bytes) = &bytes
-            && crc32c::crc32c(bytes) == found.checksum
-        {
-            return Ok(Some(bytes.clone()));
-        }
+        let Some(found) = here else { return Ok(None) };
+        let error = match content_at(store, &found).await {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(error) => error,
+        };
         // The block may have been freed and written over since: then the content is elsewhere.
-        ptr = place(store, ino, file_block).await?;
-        if ptr == Some(found) {
-            bytes?;
-            return Err(Store::corrupt(found.block, "C-2: content has its extent's checksum"));
+        here = place(store, ino, file_block).await?;
+        if here.as_ref() == Some(&found) {
+            return Err(error);
         }
     }
 }
 
-/// Writes content, some blocks at a time; one result for each, in order.
-pub(super) async fn write_blocks(
+/// Content on its way down.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// A block of the file, and its bytes; fewer than a block are padded with zeros.
+    Plain(u64, Payload),
+    /// Blocks of the file, packed.
+    Packed(Packed),
+}
+
+impl Content {
+    fn block_count(&self, block_size_bytes: u32) -> usize {
+        match self {
+            Self::Plain(..) => 1,
+            Self::Packed(packed) => packed.block_count(block_size_bytes),
+        }
+    }
+}
+
+/// Writes content, some blocks at a time; one result for each part, in order.
+pub(super) async fn write_content(
     cow: &Cow,
     extend: Extend,
-    blocks: Vec<(u64, Payload)>,
+    content: Vec<Content>,
 ) -> Vec<Result<(), CowError>> {
-    let mut results = Vec::with_capacity(blocks.len());
-    for batch in blocks.chunks(BATCH_BLOCKS) {
+    let block_size_bytes = cow.store().geometry.block_size_bytes;
+    let mut results = Vec::with_capacity(content.len());
+    let mut rest = content.as_slice();
+    while !rest.is_empty() {
+        let mut block_count = 0;
+        let fits = |part: &&Content| {
+            block_count += part.block_count(block_size_bytes);
+            block_count <= BATCH_BLOCKS
+        };
+        let (batch, later) = rest.split_at(rest.iter().take_while(fits).count());
         results.append(&mut write_batch(cow, extend, batch).await);
+        rest = later;
     }
     results
 }
@@ -154,42 +250,52 @@ impl Places<'_> {
     }
 }
 
-async fn write_batch(
-    cow: &Cow,
-    extend: Extend,
-    batch: &[(u64, Payload)],
-) -> Vec<Result<(), CowError>> {
+/// Content whose writes were submitted.
+struct Submitted {
+    written: Written,
+    writes: Vec<RequestId>,
+}
+
+async fn write_batch(cow: &Cow, extend: Extend, batch: &[Content]) -> Vec<Result<(), CowError>> {
     let store = cow.store();
-    let allocated = match store.allocate(batch.len() as u64).await {
+    let block_size_bytes = store.geometry.block_size_bytes;
+    let count: usize = batch.iter().map(|part| part.block_count(block_size_bytes)).sum();
+    let allocated = match store.allocate(count as u64).await {
         Ok(allocated) => allocated,
         Err(error) => return vec![Err(error); batch.len()],
     };
     let mut places = Places { store, blocks: allocated.iter().copied().collect() };
-    let block_size = u64::from(store.geometry.block_size_bytes);
-    let mut submitted = Vec::with_capacity(allocated.len());
-    for ((file_block, payload), block) in batch.iter().zip(allocated) {
-        // The checksum is of the very bytes that are submitted.
-        let bytes = whole(payload.capture(), block_size as usize);
-        let ptr = DataPtr { block, checksum: crc32c::crc32c(&bytes) };
-        let offset = file_block.saturating_mul(block_size);
-        let origin = Origin { class: Class::Data, object: extend.ino, offset };
-        submitted.push((*file_block, ptr, store.submit(block, bytes, origin)));
+    let mut free = allocated.as_slice();
+    let mut submitted = Vec::with_capacity(batch.len());
+    for part in batch {
+        let Some((blocks, rest)) = free.split_at_checked(part.block_count(block_size_bytes)) else {
+            break;
+        };
+        free = rest;
+        submitted.push(submit(store, extend.ino, part, blocks));
     }
+    free.iter().for_each(|block| places.give_back(*block));
     let mut results = Vec::with_capacity(batch.len());
     let mut content = Vec::new();
-    for (file_block, ptr, id) in submitted {
-        let written = store.written(id).await;
-        match written {
-            Ok(()) => content.push((file_block, ptr)),
-            Err(_) => places.give_back(ptr.block),
+    for Submitted { written, writes } in submitted {
+        let mut outcome = Ok(());
+        for id in writes {
+            // Every write is waited for: none may land in a block that has a new owner.
+            let done = store.written(id).await;
+            outcome = outcome.and(done);
         }
-        results.push(written);
+        match outcome {
+            Ok(()) => content.push(written),
+            Err(_) => written.blocks().into_iter().for_each(|block| places.give_back(block)),
+        }
+        results.push(outcome);
     }
     results.resize(batch.len(), Err(CowError::NoSpace));
     match become_content(cow, extend, &content).await {
         Ok(()) => places.blocks.clear(),
         Err(error) => {
-            content.iter().for_each(|(_, ptr)| places.give_back(ptr.block));
+            let blocks = content.iter().flat_map(Written::blocks);
+            blocks.for_each(|block| places.give_back(block));
             let written = results.iter_mut().filter(|result| result.is_ok());
             written.for_each(|result| *result = Err(error));
         }
@@ -197,12 +303,43 @@ async fn write_batch(
     results
 }
 
-async fn become_content(
-    cow: &Cow,
-    extend: Extend,
-    content: &[(u64, DataPtr)],
-) -> Result<(), CowError> {
-    let Some(last) = content.iter().map(|(block, _)| *block).max() else { return Ok(()) };
+/// Hands content to the device. The checksum is of the very bytes that are submitted.
+fn submit(store: &Store, ino: u64, part: &Content, blocks: &[BlockNo]) -> Submitted {
+    let size = store.geometry.block_size_bytes as usize;
+    let write = |block: BlockNo, bytes: Bytes, file_block: u64| {
+        let offset = file_block.saturating_mul(size as u64);
+        store.submit(block, bytes, Origin { class: Class::Data, object: ino, offset })
+    };
+    match part {
+        Content::Plain(file_block, payload) => {
+            let block = blocks[0];
+            let bytes = whole(payload.capture(), size);
+            let ptr = DataPtr { block, checksum: crc32c::crc32c(&bytes) };
+            let writes = vec![write(block, bytes, *file_block)];
+            Submitted { written: Written::Plain(*file_block, ptr), writes }
+        }
+        Content::Packed(packed) => {
+            let bytes = packed.bytes();
+            let stored = whole(bytes.clone(), blocks.len() * size);
+            let file_blocks = packed.file_blocks();
+            let parts = blocks.iter().zip(file_blocks).enumerate();
+            let writes = parts.map(|(number, (block, file_block))| {
+                write(*block, stored.slice(number * size..(number + 1) * size), *file_block)
+            });
+            let writes = writes.collect();
+            let run = Run {
+                unpacked_count: file_blocks.len() as u8,
+                size_bytes: bytes.len() as u32,
+                checksum: crc32c::crc32c(&stored),
+                blocks: blocks.to_vec(),
+            };
+            Submitted { written: Written::Packed(file_blocks.to_vec(), run), writes }
+        }
+    }
+}
+
+async fn become_content(cow: &Cow, extend: Extend, content: &[Written]) -> Result<(), CowError> {
+    let Some(last) = content.iter().filter_map(Written::last).max() else { return Ok(()) };
     let mut transaction = cow.begin().await?;
     let mut inode = transaction.inode(extend.ino).await?.ok_or(CowError::NoInode(extend.ino))?;
     let block_size = u64::from(cow.geometry().block_size_bytes);
@@ -215,13 +352,13 @@ async fn become_content(
     transaction.finish().await
 }
 
-/// A payload as a whole block.
-fn whole(bytes: Bytes, block_size_bytes: usize) -> Bytes {
-    assert!(bytes.len() <= block_size_bytes, "a payload is at most a block");
-    if bytes.len() == block_size_bytes {
+/// Bytes padded to a length with zeros.
+fn whole(bytes: Bytes, size_bytes: usize) -> Bytes {
+    assert!(bytes.len() <= size_bytes, "a payload is at most a block");
+    if bytes.len() == size_bytes {
         return bytes;
     }
     let mut padded = bytes.to_vec();
-    padded.resize(block_size_bytes, 0);
+    padded.resize(size_bytes, 0);
     Bytes::from(padded)
 }

@@ -14,8 +14,10 @@ use imbl::OrdSet;
 use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::EntryItem;
-use crate::cow::format::item::EXTENT_SLOTS;
-use crate::cow::format::item::Extent;
+use crate::cow::format::extent::EXTENT_SLOTS;
+use crate::cow::format::extent::Extent;
+use crate::cow::format::extent::Run;
+use crate::cow::format::extent::Slot;
 use crate::cow::format::item::Key;
 use crate::cow::format::node::Record;
 use crate::cow::store::Store;
@@ -122,13 +124,35 @@ impl Cow {
 
 /// The blocks that an item says to be content.
 fn content_of(key: &Bytes, value: &Bytes) -> Vec<(BlockNo, User)> {
-    let (Some(Key::Extent { ino, first }), Some(extent)) =
-        (Key::decode(key), Extent::decode(value))
-    else {
-        return Vec::new();
-    };
-    let slots = (first..).zip(&extent.slots);
-    slots.filter_map(|(at, slot)| Some((slot.as_ref()?.block, User::Content(ino, at)))).collect()
+    match Key::decode(key) {
+        Some(Key::Extent { ino, first }) => {
+            let extent = Extent::decode(value).unwrap_or_default();
+            let plain = |(at, slot)| match slot {
+                Some(Slot::Plain(ptr)) => Some((ptr.block, User::Content(ino, at))),
+                Some(Slot::Packed { .. }) | None => None,
+            };
+            (first..).zip(extent.slots).filter_map(plain).collect()
+        }
+        // Which blocks of its extent it holds, others say: it may be any.
+        Some(Key::Run { ino, first, .. }) => {
+            let blocks = Run::decode(value).map_or_else(Vec::new, |run| run.blocks);
+            let users = |block| blocks_of_extent(first).map(move |at| (block, at));
+            let users = blocks.into_iter().flat_map(users);
+            users.map(|(block, at)| (block, User::Content(ino, at))).collect()
+        }
+        Some(
+            Key::Inode { .. }
+            | Key::Name { .. }
+            | Key::Entry { .. }
+            | Key::Symlink { .. }
+            | Key::Orphan { .. },
+        )
+        | None => Vec::new(),
+    }
+}
+
+fn blocks_of_extent(first: u64) -> std::ops::Range<u64> {
+    first..first.saturating_add(EXTENT_SLOTS)
 }
 
 impl Changes {
@@ -152,8 +176,11 @@ impl Changes {
                     let slot = usize::try_from(at - first).unwrap_or(0);
                     was.slots[slot] != is.slots[slot]
                 };
-                let blocks = (first..first.saturating_add(EXTENT_SLOTS)).filter(differs);
+                let blocks = blocks_of_extent(first).filter(differs);
                 self.content.entry(ino).or_default().extend(blocks);
+            }
+            Some(Key::Run { ino, first, .. }) => {
+                self.content.entry(ino).or_default().extend(blocks_of_extent(first));
             }
             // It says nothing to the file system either.
             None => {}

@@ -11,8 +11,10 @@
 //! Architecture invariant: nothing here knows a page, a handle, or why anything is written.
 
 mod alloc;
+mod codec;
 mod commit;
 mod content;
+mod extents;
 pub mod format;
 pub mod fsck;
 mod likeness;
@@ -32,6 +34,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use codec::Packed;
+pub use codec::extent_of;
+pub use content::Content;
 pub use format::item::COOKIE_FIRST;
 pub use format::item::EntryItem;
 pub use format::item::EntryTarget;
@@ -235,7 +240,22 @@ impl Cow {
         size_bytes: u64,
         times: Times,
     ) -> Vec<Result<(), CowError>> {
-        content::write_blocks(self, Extend { ino, size_bytes, times }, blocks).await
+        let plain = blocks.into_iter().map(|(block, payload)| Content::Plain(block, payload));
+        self.write_content(ino, plain.collect(), size_bytes, times).await
+    }
+
+    /// Like [`Cow::write_blocks`], for content that may be packed: one result for each part.
+    ///
+    /// Whether a file is to be packed ([`Inode::is_compressed`]), when its bytes are captured for
+    /// it, and what becomes of those that [`Packed::pack`] refuses, is the caller's.
+    pub async fn write_content(
+        &self,
+        ino: u64,
+        content: Vec<Content>,
+        size_bytes: u64,
+        times: Times,
+    ) -> Vec<Result<(), CowError>> {
+        content::write_content(self, Extend { ino, size_bytes, times }, content).await
     }
 
     /// Makes everything that took effect durable, by the intent log if that is cheaper. If it

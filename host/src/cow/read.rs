@@ -11,7 +11,8 @@ use crate::cow::CowError;
 use crate::cow::EntryItem;
 use crate::cow::EntryTarget;
 use crate::cow::Inode;
-use crate::cow::format::item::Extent;
+use crate::cow::format::extent::Extent;
+use crate::cow::format::extent::Run;
 use crate::cow::format::item::ItemKind;
 use crate::cow::format::item::Key;
 use crate::cow::format::node::Record;
@@ -33,6 +34,10 @@ pub(super) fn target(value: Option<Bytes>) -> Result<Option<EntryTarget>, CowErr
 
 pub(super) fn extent(value: Option<Bytes>) -> Result<Extent, CowError> {
     value.map_or(Ok(Extent::default()), |value| Extent::decode(&value).ok_or(NOT_AN_ITEM))
+}
+
+pub(super) fn run(value: Option<Bytes>) -> Result<Option<Run>, CowError> {
+    value.map(|value| Run::decode(&value).ok_or(NOT_AN_ITEM)).transpose()
 }
 
 pub(super) fn record(record: Record) -> Result<(Key, Bytes), CowError> {
@@ -106,7 +111,8 @@ pub(super) async fn orphans(store: &Store) -> Result<Vec<u64>, CowError> {
         | Key::Name { .. }
         | Key::Entry { .. }
         | Key::Extent { .. }
-        | Key::Symlink { .. } => Err(NOT_AN_ITEM),
+        | Key::Symlink { .. }
+        | Key::Run { .. } => Err(NOT_AN_ITEM),
     };
     records.into_iter().map(ino).collect()
 }

@@ -55,6 +55,7 @@ pub(super) async fn format(device: &dyn Device, sim: &Sim) -> Result<(), CowErro
         times: Times { access_nanos: now, modify_nanos: now, change_nanos: now },
         parent: ROOT_INO,
         next_cookie: COOKIE_FIRST,
+        is_compressed: false,
     };
     let generation = Generation(1);
     let record = Record { key: Key::Inode { ino: ROOT_INO }.encode(), value: directory.encode() };

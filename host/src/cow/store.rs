@@ -16,6 +16,8 @@ use crate::cow::CowError;
 use crate::cow::CowPolicy;
 use crate::cow::alloc::FreeMap;
 use crate::cow::format::Generation;
+use crate::cow::format::extent::Extent;
+use crate::cow::format::extent::Run;
 use crate::cow::format::is_inside;
 use crate::cow::format::item;
 use crate::cow::format::log::Change;
@@ -462,7 +464,14 @@ impl Store {
 
 /// The blocks of content that a record of a leaf names.
 fn content(record: &Record) -> Vec<BlockNo> {
-    let is_extent = matches!(item::Key::decode(&record.key), Some(item::Key::Extent { .. }));
-    let extent = is_extent.then(|| item::Extent::decode(&record.value)).flatten();
-    extent.into_iter().flat_map(|extent| extent.slots).flatten().map(|ptr| ptr.block).collect()
+    let mut key = record.key.iter().skip(size_of::<u64>());
+    let Some(kind) = key.next().copied() else { return Vec::new() };
+    if kind == item::ItemKind::Extent as u8 {
+        let extent = Extent::decode(&record.value).unwrap_or_default();
+        extent.plain().map(|ptr| ptr.block).collect()
+    } else if kind == item::ItemKind::Run as u8 {
+        Run::decode(&record.value).map_or_else(Vec::new, |run| run.blocks)
+    } else {
+        Vec::new()
+    }
 }

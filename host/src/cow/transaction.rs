@@ -13,8 +13,6 @@ use crate::cow::EntryTarget;
 use crate::cow::Inode;
 use crate::cow::Kind;
 use crate::cow::Times;
-use crate::cow::format::item::DataPtr;
-use crate::cow::format::item::Extent;
 use crate::cow::format::item::ItemKind;
 use crate::cow::format::item::Key;
 use crate::cow::format::item::is_name;
@@ -26,19 +24,19 @@ use crate::cow::tree::Tree;
 use crate::sim::TaskLockGuard;
 
 /// Records that are read at a time when many are removed.
-const SCAN_RECORDS: usize = 64;
+pub(super) const SCAN_RECORDS: usize = 64;
 
 /// Changes under way. One at a time; dropped without [`Transaction::finish`], nothing happened.
 #[derive(Debug)]
 #[must_use = "a transaction that is not finished changes nothing"]
 pub struct Transaction {
-    cow: Cow,
+    pub(super) cow: Cow,
     /// No tree is frozen and no other transaction begins while this is held.
     quiet: TaskLockGuard,
-    tree: Tree,
+    pub(super) tree: Tree,
     epoch: u64,
     changes: Vec<Change>,
-    freed: Freed,
+    pub(super) freed: Freed,
     dirty: i64,
     next_ino: u64,
     /// Does it need space for good? Others may use what is kept back for removing.
@@ -79,15 +77,15 @@ impl Transaction {
         Ok(())
     }
 
-    async fn put(&mut self, key: &Key, value: Bytes) -> Result<(), CowError> {
+    pub(super) async fn put(&mut self, key: &Key, value: Bytes) -> Result<(), CowError> {
         self.change(Change::Put(key.encode(), value)).await
     }
 
-    async fn delete(&mut self, key: &Key) -> Result<(), CowError> {
+    pub(super) async fn delete(&mut self, key: &Key) -> Result<(), CowError> {
         self.change(Change::Delete(key.encode())).await
     }
 
-    async fn get(&self, key: &Key) -> Result<Option<Bytes>, CowError> {
+    pub(super) async fn get(&self, key: &Key) -> Result<Option<Bytes>, CowError> {
         let key = key.encode();
         self.cow.store().ask(&self.tree, |tree| tree.get(&key)).await
     }
@@ -117,7 +115,15 @@ impl Transaction {
             Kind::Directory => (parent, COOKIE_FIRST),
             Kind::Regular | Kind::Symlink => (0, 0),
         };
-        let inode = Inode { kind, link_count: 0, size_bytes: 0, times, parent, next_cookie };
+        let inode = Inode {
+            kind,
+            link_count: 0,
+            size_bytes: 0,
+            times,
+            parent,
+            next_cookie,
+            is_compressed: false,
+        };
         self.put_inode(ino, &inode).await?;
         Ok(ino)
     }
@@ -247,72 +253,6 @@ impl Transaction {
         self.remove_all(ino, ItemKind::Symlink).await?;
         self.remove_orphan(ino).await?;
         self.delete(&Key::Inode { ino }).await
-    }
-
-    /// Removes the content from a block of the file on; the inode's size is the caller's.
-    pub async fn truncate_extents(
-        &mut self,
-        ino: u64,
-        from_file_block: u64,
-    ) -> Result<(), CowError> {
-        let (first, keep) = Extent::place(from_file_block);
-        if keep > 0 {
-            let mut extent = self.extent(ino, first).await?;
-            let cut = extent.slots[keep..].iter_mut().filter_map(Option::take);
-            self.freed.blocks.extend(cut.map(|ptr| ptr.block));
-            self.put_extent(ino, first, extent).await?;
-        }
-        let from = match first.checked_add(if keep > 0 { Extent::SLOTS } else { 0 }) {
-            Some(first) => Key::Extent { ino, first }.encode(),
-            None => return Ok(()),
-        };
-        let to = Key::end(ino, ItemKind::Extent);
-        loop {
-            let question = |tree: &Tree| tree.range(&from, &to, SCAN_RECORDS);
-            let records = self.cow.store().ask(&self.tree, question).await?;
-            if records.is_empty() {
-                return Ok(());
-            }
-            for record in records {
-                let extent = read::extent(Some(record.value))?;
-                self.freed.blocks.extend(extent.slots.iter().flatten().map(|ptr| ptr.block));
-                self.change(Change::Delete(record.key)).await?;
-            }
-        }
-    }
-
-    async fn extent(&self, ino: u64, first: u64) -> Result<Extent, CowError> {
-        read::extent(self.get(&Key::Extent { ino, first }).await?)
-    }
-
-    async fn put_extent(&mut self, ino: u64, first: u64, extent: Extent) -> Result<(), CowError> {
-        let key = Key::Extent { ino, first };
-        if extent.is_empty() {
-            self.delete(&key).await
-        } else {
-            self.put(&key, extent.encode()).await
-        }
-    }
-
-    /// Makes blocks that were written the file's content. Those they replace are freed.
-    pub(super) async fn set_content(
-        &mut self,
-        ino: u64,
-        content: &[(u64, DataPtr)],
-    ) -> Result<(), CowError> {
-        let mut rest = content;
-        while let Some((first, _)) = rest.first().map(|(block, _)| Extent::place(*block)) {
-            let same = |(block, _): &&(u64, DataPtr)| Extent::place(*block).0 == first;
-            let (head, tail) = rest.split_at(rest.iter().take_while(same).count());
-            let mut extent = self.extent(ino, first).await?;
-            for (block, ptr) in head {
-                let old = extent.slots[Extent::place(*block).1].replace(*ptr);
-                self.freed.blocks.extend(old.map(|ptr| ptr.block));
-            }
-            self.put_extent(ino, first, extent).await?;
-            rest = tail;
-        }
-        Ok(())
     }
 
     /// The target of a symbolic link, as this transaction sees it.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::BLOCK_SIZE_BYTES_MAX;
 use super::ROOT_SLOTS;
 use super::VERSION;
-use super::item::EXTENT_SLOTS;
+use super::extent::EXTENT_SLOTS;
 use super::item::ItemKind;
 use super::item::NAME_MAX;
 use super::log;
@@ -68,7 +68,8 @@ fn items(page: &mut String) {
         page,
         "\n## Items\n\nA key is the file's number (u64), the kind (u8), and the rest. A name is at \
          most {NAME_MAX} bytes and at most a quarter of a block; so is a part of a target. An \
-         extent speaks of {EXTENT_SLOTS} blocks of a file.\n\n\
+         extent speaks of {EXTENT_SLOTS} blocks of a file. A run holds some of them, in order, \
+         compressed together in the LZ4 block format; it is there while a slot names it.\n\n\
          | Kind | Item | Rest of the key | Value |\n|---:|---|---|---|\n"
     );
     for kind in ItemKind::ALL {

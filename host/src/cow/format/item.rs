@@ -6,8 +6,10 @@
 
 use bytes::Bytes;
 
+use super::extent::EXTENT_SLOTS;
+use super::extent::Extent;
+use super::extent::Run;
 use super::field::Fields;
-use crate::device::BlockNo;
 use crate::device::Geometry;
 
 /// The number of the root directory.
@@ -54,6 +56,8 @@ pub struct Inode {
     pub parent: u64,
     /// Of a directory, the cookie of its next entry; otherwise 0.
     pub next_cookie: u64,
+    /// Of a regular file: is what is written from now on compressed?
+    pub is_compressed: bool,
 }
 
 /// Where a name leads.
@@ -83,9 +87,6 @@ pub struct EntryItem {
 /// The longest name in bytes, whatever the block size.
 pub const NAME_MAX: usize = 255;
 
-/// Content blocks that one extent item speaks of.
-pub const EXTENT_SLOTS: u64 = 8;
-
 /// The kinds of items. The number is part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -102,12 +103,21 @@ pub enum ItemKind {
     Symlink = 5,
     /// A file without a name that was not removed yet; all of them are under file 0.
     Orphan = 6,
+    /// Blocks of a file that are packed: a [`Run`].
+    Run = 7,
 }
 
 impl ItemKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Inode, Self::Name, Self::Entry, Self::Extent, Self::Symlink, Self::Orphan];
+    pub const ALL: [Self; 7] = [
+        Self::Inode,
+        Self::Name,
+        Self::Entry,
+        Self::Extent,
+        Self::Symlink,
+        Self::Orphan,
+        Self::Run,
+    ];
 
     /// What the kind's keys and values say, for the printed layout.
     #[must_use]
@@ -117,17 +127,24 @@ impl ItemKind {
                 "inode",
                 "nothing",
                 "kind u8, link count u32, size u64, times of access, modification and change u64, \
-                 parent u64, next cookie u64",
+                 parent u64, next cookie u64, flags u8: 1 compressed",
             ],
             Self::Name => ["name", "the name", "ino u64, kind u8, cookie u64"],
             Self::Entry => ["entry", "cookie u64", "ino u64, kind u8, the name"],
             Self::Extent => [
                 "extent",
                 "first file block u64, a multiple of 8",
-                "bitmap of slots u16; for each slot that is set: block u64, CRC-32C u32",
+                "bitmap of plain slots u8, of packed slots u8; for each slot that is set, plain: \
+                 block u64, CRC-32C u32; packed: run u8, place in it u8",
             ],
             Self::Symlink => ["symlink", "part u32", "bytes of the target"],
             Self::Orphan => ["orphan", "ino u64", "nothing"],
+            Self::Run => [
+                "run",
+                "first file block of its extent u64, run u8",
+                "blocks that it unpacks to u8, packed bytes u32, CRC-32C of its blocks u32, its \
+                 blocks u64, fewer than it unpacks to",
+            ],
         }
     }
 }
@@ -173,6 +190,15 @@ pub enum Key {
         /// The file.
         ino: u64,
     },
+    /// A run.
+    Run {
+        /// The file.
+        ino: u64,
+        /// The first block of the file that its extent speaks of.
+        first: u64,
+        /// Which run of that extent.
+        run: u8,
+    },
 }
 
 #[expect(clippy::big_endian_bytes, reason = "byte order of keys is the order of the tree")]
@@ -192,6 +218,12 @@ impl Key {
             Self::Extent { ino, first } => (head(*ino, ItemKind::Extent), &first.to_be_bytes()),
             Self::Symlink { ino, part } => (head(*ino, ItemKind::Symlink), &part.to_be_bytes()),
             Self::Orphan { ino } => (head(0, ItemKind::Orphan), &ino.to_be_bytes()),
+            Self::Run { ino, first, run } => {
+                let mut key = head(*ino, ItemKind::Run);
+                key.extend_from_slice(&first.to_be_bytes());
+                key.push(*run);
+                (key, &[])
+            }
         };
         key.extend_from_slice(rest);
         Bytes::from(key)
@@ -232,6 +264,7 @@ impl Key {
             ItemKind::Extent => Self::Extent { ino, first: fields.key_u64()? },
             ItemKind::Symlink => Self::Symlink { ino, part: fields.key_u32()? },
             ItemKind::Orphan => Self::Orphan { ino: fields.key_u64()? },
+            ItemKind::Run => Self::Run { ino, first: fields.key_u64()?, run: fields.u8()? },
         };
         // Orphans, and nothing else, are under file 0.
         let placed = (ino == 0) == (kind == ItemKind::Orphan);
@@ -284,6 +317,7 @@ impl Inode {
         for number in numbers {
             value.extend_from_slice(&number.to_le_bytes());
         }
+        value.push(u8::from(self.is_compressed));
         Bytes::from(value)
     }
 
@@ -302,9 +336,15 @@ impl Inode {
             },
             parent: fields.u64()?,
             next_cookie: fields.u64()?,
+            is_compressed: match fields.u8()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
         };
+        let flags = inode.kind == Kind::Regular || !inode.is_compressed;
         let cookies = (inode.kind == Kind::Directory) == (inode.next_cookie >= COOKIE_FIRST);
-        (cookies && fields.end()).then_some(inode)
+        (cookies && flags && fields.end()).then_some(inode)
     }
 }
 
@@ -349,70 +389,6 @@ impl EntryItem {
     }
 }
 
-/// Where a block of content is, and what must be found there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DataPtr {
-    /// Where.
-    pub block: BlockNo,
-    /// CRC-32C of the content.
-    pub checksum: u32,
-}
-
-/// Where the content of [`EXTENT_SLOTS`] neighbouring blocks of a file is; `None` is a hole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Extent {
-    /// For each block, in order.
-    pub slots: [Option<DataPtr>; EXTENT_SLOTS as usize],
-}
-
-impl Extent {
-    /// Blocks that one item speaks of.
-    pub const SLOTS: u64 = EXTENT_SLOTS;
-
-    /// Which item speaks of `file_block`: the first block that it speaks of, and the slot.
-    #[must_use]
-    pub fn place(file_block: u64) -> (u64, usize) {
-        let slot = file_block % EXTENT_SLOTS;
-        (file_block - slot, slot as usize)
-    }
-
-    /// Is there nothing but holes?
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.slots.iter().all(Option::is_none)
-    }
-
-    /// The value of a [`Key::Extent`].
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        let mut bitmap = 0_u16;
-        let mut value = vec![0; size_of::<u16>()];
-        for (slot, ptr) in self.slots.iter().enumerate() {
-            let Some(ptr) = ptr else { continue };
-            bitmap |= 1 << slot;
-            value.extend_from_slice(&ptr.block.0.to_le_bytes());
-            value.extend_from_slice(&ptr.checksum.to_le_bytes());
-        }
-        value[..size_of::<u16>()].copy_from_slice(&bitmap.to_le_bytes());
-        Bytes::from(value)
-    }
-
-    /// What the value of a [`Key::Extent`] says, if it is one.
-    #[must_use]
-    pub fn decode(value: &[u8]) -> Option<Self> {
-        let mut fields = Fields::new(value);
-        let bitmap = fields.u16()?;
-        let mut extent = Self::default();
-        for (slot, ptr) in extent.slots.iter_mut().enumerate() {
-            if bitmap & (1 << slot) != 0 {
-                *ptr = Some(DataPtr { block: BlockNo(fields.u64()?), checksum: fields.u32()? });
-            }
-        }
-        let known = bitmap >> EXTENT_SLOTS == 0 && bitmap != 0;
-        (known && fields.end()).then_some(extent)
-    }
-}
-
 /// Does a record of a leaf say something that the format allows, on a device of that shape?
 #[must_use]
 pub fn is_item(key: &Bytes, value: &Bytes, geometry: Geometry) -> bool {
@@ -428,9 +404,12 @@ pub fn is_item(key: &Bytes, value: &Bytes, geometry: Geometry) -> bool {
         Key::Extent { first, .. } => {
             first.is_multiple_of(EXTENT_SLOTS)
                 && Extent::decode(value).is_some_and(|extent| {
-                    let mut blocks = extent.slots.iter().flatten();
-                    blocks.all(|ptr| super::is_inside(ptr.block, geometry))
+                    extent.plain().all(|ptr| super::is_inside(ptr.block, geometry))
                 })
+        }
+        Key::Run { first, .. } => {
+            first.is_multiple_of(EXTENT_SLOTS)
+                && Run::decode(value).is_some_and(|run| run.is_possible(geometry))
         }
         Key::Symlink { .. } => {
             !value.is_empty() && value.len() <= symlink_part_size_bytes(geometry.block_size_bytes)
@@ -442,6 +421,9 @@ pub fn is_item(key: &Bytes, value: &Bytes, geometry: Geometry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cow::format::extent::DataPtr;
+    use crate::cow::format::extent::Slot;
+    use crate::device::BlockNo;
 
     fn keys() -> Vec<Key> {
         let mut keys = vec![Key::Orphan { ino: 1 }, Key::Orphan { ino: 256 }];
@@ -458,6 +440,9 @@ mod tests {
             }
             keys.push(Key::Symlink { ino, part: 0 });
             keys.push(Key::Symlink { ino, part: u32::MAX });
+            for (first, run) in [(0, 0), (0, 255), (8, 0), (u64::MAX - 7, 1)] {
+                keys.push(Key::Run { ino, first, run });
+            }
         }
         keys
     }
@@ -481,15 +466,16 @@ mod tests {
             times,
             parent: 1,
             next_cookie: 3,
+            is_compressed: false,
         };
+        let packed = Inode { kind: Kind::Regular, next_cookie: 0, is_compressed: true, ..inode };
         let target = EntryTarget { ino: 9, kind: Kind::Symlink, cookie: 3 };
-        let mut extent = Extent::default();
-        extent.slots[1] = Some(DataPtr { block: BlockNo(6), checksum: 7 });
-        extent.slots[7] = Some(DataPtr { block: BlockNo(8), checksum: 9 });
         assert_eq!(Inode::decode(&inode.encode()), Some(inode));
+        assert_eq!(Inode::decode(&packed.encode()), Some(packed));
+        let wrong = Inode { is_compressed: true, ..inode };
+        assert_eq!(Inode::decode(&wrong.encode()), None, "a directory has no content");
         assert_eq!(EntryTarget::decode(&target.encode()), Some(target));
-        assert_eq!(Extent::decode(&extent.encode()), Some(extent));
-        for cut in [inode.encode(), target.encode(), extent.encode()] {
+        for cut in [inode.encode(), target.encode()] {
             for len in 0..cut.len() {
                 assert_eq!(Inode::decode(&cut[..len]), None);
                 assert_eq!(EntryTarget::decode(&cut[..len]), None);
@@ -505,14 +491,15 @@ mod tests {
         let name = Bytes::from(vec![b'n'; name_max(512)]);
         let by_name = Key::Name { dir: 1, name: name.clone() }.encode().len();
         let target = EntryTarget { ino: 1, kind: Kind::Regular, cookie: 3 }.encode().len();
-        let ptr = Some(DataPtr { block: BlockNo(2), checksum: 0 });
+        let ptr = Some(Slot::Plain(DataPtr { block: BlockNo(2), checksum: 0 }));
         let extent = Extent { slots: [ptr; EXTENT_SLOTS as usize] }.encode().len();
+        let blocks = vec![BlockNo(2); EXTENT_SLOTS as usize - 1];
+        let run = Run { unpacked_count: 8, size_bytes: 0, checksum: 0, blocks }.encode().len();
         let header = super::super::node::RECORD_HEADER_SIZE_BYTES;
         let capacity = super::super::node::capacity_bytes(512);
         let pointer = super::super::BlockPtr::SIZE_BYTES;
-        for size in
-            [by_name + target, by_name + pointer, 17 + 9 + name.len(), 17 + extent, 13 + 128]
-        {
+        let (by_cookie, part) = (17 + 9 + name.len(), 13 + 128);
+        for size in [by_name + target, by_name + pointer, by_cookie, 17 + extent, 18 + run, part] {
             assert!(3 * (size + header) <= capacity, "{size}");
         }
     }

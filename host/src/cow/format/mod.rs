@@ -8,6 +8,7 @@
 //! Invariant F-1: what is encoded decodes to itself; decoding never panics, whatever the bytes.
 
 pub mod describe;
+pub mod extent;
 mod field;
 pub mod item;
 pub mod log;
@@ -19,7 +20,7 @@ use crate::device::Geometry;
 use crate::device::SECTOR_SIZE_BYTES;
 
 /// Format version that is written and read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Blocks of the two roots; the file system's other blocks come after them.
 pub const ROOT_SLOTS: u64 = 2;

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
-use crate::cow::format::item::DataPtr;
+use crate::cow::format::extent::DataPtr;
+use crate::cow::format::extent::Extent;
+use crate::cow::format::extent::Run;
+use crate::cow::format::extent::Slot;
 use crate::cow::format::item::EntryItem;
 use crate::cow::format::item::EntryTarget;
-use crate::cow::format::item::Extent;
 use crate::cow::format::item::Inode;
 use crate::cow::format::item::ItemKind;
 use crate::cow::format::item::Key;
@@ -27,6 +29,8 @@ pub(super) struct Facts {
     parents: OrdMap<u64, u64>,
     /// Whose content is in each block, and its checksum.
     content: OrdMap<BlockNo, (u64, u32)>,
+    /// Whose packed content is in each block, and the run.
+    runs: OrdMap<BlockNo, (u64, Run)>,
     name_count: u64,
     entry_count: u64,
 }
@@ -36,6 +40,8 @@ pub(super) struct Facts {
 struct Doubtful {
     inos: BTreeSet<u64>,
     names: BTreeSet<(u64, Bytes)>,
+    /// By file and first block.
+    extents: BTreeSet<(u64, u64)>,
 }
 
 /// An item that is not as it was.
@@ -59,7 +65,8 @@ impl Facts {
                 self.parents.remove(&target.ino);
             }
             Key::Entry { .. } => self.entry_count -= 1,
-            Key::Extent { .. } => return blocks(value).map(|slot| slot.block).collect(),
+            Key::Extent { .. } => return blocks(value).into_iter().map(|ptr| ptr.block).collect(),
+            Key::Run { .. } => return Run::decode(value).map_or_else(Vec::new, |run| run.blocks),
             Key::Inode { .. } | Key::Symlink { .. } | Key::Orphan { .. } => {}
         }
         Vec::new()
@@ -77,23 +84,28 @@ impl Facts {
                 }
             }
             Key::Entry { .. } => self.entry_count += 1,
-            Key::Inode { .. } | Key::Extent { .. } | Key::Symlink { .. } | Key::Orphan { .. } => {}
+            Key::Inode { .. }
+            | Key::Extent { .. }
+            | Key::Run { .. }
+            | Key::Symlink { .. }
+            | Key::Orphan { .. } => {}
         }
     }
 }
 
-fn blocks(value: &Bytes) -> impl Iterator<Item = DataPtr> {
-    Extent::decode(value).unwrap_or_default().slots.into_iter().flatten()
+fn blocks(value: &Bytes) -> Vec<DataPtr> {
+    Extent::decode(value).unwrap_or_default().plain().collect()
 }
 
 impl Doubtful {
     fn add(&mut self, changed: &Changed) {
         let values = [&changed.was, &changed.is].into_iter().flatten();
         match &changed.key {
-            Key::Inode { ino }
-            | Key::Extent { ino, .. }
-            | Key::Symlink { ino, .. }
-            | Key::Orphan { ino } => {
+            Key::Extent { ino, first } | Key::Run { ino, first, .. } => {
+                self.inos.insert(*ino);
+                self.extents.insert((*ino, *first));
+            }
+            Key::Inode { ino } | Key::Symlink { ino, .. } | Key::Orphan { ino } => {
                 self.inos.insert(*ino);
             }
             Key::Name { dir, name } => {
@@ -120,6 +132,7 @@ impl Checker<'_> {
             if let Some(was) = &changed.was {
                 for block in self.now.facts.unsay(&changed.key, was) {
                     self.now.facts.content.remove(&block);
+                    self.now.facts.runs.remove(&block);
                     self.now.users.remove(&block);
                 }
             }
@@ -135,6 +148,9 @@ impl Checker<'_> {
             self.check_file(*ino);
         }
         self.check_names(&doubtful.names);
+        for (ino, first) in doubtful.extents {
+            self.check_extent(ino, first);
+        }
         for ino in &doubtful.inos {
             self.check_reached(*ino, &mut reached);
         }
@@ -163,6 +179,16 @@ impl Checker<'_> {
     /// Checks content that is new, and content whose block is not as it was.
     fn check_content(&mut self, changes: &[Changed]) {
         for changed in changes {
+            if let Key::Run { ino, .. } = changed.key
+                && let Some(run) = changed.is.as_ref().and_then(|value| Run::decode(value))
+            {
+                for block in &run.blocks {
+                    if self.takes(*block, "packed content") {
+                        self.now.facts.runs.insert(*block, (ino, run.clone()));
+                    }
+                }
+                self.check_run(ino, &run);
+            }
             let Key::Extent { ino, .. } = changed.key else { continue };
             for slot in changed.is.iter().flat_map(blocks) {
                 if self.takes(slot.block, "content") {
@@ -176,6 +202,54 @@ impl Checker<'_> {
         let before: Vec<_> = self.changed.iter().filter(is_old).filter_map(user).collect();
         for (block, (ino, checksum)) in before {
             self.check_block(ino, block, checksum);
+        }
+        let is_old = |block: &&BlockNo| self.was.facts.runs.contains_key(*block);
+        let run = |block: &BlockNo| self.now.facts.runs.get(block).cloned();
+        let before: Vec<_> = self.changed.iter().filter(is_old).filter_map(run).collect();
+        for (ino, run) in before {
+            self.check_run(ino, &run);
+        }
+    }
+
+    fn check_run(&mut self, ino: u64, run: &Run) {
+        let block = |block: &BlockNo| self.now.image.get(*block).unwrap_or_default();
+        let packed: Vec<u8> = run.blocks.iter().flat_map(block).collect();
+        let at = run.blocks.first().map_or(0, |block| block.0);
+        if crc32c::crc32c(&packed) != run.checksum {
+            self.file(ino, "C-2", format!("the run in block {at} fails its checksum"));
+            return;
+        }
+        let size = usize::from(run.unpacked_count) * self.geometry.block_size_bytes as usize;
+        let bytes = packed.get(..run.size_bytes as usize);
+        let mut plain = vec![0; size];
+        let unpacked = bytes.map(|bytes| lz4_flex::block::decompress_into(bytes, &mut plain));
+        if !unpacked.is_some_and(|len| len.is_ok_and(|len| len == size)) {
+            self.file(ino, "F-1", format!("the run in block {at} does not unpack"));
+        }
+    }
+
+    /// Each packed slot is in a run, each run has a slot, and no two slots have the same place.
+    fn check_extent(&mut self, ino: u64, first: u64) {
+        let value = self.now.items.get(&Key::Extent { ino, first }.encode());
+        let extent = value.and_then(|value| Extent::decode(value)).unwrap_or_default();
+        let mut places: BTreeSet<(u8, u8)> = BTreeSet::new();
+        for slot in extent.slots.iter().flatten() {
+            let Slot::Packed { run, index } = *slot else { continue };
+            let value = self.now.items.get(&Key::Run { ino, first, run }.encode());
+            let run_is = value.and_then(|value| Run::decode(value));
+            if run_is.is_none_or(|run| index >= run.unpacked_count) {
+                self.file(ino, "C-2", "a packed block that is in no run");
+            }
+            if !places.insert((run, index)) {
+                self.file(ino, "C-3", "a packed block that is named twice");
+            }
+        }
+        let [from, to] = [0, u8::MAX].map(|run| Key::Run { ino, first, run }.encode());
+        let runs = self.now.items.range(from..=to).filter_map(|(key, _)| Key::decode(key));
+        let is_named = |key: &Key| extent.runs().any(|run| *key == Key::Run { ino, first, run });
+        let unnamed = runs.filter(|key| !is_named(key)).count();
+        for _ in 0..unnamed {
+            self.file(ino, "C-3", format!("a run of block {first} that nothing names"));
         }
     }
 
@@ -219,7 +293,7 @@ impl Checker<'_> {
     /// A file without an inode is none.
     fn check_absent(&mut self, ino: u64, names: u64) {
         let has = |kind| self.items(ino, kind).next().is_some();
-        let has_content = has(ItemKind::Extent) || has(ItemKind::Symlink);
+        let has_content = has(ItemKind::Extent) || has(ItemKind::Run) || has(ItemKind::Symlink);
         if has_content {
             self.file(ino, "V-1", "has content and no inode");
         }

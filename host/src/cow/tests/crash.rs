@@ -38,6 +38,7 @@ struct Run {
 enum Step {
     Create(u64),
     Write(u64, u64, u8),
+    Pack(u64, u64, u8),
     Rename(u64, u64),
     Truncate(u64, u64),
     Unlink(u64),
@@ -45,7 +46,7 @@ enum Step {
     Commit,
 }
 
-const PROGRAM: [Step; 24] = [
+const PROGRAM: [Step; 27] = [
     Step::Create(1),
     Step::Write(1, 0, 1),
     Step::Sync,
@@ -60,6 +61,9 @@ const PROGRAM: [Step; 24] = [
     Step::Commit,
     Step::Truncate(1, 0),
     Step::Write(3, 2, 5),
+    Step::Pack(3, 0, 8),
+    Step::Sync,
+    Step::Write(3, 1, 9),
     Step::Sync,
     Step::Unlink(3),
     Step::Create(4),
@@ -80,6 +84,9 @@ async fn perform(cow: &Cow, step: Step) -> Result<(), CowError> {
     match step {
         Step::Create(number) => create(cow, &name(number)).await.map(|_| ()),
         Step::Write(number, block, fill) => write(cow, ino(number).await?, &[block], fill).await,
+        Step::Pack(number, block, fill) => {
+            pack(cow, ino(number).await?, &[block, block + 1, block + 2], fill).await
+        }
         Step::Rename(from, to) => rename(cow, &name(from), &name(to)).await,
         Step::Truncate(number, blocks) => truncate(cow, ino(number).await?, blocks).await,
         Step::Unlink(number) => unlink(cow, &name(number)).await,
@@ -168,7 +175,8 @@ fn random_program(seed: u64) -> Vec<Step> {
         let (one, two) = (random >> 8 & 3, random >> 16 & 3);
         match random % 10 {
             0 | 1 => Step::Create(one),
-            2..=4 => Step::Write(one, two * 4, random as u8),
+            2 | 3 => Step::Write(one, two * 4, random as u8),
+            4 => Step::Pack(one, two * 3, random as u8),
             5 if one != two => Step::Rename(one, two),
             6 => Step::Truncate(one, two),
             7 => Step::Unlink(one),

@@ -20,6 +20,8 @@ fn busy_image() -> Image {
             let ino = create(&cow, &name(number)).await?;
             write(&cow, ino, &[0, 3, 20], number as u8).await?;
         }
+        let ino = create(&cow, b"packed").await?;
+        pack(&cow, ino, &[0, 1, 2, 3], 9).await?;
         cow.commit().await?;
         unlink(&cow, &name(2)).await?;
         cow.sync_log().await?;
@@ -113,6 +115,7 @@ fn a_forged_leaf_never_panics() {
     let made = async {
         let ino = create(&cow, b"a").await?;
         write(&cow, ino, &[0, 1], 3).await?;
+        pack(&cow, ino, &[2, 3, 4], 4).await?;
         cow.commit().await
     };
     sim.block_on(made).expect("a healthy disk");

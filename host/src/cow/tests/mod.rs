@@ -4,6 +4,7 @@ mod concurrent;
 mod crash;
 mod hostile;
 mod model;
+mod packed;
 mod space;
 
 use std::collections::BTreeMap;
@@ -11,12 +12,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::cow::Content;
 use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::CowPolicy;
 use crate::cow::Kind;
+use crate::cow::Packed;
 use crate::cow::ROOT_INO;
 use crate::cow::Times;
+use crate::cow::extent_of;
 use crate::cow::format;
 use crate::device::Device;
 use crate::device::Disk;
@@ -99,6 +103,30 @@ async fn write(cow: &Cow, ino: u64, blocks: &[u64], fill: u8) -> Result<(), CowE
     let payload = Payload::Owned(Bytes::from(vec![fill; 512]));
     let content: Vec<_> = blocks.iter().map(|block| (*block, payload.clone())).collect();
     let written = cow.write_blocks(ino, content, u64::MAX, Times::default()).await;
+    written.into_iter().collect()
+}
+
+/// Content as a compressing cache hands it down: what is of one extent is packed, if that saves
+/// something. Each part comes with the blocks of the file that it holds.
+fn packed(blocks: &[u64], fill: u8) -> Vec<(Vec<u64>, Content)> {
+    let bytes = Bytes::from(vec![fill; 512]);
+    let groups = blocks.chunk_by(|one, two| extent_of(*one) == extent_of(*two));
+    let parts = groups.flat_map(|group| {
+        let plain: Vec<_> = group.iter().map(|block| (*block, bytes.clone())).collect();
+        match Packed::pack(&plain, 512) {
+            Some(packed) => vec![(group.to_vec(), Content::Packed(packed))],
+            None => plain
+                .into_iter()
+                .map(|(block, bytes)| (vec![block], Content::Plain(block, Payload::Owned(bytes))))
+                .collect(),
+        }
+    });
+    parts.collect()
+}
+
+async fn pack(cow: &Cow, ino: u64, blocks: &[u64], fill: u8) -> Result<(), CowError> {
+    let content = packed(blocks, fill).into_iter().map(|(_, part)| part).collect();
+    let written = cow.write_content(ino, content, u64::MAX, Times::default()).await;
     written.into_iter().collect()
 }
 

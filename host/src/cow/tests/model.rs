@@ -56,11 +56,18 @@ impl Walk {
                 let (ino, content) = self.model.get_mut(&old).expect("picked from it");
                 let first = random >> 40 & 15;
                 let blocks: Vec<u64> = (first..=first + (random >> 48 & 3)).collect();
-                let payload = Payload::Owned(Bytes::from(vec![random as u8; 512]));
-                let payloads = blocks.iter().map(|block| (*block, payload.clone())).collect();
-                let writing = cow.write_blocks(*ino, payloads, u64::MAX, Times::default());
+                let parts: Vec<(Vec<u64>, Content)> = if random >> 52 & 1 == 0 {
+                    let payload = Payload::Owned(Bytes::from(vec![random as u8; 512]));
+                    let plain = |block| (vec![block], Content::Plain(block, payload.clone()));
+                    blocks.into_iter().map(plain).collect()
+                } else {
+                    packed(&blocks, random as u8)
+                };
+                let (blocks, parts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+                let writing = cow.write_content(*ino, parts, u64::MAX, Times::default());
                 let written = sim.block_on(writing);
-                for (block, _) in blocks.iter().zip(&written).filter(|(_, result)| result.is_ok()) {
+                let stored = blocks.iter().zip(&written).filter(|(_, result)| result.is_ok());
+                for block in stored.flat_map(|(blocks, _)| blocks) {
                     let start = *block as usize * 512;
                     content.resize(content.len().max(start + 512), 0);
                     content[start..start + 512].fill(random as u8);
