@@ -266,7 +266,7 @@ impl PageCache {
             ledger: Ledger::default(),
             users: 1,
             mappings: Vec::new(),
-            is_transformed: false,
+            is_transformed: inode.is_compressed,
             preparing: TaskLock::default(),
             writeback: TaskLock::default(),
         };

@@ -284,7 +284,7 @@ impl ReferenceVfs {
             Request::ReadLink { at } => self.read_link(&at).await,
             Request::SyncAll => self.sync_all().await,
             Request::Memory(asked) => self.dispatch_memory(call, asked).await,
-            Request::Manage(asked) => self.dispatch_manage(asked).await,
+            Request::Manage(asked) => self.dispatch_manage(call, asked).await,
         }
     }
 
@@ -307,12 +307,12 @@ impl ReferenceVfs {
         }
     }
 
-    async fn dispatch_manage(&self, asked: Manage) -> Outcome<Value> {
+    async fn dispatch_manage(&self, call: &Call, asked: Manage) -> Outcome<Value> {
         match asked {
             Manage::Snapshot { .. }
             | Manage::OpenSnapshot { .. }
             | Manage::DeleteSnapshot { .. } => Err(Failure::Halt(Halt::Unsupported("a snapshot"))),
-            Manage::SetCompression { handle, on } => self.set_compression(handle, on),
+            Manage::SetCompression { handle, on } => self.set_compression(call, handle, on).await,
             Manage::SyncRange { handle, offset, len } => self.sync_range(handle, offset, len).await,
             Manage::DropCaches => self.drop_caches().await,
             Manage::Space => self.space().await,
