@@ -100,6 +100,7 @@ pub fn errno_of(error: &CowError) -> Errno {
         CowError::NoInode(_) | CowError::NoEntry => Errno::NoEntry,
         CowError::EntryExists => Errno::Exists,
         CowError::NameLength => Errno::NameTooLong,
+        CowError::ReadOnly => Errno::ReadOnly,
     }
 }
 

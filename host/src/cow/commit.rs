@@ -13,11 +13,14 @@ use crate::cow::CowError;
 use crate::cow::format::BlockPtr;
 use crate::cow::format::Generation;
 use crate::cow::format::root::Root;
+use crate::cow::snapshot::ListChange;
+use crate::cow::snapshot::NewList;
 use crate::cow::store::Freed;
 use crate::cow::store::LogEnd;
 use crate::cow::store::Store;
 use crate::cow::store::origin;
 use crate::cow::tree::Child;
+use crate::cow::tree::Edit;
 use crate::cow::tree::Node;
 use crate::cow::tree::Tree;
 use crate::device::BlockNo;
@@ -32,6 +35,7 @@ struct Frozen {
     /// Freed by the transactions that are frozen.
     freed: Freed,
     dirty: u64,
+    change: Option<ListChange>,
 }
 
 /// The blocks of a commit.
@@ -39,6 +43,7 @@ struct Plan {
     nodes: Vec<(Arc<Node>, BlockPtr, Bytes)>,
     root: Root,
     root_slot: BlockNo,
+    list: NewList,
 }
 
 impl Store {
@@ -46,22 +51,23 @@ impl Store {
     pub(super) async fn commit(&self) -> Result<(), CowError> {
         self.find_free().await?;
         let guard = self.durable.acquire().await;
-        let committed = self.commit_alone().await;
+        let committed = self.commit_alone(None).await;
         drop(guard);
         committed
     }
 
-    /// Commits; the caller holds `durable`.
-    pub(super) async fn commit_alone(&self) -> Result<(), CowError> {
+    /// Commits, with a change of the list of snapshots if there is one; the caller holds `durable`.
+    pub(super) async fn commit_alone(&self, change: Option<ListChange>) -> Result<(), CowError> {
         let unchanged = {
             let state = self.state();
-            !state.uncommitted && !state.log_broken
+            change.is_none() && !state.uncommitted && !state.log_broken
         };
         if unchanged {
             return self.flush().await;
         }
-        self.sim.point(Point::TxQuiesce).await;
-        let frozen = self.freeze().await;
+        let takes_snapshot = matches!(change, Some(ListChange::Take(_)));
+        self.sim.point(if takes_snapshot { Point::SnapFreeze } else { Point::TxQuiesce }).await;
+        let frozen = self.freeze(change).await;
         let mut attempt =
             Attempt { store: self, frozen: Some(frozen), allocated: Vec::new(), in_doubt: false };
         let plan = attempt.plan()?;
@@ -69,16 +75,20 @@ impl Store {
         for step in &self.policy.commit_order {
             root_started |= *step == CommitStep::WriteRoot;
             attempt.in_doubt = true;
+            if takes_snapshot && *step == CommitStep::WriteRoot {
+                self.sim.point(Point::SnapCommit).await;
+            }
             let done = self.commit_step(*step, &plan).await;
             attempt.in_doubt = root_started;
             done?;
         }
         attempt.succeed(plan);
+        self.end_snapshots().await;
         Ok(())
     }
 
     /// Waits for the transaction that is under way, and takes the tree that it leaves.
-    async fn freeze(&self) -> Frozen {
+    async fn freeze(&self, change: Option<ListChange>) -> Frozen {
         let guard = self.quiet.acquire().await;
         let frozen = {
             let mut state = self.state();
@@ -93,6 +103,7 @@ impl Store {
                 generation,
                 freed: std::mem::take(&mut state.freed),
                 dirty: std::mem::take(&mut state.dirty),
+                change,
             }
         };
         drop(guard);
@@ -134,7 +145,8 @@ impl Store {
             let fresh = node.location.set(ptr).is_ok();
             assert!(fresh, "C-1: a node is written once");
         }
-        let mut state = self.state();
+        let mut guard = self.state();
+        let state = &mut *guard;
         let log = LogEnd {
             generation: plan.root.generation,
             next: plan.root.log_head,
@@ -146,12 +158,16 @@ impl Store {
         state.root = plan.root;
         state.root_slot = plan.root_slot;
         state.log_broken = false;
-        let nodes = frozen.freed.nodes.iter().filter_map(|node| node.location.get());
-        let nodes = nodes.map(|ptr| ptr.block);
-        let blocks = frozen.freed.blocks.into_iter().chain(old_log.blocks).chain(nodes);
+        let mut freed = frozen.freed;
+        freed.blocks.extend(old_log.blocks);
+        freed.nodes.extend(plan.list.replaced.iter().cloned());
         if let Some(free) = &mut state.free {
-            blocks.for_each(|block| free.release(block));
+            state.shares.settle(free, freed);
         }
+        if let Some(ListChange::Take(_)) = &frozen.change {
+            state.shares.add(plan.root.tree.block);
+        }
+        state.snapshots.change(frozen.change, plan.list, &frozen.tree);
     }
 }
 
@@ -185,39 +201,73 @@ impl Drop for Attempt<'_> {
 impl Attempt<'_> {
     fn plan(&mut self) -> Result<Plan, CowError> {
         let (store, frozen) = (self.store, self.frozen.as_ref().ok_or(CowError::NoSpace)?);
+        // One more block, for the head of the log.
         let dirty = frozen.tree.dirty_nodes();
-        let root_slot = {
-            let mut state = store.state();
-            let free = state.free.as_mut().ok_or(CowError::NoSpace)?;
-            self.allocated = free.allocate(dirty.len() as u64 + 1).ok_or(CowError::NoSpace)?;
-            BlockNo(1 - state.root_slot.0)
-        };
-        // The address of a node is only looked up, never an order.
-        let mut placed: BTreeMap<usize, BlockPtr> = BTreeMap::new();
-        let mut nodes = Vec::with_capacity(dirty.len());
-        for (node, block) in dirty.into_iter().zip(&self.allocated) {
-            let bytes = node
-                .to_block(frozen.generation, |child| place(child, &placed))
-                .encode(store.geometry.block_size_bytes);
-            let checksum = crc32c::crc32c(&bytes);
-            let ptr = BlockPtr { block: *block, generation: frozen.generation, checksum };
-            placed.insert(Arc::as_ptr(&node).addr(), ptr);
-            nodes.push((node, ptr, bytes));
+        self.allocated = allocate(store, dirty.len() as u64 + 1)?;
+        let mut nodes = Nodes { store, generation: frozen.generation, all: Vec::new() };
+        let tree = nodes.place_all(&frozen.tree, dirty, &self.allocated);
+        let log_head = self.allocated[nodes.all.len()];
+
+        // The epoch is the commit's own: a node of the list is dirty in this one alone.
+        let edit = Edit::new(frozen.generation.0, store.capacity());
+        let list = store.state().snapshots.changed(frozen.change.as_ref(), tree, edit);
+        let list = list.map_err(|missing| {
+            Store::corrupt(missing.ptr.block, "the list of snapshots was read on mounting")
+        })?;
+        let mut snapshots = None;
+        if let Some(tree) = &list.tree {
+            let dirty = tree.dirty_nodes();
+            let allocated = allocate(store, dirty.len() as u64)?;
+            snapshots = Some(nodes.place_all(tree, dirty, &allocated));
+            self.allocated.extend(allocated);
         }
         let root = Root {
             geometry: store.geometry,
             generation: frozen.generation,
-            tree: place(&frozen.tree.top, &placed),
+            tree,
             next_ino: frozen.next_ino,
-            log_head: self.allocated[nodes.len()],
+            log_head,
+            snapshots,
+            next_snapshot: list.next,
         };
-        Ok(Plan { nodes, root, root_slot })
+        let root_slot = BlockNo(1 - store.state().root_slot.0);
+        Ok(Plan { nodes: nodes.all, root, root_slot, list })
     }
 
     fn succeed(&mut self, plan: Plan) {
         if let Some(frozen) = self.frozen.take() {
             self.store.committed(frozen, plan);
         }
+    }
+}
+
+fn allocate(store: &Store, count: u64) -> Result<Vec<BlockNo>, CowError> {
+    let mut state = store.state();
+    state.free.as_mut().and_then(|free| free.allocate(count)).ok_or(CowError::NoSpace)
+}
+
+/// Nodes that get their places.
+struct Nodes<'a> {
+    store: &'a Store,
+    generation: Generation,
+    all: Vec<(Arc<Node>, BlockPtr, Bytes)>,
+}
+
+impl Nodes<'_> {
+    /// Gives the dirty nodes of a tree the first of the blocks; answers where its top node is.
+    fn place_all(&mut self, tree: &Tree, dirty: Vec<Arc<Node>>, blocks: &[BlockNo]) -> BlockPtr {
+        // The address of a node is only looked up, never an order.
+        let mut placed: BTreeMap<usize, BlockPtr> = BTreeMap::new();
+        for (node, block) in dirty.into_iter().zip(blocks) {
+            let bytes = node
+                .to_block(self.generation, |child| place(child, &placed))
+                .encode(self.store.geometry.block_size_bytes);
+            let checksum = crc32c::crc32c(&bytes);
+            let ptr = BlockPtr { block: *block, generation: self.generation, checksum };
+            placed.insert(Arc::as_ptr(&node).addr(), ptr);
+            self.all.push((node, ptr, bytes));
+        }
+        place(&tree.top, &placed)
     }
 }
 

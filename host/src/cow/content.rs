@@ -29,7 +29,7 @@ use crate::device::RequestId;
 const BATCH_BLOCKS: usize = 64;
 
 /// Blocks that content leaves for the nodes that name it.
-const LEFT_FOR_NODES: u64 = 4;
+const LEFT_FOR_NODES: u64 = 3;
 
 /// The size and the times that a file has when content was written.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +77,7 @@ impl Store {
         self.find_free().await?;
         let room = |store: &Self| {
             let state = store.state();
-            state.free_count().saturating_sub(state.dirty + LEFT_FOR_NODES)
+            state.free_count().saturating_sub(state.next_commit() + LEFT_FOR_NODES)
         };
         if room(self) < count && self.state().commit_frees() {
             // What fails here fails again, and is told, where it is asked for.
@@ -100,10 +100,10 @@ enum Place {
 const NO_RUN: CowError =
     CowError::Corrupt { at: BlockNo(0), invariant: "C-2: a packed block is in a run" };
 
-async fn place(store: &Store, ino: u64, file_block: u64) -> Result<Option<Place>, CowError> {
+async fn place(store: &Store, file: u64, file_block: u64) -> Result<Option<Place>, CowError> {
     let (first, slot) = Extent::place(file_block);
-    let key = Key::Extent { ino, first }.encode();
-    let question = |tree: &Tree| -> Found<Result<Option<Place>, CowError>> {
+    let question = |tree: &Tree, ino: u64| -> Found<Result<Option<Place>, CowError>> {
+        let key = Key::Extent { ino, first }.encode();
         let extent = match read::extent(tree.get(&key)?) {
             Ok(extent) => extent,
             Err(error) => return Ok(Err(error)),
@@ -118,7 +118,7 @@ async fn place(store: &Store, ino: u64, file_block: u64) -> Result<Option<Place>
             }
         })
     };
-    store.ask_live(question).await?
+    store.ask_file(file, question).await?
 }
 
 /// The content at a place, its checksum verified.

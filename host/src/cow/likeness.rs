@@ -145,7 +145,8 @@ fn content_of(key: &Bytes, value: &Bytes) -> Vec<(BlockNo, User)> {
             | Key::Name { .. }
             | Key::Entry { .. }
             | Key::Symlink { .. }
-            | Key::Orphan { .. },
+            | Key::Orphan { .. }
+            | Key::Snapshot { .. },
         )
         | None => Vec::new(),
     }
@@ -183,7 +184,7 @@ impl Changes {
                 self.content.entry(ino).or_default().extend(blocks_of_extent(first));
             }
             // It says nothing to the file system either.
-            None => {}
+            Some(Key::Snapshot { .. }) | None => {}
         }
     }
 }

@@ -21,6 +21,8 @@ mod likeness;
 mod policy;
 mod read;
 mod recover;
+mod share;
+mod snapshot;
 mod store;
 mod sync;
 #[cfg(test)]
@@ -52,11 +54,13 @@ pub use policy::CowPolicy;
 pub use policy::Replay;
 pub use policy::SYNC_ORDER;
 pub use policy::SyncStep;
+pub use snapshot::SNAPSHOTS_MAX;
 pub use transaction::Transaction;
 
 use crate::cow::content::Extend;
 use crate::cow::format::item::Key;
 use crate::cow::store::Store;
+use crate::cow::tree::Tree;
 use crate::device::BlockNo;
 use crate::device::Device;
 use crate::device::DeviceError;
@@ -86,6 +90,8 @@ pub enum CowError {
     EntryExists,
     /// The name is empty or longer than [`Cow::name_max`].
     NameLength,
+    /// The file is of a snapshot.
+    ReadOnly,
     /// The device's shape is not one that the file system can have.
     Geometry(Geometry),
 }
@@ -102,6 +108,7 @@ impl fmt::Display for CowError {
             Self::NoEntry => f.write_str("there is no such name"),
             Self::EntryExists => f.write_str("the name is there already"),
             Self::NameLength => f.write_str("the name is reserved, too long or no name"),
+            Self::ReadOnly => f.write_str("a snapshot is never changed"),
             Self::Geometry(geometry) => write!(
                 f,
                 "a device of {} blocks of {} bytes cannot hold a file system",
@@ -187,14 +194,21 @@ impl Cow {
 
     /// The inode of that number.
     pub async fn inode(&self, ino: u64) -> Result<Option<Inode>, CowError> {
-        let key = Key::Inode { ino }.encode();
-        read::inode(self.store.ask_live(|tree| tree.get(&key)).await?)
+        let value = self.store.ask_file(ino, |tree, ino| tree.get(&Key::Inode { ino }.encode()));
+        let mut inode = read::inode(value.await?)?;
+        if let Some(inode) = inode.as_mut().filter(|inode| inode.kind == Kind::Directory) {
+            inode.parent = beside(ino, inode.parent);
+        }
+        Ok(inode)
     }
 
     /// Where a name leads.
     pub async fn lookup(&self, dir: u64, name: &[u8]) -> Result<Option<EntryTarget>, CowError> {
-        let key = Key::Name { dir, name: Bytes::copy_from_slice(name) }.encode();
-        read::target(self.store.ask_live(|tree| tree.get(&key)).await?)
+        let name = Bytes::copy_from_slice(name);
+        let key = |dir| Key::Name { dir, name: name.clone() }.encode();
+        let value = self.store.ask_file(dir, |tree, dir| tree.get(&key(dir))).await?;
+        let target = read::target(value)?;
+        Ok(target.map(|target| EntryTarget { ino: beside(dir, target.ino), ..target }))
     }
 
     /// Names of a directory whose cookies are `from_cookie` or above, in order, at most `max`.
@@ -204,12 +218,15 @@ impl Cow {
         from_cookie: u64,
         max: usize,
     ) -> Result<Vec<EntryItem>, CowError> {
-        read::entries(&self.store, dir, from_cookie, max).await
+        let question = |tree: &Tree, dir| read::entries(tree, dir, from_cookie, max);
+        let mut entries = self.store.ask_file(dir, question).await??;
+        entries.iter_mut().for_each(|entry| entry.ino = beside(dir, entry.ino));
+        Ok(entries)
     }
 
     /// What a symbolic link leads to; empty if the file is none.
     pub async fn symlink_target(&self, ino: u64) -> Result<Bytes, CowError> {
-        self.store.ask_live(|tree| read::symlink_target(tree, ino)).await
+        self.store.ask_file(ino, read::symlink_target).await
     }
 
     /// A block of a file's content, its checksum verified; `None` is a hole.
@@ -269,6 +286,37 @@ impl Cow {
         self.store.commit().await
     }
 
+    /// Makes the file system as it is now a snapshot, durable when this succeeds. `EntryExists` if
+    /// the name is taken, `NoSpace` if there are [`SNAPSHOTS_MAX`] already.
+    pub async fn take_snapshot(&self, name: &[u8]) -> Result<(), CowError> {
+        self.store.take_snapshot(name).await
+    }
+
+    /// Deletes a snapshot, durably when this succeeds. Its blocks are free then, as far as nothing
+    /// else uses them. Its files are no longer there, whoever reads them.
+    pub async fn delete_snapshot(&self, name: &[u8]) -> Result<(), CowError> {
+        self.store.delete_snapshot(name).await
+    }
+
+    /// The snapshots there are, by name, and the number of each one's root directory. From there,
+    /// everything that reads a file reads it as it was; nothing changes it.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<(Bytes, u64)> {
+        self.store.snapshots()
+    }
+
+    /// Is it the number of a file of a snapshot, there or not?
+    #[must_use]
+    pub fn is_in_snapshot(ino: u64) -> bool {
+        snapshot::split(ino).0 != 0
+    }
+
+    /// Are both files of the live tree, or of the same snapshot?
+    #[must_use]
+    pub fn is_same_tree(one: u64, two: u64) -> bool {
+        snapshot::split(one).0 == snapshot::split(two).0
+    }
+
     /// Files without a name that were not removed yet.
     pub async fn orphans(&self) -> Result<Vec<u64>, CowError> {
         read::orphans(&self.store).await
@@ -283,4 +331,9 @@ impl Cow {
         }
         Ok(())
     }
+}
+
+/// The number of a file of the same tree as another one's.
+fn beside(file: u64, ino: u64) -> u64 {
+    snapshot::number_in(snapshot::split(file).0, ino)
 }

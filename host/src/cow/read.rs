@@ -51,21 +51,21 @@ pub(super) fn symlink_target(tree: &Tree, ino: u64) -> Found<Bytes> {
 }
 
 /// The entries of a directory from a cookie on.
-pub(super) async fn entries(
-    store: &Store,
+pub(super) fn entries(
+    tree: &Tree,
     dir: u64,
     from_cookie: u64,
     max: usize,
-) -> Result<Vec<EntryItem>, CowError> {
+) -> Found<Result<Vec<EntryItem>, CowError>> {
     let from = Key::Entry { dir, cookie: from_cookie }.encode();
     let to = Key::end(dir, ItemKind::Entry);
-    let records = store.ask_live(|tree| tree.range(&from, &to, max)).await?;
+    let records = tree.range(&from, &to, max)?;
     let entry = |found: Record| {
         let (key, value) = record(found)?;
         let Key::Entry { cookie, .. } = key else { return Err(NOT_AN_ITEM) };
         EntryItem::decode(cookie, &value).ok_or(NOT_AN_ITEM)
     };
-    records.into_iter().map(entry).collect()
+    Ok(records.into_iter().map(entry).collect())
 }
 
 /// Records that one question brings.
@@ -112,7 +112,8 @@ pub(super) async fn orphans(store: &Store) -> Result<Vec<u64>, CowError> {
         | Key::Entry { .. }
         | Key::Extent { .. }
         | Key::Symlink { .. }
-        | Key::Run { .. } => Err(NOT_AN_ITEM),
+        | Key::Run { .. }
+        | Key::Snapshot { .. } => Err(NOT_AN_ITEM),
     };
     records.into_iter().map(ino).collect()
 }

@@ -68,6 +68,8 @@ pub(super) async fn format(device: &dyn Device, sim: &Sim) -> Result<(), CowErro
         tree: BlockPtr { block: TREE_FIRST, generation, checksum },
         next_ino: ROOT_INO + 1,
         log_head: LOG_FIRST,
+        snapshots: None,
+        next_snapshot: 1,
     };
     // What was there before must be gone before the first root is written.
     let zeros = Bytes::from(vec![0; geometry.block_size_bytes as usize]);
@@ -109,6 +111,7 @@ pub(super) async fn mount(
     let tree = store.state().live.clone();
     // An unreadable tree is a failure: what an older root says was promised no more.
     store.ask(&tree, |tree| tree.get(&[])).await?;
+    store.load_snapshots().await?;
     match store.policy.replay {
         Replay::Replayed => replay(&store).await?,
         Replay::Ignored => {}

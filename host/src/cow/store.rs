@@ -4,7 +4,6 @@
 //! the task locks, in this order: `durable` (one sync or commit at a time), then `quiet` (one
 //! transaction at a time).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -16,8 +15,6 @@ use crate::cow::CowError;
 use crate::cow::CowPolicy;
 use crate::cow::alloc::FreeMap;
 use crate::cow::format::Generation;
-use crate::cow::format::extent::Extent;
-use crate::cow::format::extent::Run;
 use crate::cow::format::is_inside;
 use crate::cow::format::item;
 use crate::cow::format::log::Change;
@@ -26,7 +23,9 @@ use crate::cow::format::node::NodeBlock;
 use crate::cow::format::node::Record;
 use crate::cow::format::node::capacity_bytes;
 use crate::cow::format::root::Root;
-use crate::cow::tree::Body;
+use crate::cow::share::Shares;
+use crate::cow::snapshot::SNAPSHOT_LEVELS;
+use crate::cow::snapshot::Snapshots;
 use crate::cow::tree::Edit;
 use crate::cow::tree::Found;
 use crate::cow::tree::Node;
@@ -65,7 +64,7 @@ pub(super) struct LogEnd {
 pub(super) struct Freed {
     /// Nodes that are no longer part of the tree; those that were never written have no block.
     pub(super) nodes: Vec<Arc<Node>>,
-    /// Blocks of content, and blocks that a root in doubt may name.
+    /// Blocks of content, one for each use that ended, and blocks that a root in doubt may name.
     pub(super) blocks: Vec<BlockNo>,
 }
 
@@ -96,7 +95,10 @@ pub(super) struct State {
     /// The generation of the next root that is written.
     pub(super) generation_next: Generation,
     pub(super) free: Option<FreeMap>,
+    /// Uses of blocks beyond the first one; known when the free blocks are.
+    pub(super) shares: Shares,
     pub(super) freed: Freed,
+    pub(super) snapshots: Snapshots,
     pub(super) reserved: u64,
     pub(super) log: LogEnd,
     /// Changes of finished transactions that are neither in the log nor in a frozen tree.
@@ -114,6 +116,13 @@ impl State {
     /// Blocks that may be allocated now.
     pub(super) fn free_count(&self) -> u64 {
         self.free.as_ref().map_or(0, FreeMap::count)
+    }
+
+    /// Blocks that the next commit takes at least, whatever it is for.
+    pub(super) fn next_commit(&self) -> u64 {
+        // One for the head of its log, and the way down to one snapshot of the list.
+        let list = if self.snapshots.is_empty() { 0 } else { SNAPSHOT_LEVELS };
+        self.dirty + 1 + list
     }
 
     /// Would a commit give blocks back?
@@ -161,7 +170,9 @@ impl Store {
             root_slot,
             generation_next: Generation(root.generation.0.saturating_add(1)),
             free: None,
+            shares: Shares::default(),
             freed: Freed::default(),
+            snapshots: Snapshots::named_by(&root),
             reserved: 0,
             log,
             unlogged: Vec::new(),
@@ -380,98 +391,4 @@ fn check_branches(
         }
     }
     Ok(())
-}
-
-impl Store {
-    /// Finds the free blocks, once: everything that neither the durable root, nor its log, nor
-    /// the live tree uses. What only the durable root uses is freed by the next commit.
-    pub(super) async fn find_free(&self) -> Result<(), CowError> {
-        if self.state().free.is_some() {
-            return Ok(());
-        }
-        let guard = self.finding_free.acquire().await;
-        if self.state().free.is_some() {
-            return Ok(());
-        }
-        let (durable, live, log) = {
-            let state = self.state();
-            let durable = Tree::on_disk(state.root.tree);
-            let replayed = state.uncommitted.then(|| state.live.clone());
-            (durable, replayed, state.log.blocks.clone())
-        };
-        let before = self.blocks_of(&durable).await?;
-        let mut free = FreeMap::new(self.geometry.block_count);
-        let mut freed = Freed::default();
-        let twice = |block| Self::corrupt(block, "C-3: a block has one use");
-        for block in &before {
-            if !free.take(*block) {
-                return Err(twice(*block));
-            }
-        }
-        if let Some(live) = live {
-            let now = self.blocks_of(&live).await?;
-            for block in now.iter().filter(|block| !before.contains(block)) {
-                if !free.take(*block) {
-                    return Err(twice(*block));
-                }
-            }
-            freed.blocks = before.iter().copied().filter(|block| !now.contains(block)).collect();
-        }
-        for block in log {
-            if !free.take(block) {
-                return Err(twice(block));
-            }
-        }
-        let mut state = self.state();
-        state.free = Some(free);
-        state.freed.append(freed);
-        drop(guard);
-        Ok(())
-    }
-
-    /// Every block that a tree uses.
-    async fn blocks_of(&self, tree: &Tree) -> Result<BTreeSet<BlockNo>, CowError> {
-        let mut blocks = BTreeSet::new();
-        let mut above = vec![tree.top.clone()];
-        let mut used = |block: BlockNo| {
-            let fresh = blocks.insert(block);
-            if fresh { Ok(()) } else { Err(Self::corrupt(block, "C-3: a block has one use")) }
-        };
-        while let Some(child) = above.pop() {
-            let node = loop {
-                match child.node() {
-                    Ok(node) => break Arc::clone(node),
-                    Err(missing) => self.load(&missing).await?,
-                }
-            };
-            if let Some(ptr) = node.location.get() {
-                used(ptr.block)?;
-            }
-            match &node.body {
-                Body::Inner(branches) => {
-                    above.extend(branches.iter().map(|branch| branch.child.clone()));
-                }
-                Body::Leaf(records) => {
-                    for ptr in records.iter().flat_map(content) {
-                        used(ptr)?;
-                    }
-                }
-            }
-        }
-        Ok(blocks)
-    }
-}
-
-/// The blocks of content that a record of a leaf names.
-fn content(record: &Record) -> Vec<BlockNo> {
-    let mut key = record.key.iter().skip(size_of::<u64>());
-    let Some(kind) = key.next().copied() else { return Vec::new() };
-    if kind == item::ItemKind::Extent as u8 {
-        let extent = Extent::decode(&record.value).unwrap_or_default();
-        extent.plain().map(|ptr| ptr.block).collect()
-    } else if kind == item::ItemKind::Run as u8 {
-        Run::decode(&record.value).map_or_else(Vec::new, |run| run.blocks)
-    } else {
-        Vec::new()
-    }
 }

@@ -65,14 +65,14 @@ impl Store {
             (state.log_broken, state.unlogged.is_empty())
         };
         if broken {
-            return self.commit_alone().await;
+            return self.commit_alone(None).await;
         }
         if nothing {
             // What took effect is durable, unless the log that said so was found on mounting.
             return self.flush().await;
         }
         // The batch is taken before the first flush: what it names was written before it.
-        let Some(batch) = self.take_batch() else { return self.commit_alone().await };
+        let Some(batch) = self.take_batch() else { return self.commit_alone(None).await };
         let mut attempt = Attempt { store: self, batch: Some(batch) };
         for step in &self.policy.sync_order {
             if let Some(batch) = &attempt.batch {

@@ -13,6 +13,7 @@ use crate::cow::EntryTarget;
 use crate::cow::Inode;
 use crate::cow::Kind;
 use crate::cow::Times;
+use crate::cow::format::item::INO_END;
 use crate::cow::format::item::ItemKind;
 use crate::cow::format::item::Key;
 use crate::cow::format::item::is_name;
@@ -67,6 +68,10 @@ impl Transaction {
     }
 
     async fn change(&mut self, change: Change) -> Result<(), CowError> {
+        let (Change::Put(key, _) | Change::Delete(key)) = &change;
+        if Key::decode(key).is_some_and(|key| key.ino() >= INO_END) {
+            return Err(CowError::ReadOnly);
+        }
         let applied = self.cow.store().apply(&self.tree, &change, self.epoch).await?;
         // A key that is not there need not be deleted.
         let Some((tree, edit)) = applied else { return Ok(()) };
@@ -110,6 +115,9 @@ impl Transaction {
     ) -> Result<u64, CowError> {
         let ino = self.next_ino;
         self.next_ino = ino.checked_add(1).ok_or(CowError::NoSpace)?;
+        if ino >= INO_END {
+            return Err(CowError::NoSpace);
+        }
         self.grows = true;
         let (parent, next_cookie) = match kind {
             Kind::Directory => (parent, COOKIE_FIRST),
@@ -268,8 +276,8 @@ impl Transaction {
         let slack = store.slack();
         let mut state = store.state();
         let dirty = state.dirty.saturating_add_signed(self.dirty);
-        // One more for the head of the next log.
-        let needed = if self.grows { dirty + slack + state.reserved } else { dirty + 1 };
+        let least = state.next_commit().saturating_add_signed(self.dirty);
+        let needed = if self.grows { dirty + slack + state.reserved } else { least };
         if !self.changes.is_empty() {
             if state.free_count() < needed {
                 return Err(CowError::NoSpace);

@@ -128,6 +128,14 @@ impl Child {
         one.ptr == two.ptr && one.high == two.high && !inside.next().is_some_and(is_below)
     }
 
+    /// Where it is, if it is anywhere.
+    pub(super) fn ptr(&self) -> Option<BlockPtr> {
+        match self {
+            Self::Disk(unread) => Some(unread.ptr),
+            Self::Memory(node) => node.location.get().copied(),
+        }
+    }
+
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Disk(one), Self::Disk(two)) => Arc::ptr_eq(one, two),

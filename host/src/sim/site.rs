@@ -120,6 +120,12 @@ pub enum Point {
     TxFlush,
     /// The root is about to be written.
     TxWriteRoot,
+    /// A snapshot is asked for; what is dirty is about to be written back.
+    SnapFlush,
+    /// The tree that becomes a snapshot is about to be frozen.
+    SnapFreeze,
+    /// The root that names a snapshot is about to be written.
+    SnapCommit,
     /// A block of the intent log is about to be written.
     LogWrite,
     /// A request waits in the device.

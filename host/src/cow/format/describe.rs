@@ -6,6 +6,7 @@ use super::BLOCK_SIZE_BYTES_MAX;
 use super::ROOT_SLOTS;
 use super::VERSION;
 use super::extent::EXTENT_SLOTS;
+use super::item::INO_BITS;
 use super::item::ItemKind;
 use super::item::NAME_MAX;
 use super::log;
@@ -24,10 +25,14 @@ pub fn describe() -> String {
          {BLOCK_SIZE_BYTES_MAX} bytes. Blocks 0 to {last} hold roots, written in turn; all others \
          are nodes of the tree, content, log, or free. Numbers are little-endian, in keys \
          big-endian. What is not named is zero, and checked. There is no map of free blocks: free \
-         is what neither the newest root nor its log reaches.\n\n\
+         is what neither the newest root, nor its log, nor one of its snapshots reaches. A block \
+         may be reached from several trees.\n\n\
          Mounting takes the newest whole root (F-2), then replays the log that it names, batch by \
          batch, up to the first block that does not follow (F-3). A root whose tree cannot be read \
-         is an error; the older root is never taken instead.\n",
+         is an error; the older root is never taken instead.\n\n\
+         A snapshot is a tree that a root names beside its own, by way of the list of snapshots: \
+         a tree of nodes like the others, whose items are snapshots. Where a file of a snapshot is \
+         numbered outside, the bits from {INO_BITS} on are the snapshot's number.\n",
         last = ROOT_SLOTS - 1,
     );
     table(

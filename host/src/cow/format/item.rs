@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::BlockPtr;
 use super::extent::EXTENT_SLOTS;
 use super::extent::Extent;
 use super::extent::Run;
@@ -14,6 +15,16 @@ use crate::device::Geometry;
 
 /// The number of the root directory.
 pub const ROOT_INO: u64 = 1;
+
+/// Bits of a file's number that tell files of one tree apart; those above are its snapshot's
+/// number, 0 in the live tree.
+pub const INO_BITS: u32 = 40;
+
+/// No file of a tree has this number or a higher one.
+pub const INO_END: u64 = 1 << INO_BITS;
+
+/// No snapshot has this number or a higher one.
+pub const SNAPSHOT_END: u32 = 1 << (u64::BITS - INO_BITS);
 
 /// The first cookie of a directory entry; 1 and 2 are for `.` and `..`.
 pub const COOKIE_FIRST: u64 = 3;
@@ -105,11 +116,13 @@ pub enum ItemKind {
     Orphan = 6,
     /// Blocks of a file that are packed: a [`Run`].
     Run = 7,
+    /// A [`SnapshotItem`]; all of them are under file 0, in a tree of their own.
+    Snapshot = 8,
 }
 
 impl ItemKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Inode,
         Self::Name,
         Self::Entry,
@@ -117,6 +130,7 @@ impl ItemKind {
         Self::Symlink,
         Self::Orphan,
         Self::Run,
+        Self::Snapshot,
     ];
 
     /// What the kind's keys and values say, for the printed layout.
@@ -144,6 +158,11 @@ impl ItemKind {
                 "first file block of its extent u64, run u8",
                 "blocks that it unpacks to u8, packed bytes u32, CRC-32C of its blocks u32, its \
                  blocks u64, fewer than it unpacks to",
+            ],
+            Self::Snapshot => [
+                "snapshot",
+                "its name",
+                "number u32, its top node: block u64, generation u64, CRC-32C u32",
             ],
         }
     }
@@ -199,6 +218,11 @@ pub enum Key {
         /// Which run of that extent.
         run: u8,
     },
+    /// A snapshot.
+    Snapshot {
+        /// Its name.
+        name: Bytes,
+    },
 }
 
 #[expect(clippy::big_endian_bytes, reason = "byte order of keys is the order of the tree")]
@@ -224,6 +248,7 @@ impl Key {
                 key.push(*run);
                 (key, &[])
             }
+            Self::Snapshot { name } => (head(0, ItemKind::Snapshot), name),
         };
         key.extend_from_slice(rest);
         Bytes::from(key)
@@ -247,6 +272,20 @@ impl Key {
 }
 
 impl Key {
+    /// The file that it speaks of; of what is in the lists under file 0, that file too.
+    #[must_use]
+    pub fn ino(&self) -> u64 {
+        match self {
+            Self::Inode { ino }
+            | Self::Extent { ino, .. }
+            | Self::Symlink { ino, .. }
+            | Self::Orphan { ino }
+            | Self::Run { ino, .. } => *ino,
+            Self::Name { dir, .. } | Self::Entry { dir, .. } => *dir,
+            Self::Snapshot { .. } => 0,
+        }
+    }
+
     /// What the bytes of a key say, if they are one.
     #[must_use]
     pub fn decode(bytes: &Bytes) -> Option<Self> {
@@ -265,8 +304,12 @@ impl Key {
             ItemKind::Symlink => Self::Symlink { ino, part: fields.key_u32()? },
             ItemKind::Orphan => Self::Orphan { ino: fields.key_u64()? },
             ItemKind::Run => Self::Run { ino, first: fields.key_u64()?, run: fields.u8()? },
+            ItemKind::Snapshot => {
+                let name = bytes.slice_ref(fields.remaining());
+                return (ino == 0 && is_name(&name)).then_some(Self::Snapshot { name });
+            }
         };
-        // Orphans, and nothing else, are under file 0.
+        // Orphans and snapshots, and nothing else, are under file 0.
         let placed = (ino == 0) == (kind == ItemKind::Orphan);
         (placed && fields.end()).then_some(key)
     }
@@ -389,12 +432,40 @@ impl EntryItem {
     }
 }
 
+/// A frozen version of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotItem {
+    /// Its number, never used again.
+    pub number: u32,
+    /// Its top node.
+    pub tree: BlockPtr,
+}
+
+impl SnapshotItem {
+    /// The value of a [`Key::Snapshot`].
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut value = self.number.to_le_bytes().to_vec();
+        value.extend_from_slice(&self.tree.encode());
+        Bytes::from(value)
+    }
+
+    /// What the value of a [`Key::Snapshot`] says, if it is one.
+    #[must_use]
+    pub fn decode(value: &[u8]) -> Option<Self> {
+        let mut fields = Fields::new(value);
+        let number = fields.u32()?;
+        let tree = BlockPtr::decode(fields.remaining())?;
+        (1..SNAPSHOT_END).contains(&number).then_some(Self { number, tree })
+    }
+}
+
 /// Does a record of a leaf say something that the format allows, on a device of that shape?
 #[must_use]
 pub fn is_item(key: &Bytes, value: &Bytes, geometry: Geometry) -> bool {
     let Some(key) = Key::decode(key) else { return false };
     match key {
-        Key::Inode { .. } => Inode::decode(value).is_some(),
+        Key::Inode { ino } => ino < INO_END && Inode::decode(value).is_some(),
         Key::Name { name, .. } => {
             name.len() <= name_max(geometry.block_size_bytes)
                 && EntryTarget::decode(value).is_some_and(|to| to.cookie >= COOKIE_FIRST)
@@ -415,18 +486,27 @@ pub fn is_item(key: &Bytes, value: &Bytes, geometry: Geometry) -> bool {
             !value.is_empty() && value.len() <= symlink_part_size_bytes(geometry.block_size_bytes)
         }
         Key::Orphan { .. } => value.is_empty(),
+        Key::Snapshot { name } => {
+            name.len() <= name_max(geometry.block_size_bytes)
+                && SnapshotItem::decode(value)
+                    .is_some_and(|snapshot| super::is_inside(snapshot.tree.block, geometry))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cow::format::Generation;
     use crate::cow::format::extent::DataPtr;
     use crate::cow::format::extent::Slot;
     use crate::device::BlockNo;
 
     fn keys() -> Vec<Key> {
         let mut keys = vec![Key::Orphan { ino: 1 }, Key::Orphan { ino: 256 }];
+        for name in ["a", "b", "ba"] {
+            keys.push(Key::Snapshot { name: Bytes::from_static(name.as_bytes()) });
+        }
         for ino in [1, 2, 255, 256, u64::MAX] {
             keys.push(Key::Inode { ino });
             for name in ["a", "aa", "b"] {
@@ -481,6 +561,13 @@ mod tests {
                 assert_eq!(EntryTarget::decode(&cut[..len]), None);
             }
         }
+        let tree = BlockPtr { block: BlockNo(7), generation: Generation(2), checksum: 9 };
+        let snapshot = SnapshotItem { number: 5, tree };
+        assert_eq!(SnapshotItem::decode(&snapshot.encode()), Some(snapshot));
+        for number in [0, SNAPSHOT_END] {
+            let wrong = SnapshotItem { number, ..snapshot };
+            assert_eq!(SnapshotItem::decode(&wrong.encode()), None, "no snapshot is {number}");
+        }
         let entry =
             EntryItem { cookie: 4, name: Bytes::from_static(b"n"), ino: 2, kind: Kind::Regular };
         assert_eq!(EntryItem::decode(4, &entry.encode()), Some(entry));
@@ -495,11 +582,14 @@ mod tests {
         let extent = Extent { slots: [ptr; EXTENT_SLOTS as usize] }.encode().len();
         let blocks = vec![BlockNo(2); EXTENT_SLOTS as usize - 1];
         let run = Run { unpacked_count: 8, size_bytes: 0, checksum: 0, blocks }.encode().len();
+        let snapshot = 9 + name.len() + size_of::<u32>() + BlockPtr::SIZE_BYTES;
         let header = super::super::node::RECORD_HEADER_SIZE_BYTES;
         let capacity = super::super::node::capacity_bytes(512);
         let pointer = super::super::BlockPtr::SIZE_BYTES;
         let (by_cookie, part) = (17 + 9 + name.len(), 13 + 128);
-        for size in [by_name + target, by_name + pointer, by_cookie, 17 + extent, 18 + run, part] {
+        for size in
+            [by_name + target, by_name + pointer, by_cookie, 17 + extent, 18 + run, part, snapshot]
+        {
             assert!(3 * (size + header) <= capacity, "{size}");
         }
     }

@@ -25,13 +25,15 @@ const GENERATION_AT: usize = BLOCK_COUNT_AT + size_of::<u64>();
 const TREE_AT: usize = GENERATION_AT + size_of::<u64>();
 const NEXT_INO_AT: usize = TREE_AT + BlockPtr::SIZE_BYTES;
 const LOG_HEAD_AT: usize = NEXT_INO_AT + size_of::<u64>();
-const CHECKSUM_AT: usize = LOG_HEAD_AT + size_of::<u64>();
+const SNAPSHOTS_AT: usize = LOG_HEAD_AT + size_of::<u64>();
+const NEXT_SNAPSHOT_AT: usize = SNAPSHOTS_AT + BlockPtr::SIZE_BYTES;
+const CHECKSUM_AT: usize = NEXT_SNAPSHOT_AT + size_of::<u32>();
 /// Bytes of a root; the rest of its block is zero.
 pub const END: usize = CHECKSUM_AT + size_of::<u32>();
 const _: () = assert!(END <= SECTOR_SIZE_BYTES, "a root is one atomic sector");
 
 /// The fields of a root, with where they are, for the printed layout.
-pub const LAYOUT: [(&str, usize, usize); 9] = [
+pub const LAYOUT: [(&str, usize, usize); 11] = [
     ("magic \"CRASHPRF\"", MAGIC_AT, VERSION_AT),
     ("format version", VERSION_AT, BLOCK_SIZE_AT),
     ("block size in bytes", BLOCK_SIZE_AT, BLOCK_COUNT_AT),
@@ -39,7 +41,9 @@ pub const LAYOUT: [(&str, usize, usize); 9] = [
     ("generation", GENERATION_AT, TREE_AT),
     ("top node: block, generation, checksum", TREE_AT, NEXT_INO_AT),
     ("next inode number", NEXT_INO_AT, LOG_HEAD_AT),
-    ("first block of the log", LOG_HEAD_AT, CHECKSUM_AT),
+    ("first block of the log", LOG_HEAD_AT, SNAPSHOTS_AT),
+    ("top node of the list of snapshots, zero if there are none", SNAPSHOTS_AT, NEXT_SNAPSHOT_AT),
+    ("number of the next snapshot", NEXT_SNAPSHOT_AT, CHECKSUM_AT),
     ("CRC-32C of the above", CHECKSUM_AT, END),
 ];
 
@@ -56,6 +60,10 @@ pub struct Root {
     pub next_ino: u64,
     /// The first block of this root's log.
     pub log_head: BlockNo,
+    /// The top node of the list of snapshots, if there are any.
+    pub snapshots: Option<BlockPtr>,
+    /// The number of the next snapshot, from 1.
+    pub next_snapshot: u32,
 }
 
 impl Root {
@@ -71,6 +79,9 @@ impl Root {
         block.extend_from_slice(&self.tree.encode());
         block.extend_from_slice(&self.next_ino.to_le_bytes());
         block.extend_from_slice(&self.log_head.0.to_le_bytes());
+        let no_snapshots = || vec![0; BlockPtr::SIZE_BYTES];
+        block.extend(self.snapshots.map_or_else(no_snapshots, |top| top.encode()));
+        block.extend_from_slice(&self.next_snapshot.to_le_bytes());
         let checksum = crc32c::crc32c(&block);
         block.extend_from_slice(&checksum.to_le_bytes());
         block.resize(self.geometry.block_size_bytes as usize, 0);
@@ -102,12 +113,19 @@ impl Root {
             tree: BlockPtr::decode(fields.take(BlockPtr::SIZE_BYTES)?)?,
             next_ino: fields.u64()?,
             log_head: BlockNo(fields.u64()?),
+            snapshots: match fields.take(BlockPtr::SIZE_BYTES)? {
+                none if none.iter().all(|byte| *byte == 0) => None,
+                top => Some(BlockPtr::decode(top)?),
+            },
+            next_snapshot: fields.u32()?,
         };
         let whole = fields.u32()? == crc32c::crc32c(checked);
         let sane = super::is_possible(geometry)
             && super::is_inside(root.tree.block, geometry)
             && super::is_inside(root.log_head, geometry)
             && root.tree.generation <= root.generation
+            && root.snapshots.is_none_or(|top| super::is_inside(top.block, geometry))
+            && root.next_snapshot > 0
             && root.next_ino > super::item::ROOT_INO;
         // The rest of the sector is reserved: zero. Beyond it, the block is not the root's.
         let reserved = block.get(END..SECTOR_SIZE_BYTES)?;
@@ -126,6 +144,12 @@ mod tests {
             tree: BlockPtr { block: BlockNo(40), generation: Generation(6), checksum: 0x0403_0201 },
             next_ino: 9,
             log_head: BlockNo(41),
+            snapshots: Some(BlockPtr {
+                block: BlockNo(42),
+                generation: Generation(5),
+                checksum: 0x0807_0605,
+            }),
+            next_snapshot: 3,
         }
     }
 
@@ -145,6 +169,10 @@ mod tests {
             0x01, 0x02, 0x03, 0x04, // top node: checksum
             0x09, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // next inode number
             0x29, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // first block of the log
+            0x2A, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // snapshots: block
+            0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // snapshots: generation
+            0x05, 0x06, 0x07, 0x08, // snapshots: checksum
+            0x03, 0x00, 0x00, 0x00, // number of the next snapshot
         ];
         assert_eq!(block[..CHECKSUM_AT], golden);
         assert_eq!(block[CHECKSUM_AT..END], crc32c::crc32c(&golden).to_le_bytes());
@@ -154,6 +182,8 @@ mod tests {
     fn a_root_with_any_byte_of_its_sector_changed_is_not_a_root() {
         let block = example().encode();
         assert_eq!(Root::decode(&block), Some(example()));
+        let without = Root { snapshots: None, ..example() };
+        assert_eq!(Root::decode(&without.encode()), Some(without));
         for at in 0..SECTOR_SIZE_BYTES {
             let mut broken = block.to_vec();
             broken[at] ^= 0x10;

@@ -67,7 +67,8 @@ impl Facts {
             Key::Entry { .. } => self.entry_count -= 1,
             Key::Extent { .. } => return blocks(value).into_iter().map(|ptr| ptr.block).collect(),
             Key::Run { .. } => return Run::decode(value).map_or_else(Vec::new, |run| run.blocks),
-            Key::Inode { .. } | Key::Symlink { .. } | Key::Orphan { .. } => {}
+            Key::Inode { .. } | Key::Symlink { .. } | Key::Orphan { .. } | Key::Snapshot { .. } => {
+            }
         }
         Vec::new()
     }
@@ -88,7 +89,8 @@ impl Facts {
             | Key::Extent { .. }
             | Key::Run { .. }
             | Key::Symlink { .. }
-            | Key::Orphan { .. } => {}
+            | Key::Orphan { .. }
+            | Key::Snapshot { .. } => {}
         }
     }
 }
@@ -114,6 +116,8 @@ impl Doubtful {
                 self.inos.extend(targets.map(|target| target.ino));
                 self.names.insert((*dir, name.clone()));
             }
+            // Snapshots have a list of their own.
+            Key::Snapshot { .. } => {}
             Key::Entry { dir, cookie } => {
                 let entries = values.filter_map(|value| EntryItem::decode(*cookie, value));
                 self.names.extend(entries.map(|entry| (*dir, entry.name)));
@@ -179,6 +183,11 @@ impl Checker<'_> {
     /// Checks content that is new, and content whose block is not as it was.
     fn check_content(&mut self, changes: &[Changed]) {
         for changed in changes {
+            if let Key::Snapshot { .. } = changed.key
+                && changed.is.is_some()
+            {
+                self.file(0, "F-1", "a snapshot that is not in their list");
+            }
             if let Key::Run { ino, .. } = changed.key
                 && let Some(run) = changed.is.as_ref().and_then(|value| Run::decode(value))
             {

@@ -3,13 +3,16 @@
 //! Flow: newest root -> every node of its tree ([`tree`]) -> the whole batches of its log -> the
 //! items as they are after replay -> files, names, content and who uses which block ([`files`]).
 //!
+//! Then the same, but for the log, of each snapshot ([`snapshots`]): it is a file system by itself.
+//!
 //! It reads an image, never changes it, and never panics, whatever the bytes; what it keeps is
-//! bounded by the size of the device, since no block is visited twice.
+//! bounded by the size of the device, since no tree visits a block twice.
 //!
 //! An image that is like one without a problem is checked where they differ. That may only find
 //! that there is no problem; what is wrong is found by looking at everything.
 
 mod files;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -163,10 +166,11 @@ impl Checker<'_> {
         for block in std::mem::take(&mut self.now.log) {
             self.now.users.remove(&block);
         }
-        self.walk_tree(&root);
+        self.walk_tree(root.tree, &root);
         self.now.items = self.now.tree.clone();
         self.replay_log(&root);
         self.check_files();
+        self.check_snapshots(&root);
     }
 
     fn root(&mut self) -> Option<Root> {

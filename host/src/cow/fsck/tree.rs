@@ -32,10 +32,10 @@ impl Visit {
 
 impl Checker<'_> {
     /// Visits the nodes that are not as they were, and takes those away that are no more.
-    pub(super) fn walk_tree(&mut self, root: &Root) {
-        let top = Visit { ptr: root.tree, level: None, low: Bytes::new(), high: None };
-        if root.tree.generation > root.generation {
-            self.block(root.tree.block, "C-2", "the top node is younger than the root");
+    pub(super) fn walk_tree(&mut self, tree: BlockPtr, root: &Root) {
+        let top = Visit { ptr: tree, level: None, low: Bytes::new(), high: None };
+        if tree.generation > root.generation {
+            self.block(tree.block, "C-2", "the top node is younger than the root");
         }
         let node_was = |block: &BlockNo| self.was.nodes.get(block);
         let doubtful: BTreeSet<Bytes> =
@@ -60,7 +60,7 @@ impl Checker<'_> {
             visited.push((visit, node));
         }
         self.take_away(&kept);
-        self.now.top = Some(root.tree.block);
+        self.now.top = Some(tree.block);
         for (visit, node) in visited {
             let at = visit.ptr.block;
             if !self.takes(at, "a node") {

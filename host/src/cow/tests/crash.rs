@@ -42,11 +42,28 @@ enum Step {
     Rename(u64, u64),
     Truncate(u64, u64),
     Unlink(u64),
+    Snapshot(u8),
+    Delete(u8),
     Sync,
     Commit,
 }
 
-const PROGRAM: [Step; 27] = [
+impl Step {
+    /// Is everything durable when it succeeded?
+    fn is_durable(self) -> bool {
+        match self {
+            Self::Sync | Self::Commit | Self::Snapshot(_) | Self::Delete(_) => true,
+            Self::Create(_)
+            | Self::Write(..)
+            | Self::Pack(..)
+            | Self::Rename(..)
+            | Self::Truncate(..)
+            | Self::Unlink(_) => false,
+        }
+    }
+}
+
+const PROGRAM: [Step; 33] = [
     Step::Create(1),
     Step::Write(1, 0, 1),
     Step::Sync,
@@ -57,6 +74,7 @@ const PROGRAM: [Step; 27] = [
     Step::Create(3),
     Step::Write(2, 0, 4),
     Step::Rename(2, 1),
+    Step::Snapshot(1),
     Step::Sync,
     Step::Commit,
     Step::Truncate(1, 0),
@@ -64,17 +82,26 @@ const PROGRAM: [Step; 27] = [
     Step::Pack(3, 0, 8),
     Step::Sync,
     Step::Write(3, 1, 9),
+    Step::Snapshot(2),
+    Step::Snapshot(3),
     Step::Sync,
     Step::Unlink(3),
     Step::Create(4),
     Step::Commit,
     Step::Write(4, 0, 6),
+    Step::Delete(1),
     Step::Sync,
     Step::Write(4, 0, 7),
     Step::Sync,
+    Step::Delete(3),
     Step::Rename(4, 5),
+    Step::Delete(2),
     Step::Commit,
 ];
+
+fn snapshot(number: u8) -> [u8; 2] {
+    [b's', b'0' + number]
+}
 
 async fn perform(cow: &Cow, step: Step) -> Result<(), CowError> {
     let ino = async |number| {
@@ -89,6 +116,8 @@ async fn perform(cow: &Cow, step: Step) -> Result<(), CowError> {
         }
         Step::Rename(from, to) => rename(cow, &name(from), &name(to)).await,
         Step::Truncate(number, blocks) => truncate(cow, ino(number).await?, blocks).await,
+        Step::Snapshot(number) => cow.take_snapshot(&snapshot(number)).await,
+        Step::Delete(number) => cow.delete_snapshot(&snapshot(number)).await,
         Step::Unlink(number) => unlink(cow, &name(number)).await,
         Step::Sync => cow.sync_log().await,
         Step::Commit => cow.commit().await,
@@ -113,7 +142,7 @@ fn run_program(program: &[Step], policy: CowPolicy, rules: Vec<FailRule>) -> Run
         let performed = sim.block_on(perform(&cow, step));
         run.refused += u32::from(performed.is_err());
         run.states.push(sim.block_on(dump(&cow)).expect("reads work"));
-        if performed.is_ok() && matches!(step, Step::Sync | Step::Commit) {
+        if performed.is_ok() && step.is_durable() {
             promised = run.states.len() - 1;
         }
     }
@@ -173,7 +202,7 @@ fn random_program(seed: u64) -> Vec<Step> {
     let step = |number: u64| {
         let random = mix(mix(seed) ^ number);
         let (one, two) = (random >> 8 & 3, random >> 16 & 3);
-        match random % 10 {
+        match random % 12 {
             0 | 1 => Step::Create(one),
             2 | 3 => Step::Write(one, two * 4, random as u8),
             4 => Step::Pack(one, two * 3, random as u8),
@@ -181,6 +210,8 @@ fn random_program(seed: u64) -> Vec<Step> {
             6 => Step::Truncate(one, two),
             7 => Step::Unlink(one),
             8 => Step::Commit,
+            9 => Step::Snapshot(one as u8),
+            10 => Step::Delete(one as u8),
             _ => Step::Sync,
         }
     };

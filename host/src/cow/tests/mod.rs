@@ -5,6 +5,7 @@ mod crash;
 mod hostile;
 mod model;
 mod packed;
+mod snapshot;
 mod space;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,8 @@ use crate::device::Image;
 use crate::device::Payload;
 use crate::sim::Sim;
 
-/// Names of the root directory; of each file its number and its content, of a hole zeros.
+/// Names of the root directory, and those of each snapshot behind the snapshot's name and a slash;
+/// of each file its number and its content, of a hole zeros.
 type Dump = BTreeMap<Bytes, (u64, Vec<u8>)>;
 
 fn tiny(block_count: u64) -> Geometry {
@@ -132,8 +134,20 @@ async fn pack(cow: &Cow, ino: u64, blocks: &[u64], fill: u8) -> Result<(), CowEr
 
 async fn dump(cow: &Cow) -> Result<Dump, CowError> {
     let mut dump = Dump::new();
-    for entry in cow.entries(ROOT_INO, 0, usize::MAX).await? {
-        let target = cow.lookup(ROOT_INO, &entry.name).await?.ok_or(CowError::NoEntry)?;
+    dump_tree(cow, ROOT_INO, b"", &mut dump).await?;
+    for (name, root) in cow.snapshots() {
+        dump_tree(cow, root, &[&name[..], b"/"].concat(), &mut dump).await?;
+    }
+    Ok(dump)
+}
+
+async fn dump_tree(cow: &Cow, root: u64, prefix: &[u8], dump: &mut Dump) -> Result<(), CowError> {
+    let numbers_before = root - ROOT_INO;
+    if !prefix.is_empty() {
+        dump.insert(Bytes::copy_from_slice(prefix), (ROOT_INO, Vec::new()));
+    }
+    for entry in cow.entries(root, 0, usize::MAX).await? {
+        let target = cow.lookup(root, &entry.name).await?.ok_or(CowError::NoEntry)?;
         if (target.ino, target.cookie) != (entry.ino, entry.cookie) {
             return Err(CowError::NoEntry);
         }
@@ -145,9 +159,10 @@ async fn dump(cow: &Cow) -> Result<Dump, CowError> {
                 None => content.extend_from_slice(&[0; 512]),
             }
         }
-        dump.insert(entry.name, (entry.ino, content));
+        let name = Bytes::from([prefix, &entry.name[..]].concat());
+        dump.insert(name, (entry.ino - numbers_before, content));
     }
-    Ok(dump)
+    Ok(())
 }
 
 /// Invariant C-3, seen from outside: a new mount finds the free blocks, and each has one use.

@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 
 use super::*;
+use crate::cow::fsck;
 use crate::sim::mix;
 
 /// What an operation of the walk does to the model.
@@ -22,13 +23,17 @@ impl Walk {
     }
 
     fn pick(&self, random: u64) -> Option<Bytes> {
-        let at = random as usize % self.model.len().max(1);
-        self.model.keys().nth(at).cloned()
+        let mut live = self.model.keys().filter(|name| !name.contains(&b'/'));
+        let at = random as usize % live.clone().count().max(1);
+        live.nth(at).cloned()
     }
 
     fn change(&mut self, random: u64) -> Result<(), CowError> {
         let fresh = name(random >> 32 & 63);
         let (cow, sim) = (self.cow.clone(), self.sim.clone());
+        if (random >> 24).is_multiple_of(16) {
+            return self.change_snapshot(b'a' + (random >> 28 & 3) as u8);
+        }
         let old = self.pick(random >> 8);
         match (random % 8, old) {
             (0 | 1, _) | (_, None) => {
@@ -78,9 +83,33 @@ impl Walk {
         Ok(())
     }
 
+    /// Takes the snapshot of that name, or deletes it if it is there.
+    fn change_snapshot(&mut self, name: u8) -> Result<(), CowError> {
+        let prefix = [name, b'/'];
+        let is_snapshots = |key: &Bytes| key.starts_with(&prefix);
+        if self.model.keys().any(is_snapshots) {
+            self.sim.block_on(self.cow.delete_snapshot(&[name]))?;
+            self.model.retain(|key, _| !is_snapshots(key));
+            return Ok(());
+        }
+        self.sim.block_on(self.cow.take_snapshot(&[name]))?;
+        let live = self.model.iter().filter(|(key, _)| !key.contains(&b'/'));
+        let mut snapshot: Dump = live
+            .map(|(key, file)| (Bytes::from([&prefix[..], &key[..]].concat()), file.clone()))
+            .collect();
+        snapshot.insert(Bytes::copy_from_slice(&prefix), (ROOT_INO, Vec::new()));
+        self.model.append(&mut snapshot);
+        Ok(())
+    }
+
     fn remount(&mut self) {
         let image = self.disk.cached_image();
-        free_blocks(image.clone());
+        assert_eq!(fsck::check(&image), []);
+        let free = free_blocks(image.clone());
+        self.sim.block_on(self.cow.commit()).expect("a healthy disk");
+        let known = self.sim.block_on(self.cow.free_blocks()).expect("a healthy disk");
+        assert_eq!(known, free_blocks(self.disk.cached_image()), "mounting counts the same uses");
+        assert!(known >= free || self.model.is_empty(), "a commit frees");
         self.disk = Arc::new(Disk::new(image, self.sim.clone()));
         self.cow = mounted(&self.sim, self.disk.clone());
     }
