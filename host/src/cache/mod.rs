@@ -18,6 +18,7 @@ mod mappings;
 mod page;
 mod pieces;
 mod policy;
+mod quiet;
 mod ranges;
 mod read;
 mod store;
@@ -175,6 +176,8 @@ pub struct PageCache {
     zero_page: Bytes,
     loading: TaskLock,
     transitions: Transitions,
+    /// Held while no change of content may begin.
+    changes: TaskLock,
     state: Arc<Mutex<State>>,
 }
 
@@ -192,6 +195,7 @@ impl PageCache {
             zero_page: Bytes::from(vec![0; block_size_bytes as usize]),
             loading: TaskLock::default(),
             transitions: Transitions::default(),
+            changes: TaskLock::default(),
             state: Arc::default(),
         }
     }
@@ -258,7 +262,9 @@ impl PageCache {
             unwritten: Ranges::default(),
             size_bytes: inode.size_bytes,
             stored_size_bytes: inode.size_bytes,
-            is_tail_clean: inode.size_bytes.is_multiple_of(self.page_size_bytes),
+            // A snapshot is never written to.
+            is_tail_clean: inode.size_bytes.is_multiple_of(self.page_size_bytes)
+                || Cow::is_in_snapshot(ino),
             times: inode.times,
             are_times_dirty: false,
             stored_access_nanos: inode.times.access_nanos,

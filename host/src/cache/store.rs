@@ -155,8 +155,11 @@ impl PageCache {
         true
     }
 
-    /// What to wait for if the page is locked or under writeback.
+    /// What to wait for if changes are held, or the page is locked or under writeback.
     fn busy(&self, ino: u64, page_no: u64) -> Result<Option<TaskLock>, CowError> {
+        if let Some(held) = self.changes_held() {
+            return Ok(Some(held));
+        }
         let mut state = self.lock();
         let file = state.file(ino)?;
         let Some(page) = file.pages.get(&page_no) else { return Ok(None) };

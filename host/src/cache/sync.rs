@@ -49,16 +49,23 @@ impl PageCache {
         owed.map_err(SyncError::Owed)
     }
 
+    /// Writes back what is dirty in every file. The first error comes after all were tried.
+    pub async fn flush_files(&self) -> Result<(), CowError> {
+        let mut flushed = Ok(());
+        for ino in self.dirty_files() {
+            match self.write_back(ino).await {
+                // The file was removed meanwhile.
+                Ok(()) | Err(CowError::NoInode(_)) => {}
+                Err(error) => flushed = flushed.and(Err(error)),
+            }
+        }
+        flushed
+    }
+
     /// Makes everything durable that was acknowledged.
     pub async fn sync_all(&self) -> Result<(), SyncError> {
         self.sim.point(Point::SyncStart).await;
-        let mut failure = None;
-        for ino in self.dirty_files() {
-            match self.write_back(ino).await {
-                Ok(()) | Err(CowError::NoInode(_)) => {}
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
+        let flushed = self.flush_files().await;
         self.sim.point(Point::SyncWait).await;
         let marks: Vec<(u64, Mark)> =
             self.lock().files.iter().map(|(ino, file)| (*ino, file.ledger.mark())).collect();
@@ -67,9 +74,7 @@ impl PageCache {
             self.settle(ino, mark);
         }
         self.sim.point(Point::SyncCollect).await;
-        if let Some(error) = failure {
-            return Err(SyncError::Cow(error));
-        }
+        flushed?;
         match self.lost_errno() {
             Some(errno) if self.policy.errors.sync_all_reports => Err(SyncError::Owed(errno)),
             _ => Ok(()),

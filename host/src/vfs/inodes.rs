@@ -11,6 +11,8 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use crate::cache::is_power_off;
+use crate::call::Errno;
+use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Kind;
 use crate::cow::Transaction;
@@ -36,6 +38,24 @@ struct Use {
 #[derive(Debug, Default)]
 pub(super) struct Inodes {
     uses: BTreeMap<u64, Use>,
+    /// The root of the snapshot that is being deleted.
+    ending: Option<u64>,
+}
+
+impl Inodes {
+    fn is_ending(&self, ino: u64) -> bool {
+        self.ending.is_some_and(|root| Cow::is_same_tree(root, ino))
+    }
+}
+
+/// A snapshot that is being deleted: until this is dropped, nobody comes to hold a file of it.
+#[derive(Debug)]
+pub(super) struct Ending(Arc<Mutex<Inodes>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        lock(&self.0).ending = None;
+    }
 }
 
 /// A name of a file that is about to be removed. Dropped before [`Removal::done`], nothing came of
@@ -95,6 +115,9 @@ impl ReferenceVfs {
     pub(super) async fn hold(&self, ino: u64, kind: Kind) -> Outcome<bool> {
         {
             let mut inodes = self.inodes();
+            if inodes.is_ending(ino) {
+                return Ok(false);
+            }
             let entry = inodes.uses.entry(ino).or_default();
             if entry.is_doomed {
                 return Ok(false);
@@ -220,6 +243,34 @@ impl ReferenceVfs {
     /// The lock that changes of a file's content wait for. The file is held.
     pub(super) async fn lock_content(&self, ino: u64) -> TaskLockGuard {
         let lock = self.inodes().uses.entry(ino).or_default().content.clone();
-        lock.acquire().await
+        loop {
+            let guard = lock.acquire().await;
+            let Some(held) = self.cache.changes_held() else { return guard };
+            // Nobody waits for that with the lock in hand: who holds changes waits for the lock.
+            drop(guard);
+            drop(held.acquire().await);
+        }
+    }
+
+    /// Waits for the changes of content that are under way. The caller keeps others from beginning.
+    pub(super) async fn wait_for_changes(&self) {
+        let locks: Vec<TaskLock> =
+            self.inodes().uses.values().map(|entry| entry.content.clone()).collect();
+        for lock in locks {
+            drop(lock.acquire().await);
+        }
+    }
+
+    /// Keeps the files of a tree from being held, if nobody holds one now. The caller holds the
+    /// names.
+    pub(super) fn end_tree(&self, root: u64) -> Result<Ending, Errno> {
+        let mut inodes = self.inodes();
+        let mut uses = inodes.uses.iter();
+        if uses.any(|(ino, entry)| entry.holders > 0 && Cow::is_same_tree(*ino, root)) {
+            return Err(Errno::Busy);
+        }
+        inodes.ending = Some(root);
+        drop(inodes);
+        Ok(Ending(Arc::clone(&self.inodes)))
     }
 }

@@ -5,6 +5,7 @@
 use crate::call::At;
 use crate::call::Errno;
 use crate::call::Value;
+use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Kind;
 use crate::vfs::Outcome;
@@ -18,6 +19,9 @@ impl ReferenceVfs {
         let (ino, kind) = source?;
         let place = self.resolve(to, LastLink::AlwaysKept).await?;
         let name = self.free_name(&place).await?;
+        if !Cow::is_same_tree(ino, place.dir) {
+            return Err(Errno::CrossDevice.into());
+        }
         if kind == Kind::Directory {
             return Err(Errno::NotPermitted.into());
         }

@@ -14,6 +14,7 @@ use crate::vfs::ReferenceVfs;
 use crate::vfs::resolve::Last;
 use crate::vfs::resolve::LastLink;
 use crate::vfs::resolve::Place;
+use crate::vfs::snapshot::changeable;
 
 impl ReferenceVfs {
     pub(super) async fn make_directory(&self, at: &At) -> Outcome<Value> {
@@ -36,10 +37,10 @@ impl ReferenceVfs {
         Ok(name)
     }
 
-    /// Nothing is made in a directory that was removed.
+    /// Nothing is made in a directory that was removed, or is of a snapshot.
     pub(super) async fn check_linked(&self, dir: u64) -> Outcome<()> {
         match self.cow.inode(dir).await? {
-            Some(inode) if inode.link_count > 0 => Ok(()),
+            Some(inode) if inode.link_count > 0 => Ok(changeable(dir)?),
             Some(_) | None => Err(Errno::NoEntry.into()),
         }
     }

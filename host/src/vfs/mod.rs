@@ -4,8 +4,9 @@
 //! request to the file of its operation; what may be answered is decided there before anything
 //! changes.
 //!
-//! Order of waiting: a description's turn, the names, a file's content, its writeback, the
-//! transaction of the file system. Who holds one waits only for those to the right of it.
+//! Order of waiting: a description's turn, the names, the hold of all changes, a file's content,
+//! its writeback, the transaction of the file system. Who holds one waits only for those to the
+//! right of it.
 //!
 //! Reading does not change the time of last access, as under `noatime`.
 
@@ -29,6 +30,7 @@ mod resolve;
 mod seek;
 mod set_compression;
 mod set_times;
+mod snapshot;
 mod space;
 mod stat;
 mod store;
@@ -309,9 +311,9 @@ impl ReferenceVfs {
 
     async fn dispatch_manage(&self, call: &Call, asked: Manage) -> Outcome<Value> {
         match asked {
-            Manage::Snapshot { .. }
-            | Manage::OpenSnapshot { .. }
-            | Manage::DeleteSnapshot { .. } => Err(Failure::Halt(Halt::Unsupported("a snapshot"))),
+            Manage::Snapshot { name } => self.take_snapshot(call, &name).await,
+            Manage::OpenSnapshot { name } => self.open_snapshot(call, &name).await,
+            Manage::DeleteSnapshot { name } => self.delete_snapshot(call, &name).await,
             Manage::SetCompression { handle, on } => self.set_compression(call, handle, on).await,
             Manage::SyncRange { handle, offset, len } => self.sync_range(handle, offset, len).await,
             Manage::DropCaches => self.drop_caches().await,

@@ -16,6 +16,7 @@ use crate::vfs::kind_of;
 use crate::vfs::resolve::Last;
 use crate::vfs::resolve::LastLink;
 use crate::vfs::resolve::Place;
+use crate::vfs::snapshot::changeable;
 
 /// How often a name may lead to a file that is removed while it is being opened.
 const TRIES_MAX: u32 = 64;
@@ -48,8 +49,10 @@ impl ReferenceVfs {
         let (ino, kind, is_new) = self.find_and_hold(at, options).await?;
         call.takes_effect();
         if options.truncate && kind == Kind::Regular && !is_new {
-            let _content = self.lock_content(ino).await;
-            if let Err(error) = self.cache.truncate(ino, 0).await {
+            let content = self.lock_content(ino).await;
+            let cut = self.cache.truncate(ino, 0).await;
+            drop(content);
+            if let Err(error) = cut {
                 self.release(ino).await?;
                 return Err(error.into());
             }
@@ -63,7 +66,7 @@ impl ReferenceVfs {
         }
     }
 
-    fn new_handle(
+    pub(super) fn new_handle(
         &self,
         call: &Call,
         ino: u64,
@@ -87,6 +90,9 @@ impl ReferenceVfs {
             let place = self.resolve(at, last_link).await?;
             if let Some((ino, kind)) = place.target()? {
                 permitted(kind, &place, options)?;
+                if options.write || options.truncate {
+                    changeable(ino)?;
+                }
                 if self.hold(ino, kind).await? {
                     return Ok((ino, kind, false));
                 }

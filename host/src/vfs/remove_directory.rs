@@ -8,6 +8,7 @@ use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::resolve::Last;
 use crate::vfs::resolve::LastLink;
+use crate::vfs::snapshot::changeable;
 
 impl ReferenceVfs {
     pub(super) async fn remove_directory(&self, at: &At) -> Outcome<Value> {
@@ -31,6 +32,7 @@ impl ReferenceVfs {
 
     /// Removes a name, and the file if it was its last. The caller holds the names.
     pub(super) async fn remove_name(&self, dir: u64, name: &[u8], ino: u64) -> Outcome<()> {
+        changeable(dir)?;
         let now = self.sim.now_nanos();
         let removal = self.prepare_removal(ino).await?;
         let mut transaction = self.cow.begin().await?;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::call::At;
 use crate::call::Errno;
 use crate::call::Value;
+use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Kind;
 use crate::cow::ROOT_INO;
@@ -17,6 +18,7 @@ use crate::vfs::inodes::Removal;
 use crate::vfs::resolve::Last;
 use crate::vfs::resolve::LastLink;
 use crate::vfs::resolve::Place;
+use crate::vfs::snapshot::changeable;
 
 /// One step of a rename.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +79,11 @@ impl ReferenceVfs {
     /// What is to be done; nothing, if both names lead to the same file.
     async fn permitted(&self, from: &Place, to: &Place) -> Outcome<Option<Rename>> {
         let (from_name, to_name) = (name_of(from)?, name_of(to)?);
+        if !Cow::is_same_tree(from.dir, to.dir) {
+            return Err(Errno::CrossDevice.into());
+        }
         let (ino, kind) = from.existing()?;
+        changeable(from.dir)?;
         let is_directory = kind == Kind::Directory;
         if to.has_slash && !is_directory {
             return Err(Errno::NotDirectory.into());

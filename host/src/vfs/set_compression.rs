@@ -12,6 +12,7 @@ use crate::vfs::Call;
 use crate::vfs::Failure;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
+use crate::vfs::snapshot::changeable;
 
 impl ReferenceVfs {
     pub(super) async fn set_compression(
@@ -29,6 +30,7 @@ impl ReferenceVfs {
             }
         }
         let ino = description.ino;
+        changeable(ino)?;
         let mut transaction = self.cow.begin().await?;
         let mut inode = transaction.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
         inode.is_compressed = on;

@@ -12,6 +12,7 @@ use crate::cow::Times;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::resolve::LastLink;
+use crate::vfs::snapshot::changeable;
 
 fn changed(old_nanos: u64, change: TimeChange, now: u64) -> u64 {
     match change {
@@ -62,6 +63,7 @@ impl ReferenceVfs {
         access: TimeChange,
         modify: TimeChange,
     ) -> Outcome<()> {
+        changeable(ino)?;
         let now = self.sim.now_nanos();
         let change = |times: &mut Times| {
             times.access_nanos = changed(times.access_nanos, access, now);

@@ -8,6 +8,7 @@ mod mapped;
 mod mapped_races;
 mod model;
 mod namespace;
+mod snapshot;
 
 use std::sync::Arc;
 
