@@ -19,6 +19,8 @@ pub mod device;
 pub mod guest;
 #[cfg(feature = "wasm")]
 pub mod guests;
+#[cfg(feature = "wasm")]
+mod mapping;
 pub mod observe;
 pub mod report;
 pub mod sim;
