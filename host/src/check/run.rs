@@ -1,6 +1,7 @@
 //! One run of guests in a world.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use crashproof_spec::words::Step;
 
 use crate::call::Caller;
 use crate::call::Halt;
+use crate::call::MappingId;
 use crate::call::ProcessId;
 use crate::call::ReplyFuture;
 use crate::call::Request;
@@ -189,6 +191,10 @@ impl Vfs for CutShort {
     fn end_process(&self, process: ProcessId) -> ReplyFuture<'_> {
         self.inner.end_process(process)
     }
+
+    fn take_stale(&self, process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
+        self.inner.take_stale(process)
+    }
 }
 
 fn make_world(plan: &RunPlan) -> Result<World, String> {
@@ -225,6 +231,16 @@ fn config(
             act(action.act, stack.as_ref(), &sim);
         }
     }));
+    if let Some(stack) = &world.stack {
+        let faulty = Arc::clone(&stack.faulty);
+        config.on_fault = Some(Box::new(move |rule: &str| match rule.parse() {
+            Ok(rule) => {
+                faulty.add(rule);
+                true
+            }
+            Err(_) => false,
+        }));
+    }
     config
 }
 
@@ -309,6 +325,7 @@ impl Verifier {
             GuestEnd::OutOfFuel => Verified::Unknown(format!("{name} ran out of fuel")),
             GuestEnd::WallClock => Verified::Unknown(format!("{name} ran out of time")),
             GuestEnd::OutputLimit => Verified::Unknown(format!("{name} wrote too much")),
+            GuestEnd::Killed(killed) => Verified::Unknown(format!("{name} was killed by {killed}")),
             GuestEnd::NotStarted(why) => Verified::Unknown(format!("{name} did not start: {why}")),
             GuestEnd::Halted(why) => Verified::Unknown(format!("{name} was halted: {why:?}")),
         }

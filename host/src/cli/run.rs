@@ -80,6 +80,7 @@ pub(super) fn end_word(run: &GuestRun) -> (String, bool) {
         GuestEnd::OutOfFuel => ("ran out of fuel".to_owned(), true),
         GuestEnd::WallClock => ("ran out of time".to_owned(), true),
         GuestEnd::OutputLimit => ("wrote more output than it may".to_owned(), true),
+        GuestEnd::Killed(killed) => (format!("killed by {killed}"), true),
         GuestEnd::NotStarted(why) => (format!("did not start: {why}"), true),
         GuestEnd::Halted(halt) => (format!("halted: {halt:?}"), true),
     }

@@ -23,5 +23,9 @@ pub use run::World;
 pub use run::run_many;
 pub use run::run_one;
 
+pub use crate::mapping::MappingMode;
+pub use crate::mapping::RewriteError;
+pub use crate::wasi::FaultSink;
+pub use crate::wasi::Killed;
 pub use crate::wasi::LineSink;
 pub use crate::wasi::ProcessConfig;

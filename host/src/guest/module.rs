@@ -1,11 +1,17 @@
 //! Modules: loaded from bytes, checked for what would only fail later, compiled once.
 
+use std::borrow::Cow;
+
 use wasmtime::ExternType;
 use wasmtime::InstancePre;
 use wasmtime::Linker;
 
 use crate::guest::engine::Engine;
 use crate::guest::engine::message;
+use crate::mapping;
+use crate::mapping::Hooks;
+use crate::mapping::MappingMode;
+use crate::mapping::RewriteError;
 use crate::wasi;
 use crate::wasi::Process;
 
@@ -42,6 +48,8 @@ pub enum LoadError {
     },
     /// An import has another type than the one offered.
     ImportType(String),
+    /// It maps files, and its stores cannot be followed.
+    Mapping(RewriteError),
     /// It has no function `_start` without parameters and results.
     NoStart,
     /// It exports no memory by the name `memory`.
@@ -64,14 +72,16 @@ impl std::fmt::Display for LoadError {
             Self::Invalid(reason) => write!(f, "not a valid module: {reason}"),
             Self::UnknownModule { module, name } => write!(
                 f,
-                "it imports `{name}` from `{module}`; offered is only `{}`",
-                wasi::IMPORT_MODULE
+                "it imports `{name}` from `{module}`; offered are only `{}` and `{}`",
+                wasi::IMPORT_MODULE,
+                wasi::EXTENSION_MODULE
             ),
             Self::UnknownImport { module, name } => write!(
                 f,
                 "it imports `{name}` from `{module}`, which offers only {}",
-                wasi::IMPORTS.join(", ")
+                offered(module).unwrap_or_default().join(", ")
             ),
+            Self::Mapping(error) => error.fmt(f),
             Self::ImportType(reason) => write!(f, "an import has the wrong type: {reason}"),
             Self::NoStart => f.write_str(
                 "it exports no function `_start` without parameters and results: a program is \
@@ -90,6 +100,9 @@ pub struct Module {
     pub(super) engine: Engine,
     pub(super) inline: InstancePre<Process>,
     pub(super) tasks: InstancePre<Process>,
+    pub(super) mapping: MappingMode,
+    pub(super) is_rewritten: bool,
+    emulates_mmap: bool,
 }
 
 impl std::fmt::Debug for Module {
@@ -104,10 +117,25 @@ impl Module {
     /// # Errors
     /// If the bytes are no program that can run here; nothing of it has run.
     pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
+        Self::load_with(engine, bytes, MappingMode::default())
+    }
+
+    /// Checks and compiles a program, whose stores to mapped memory are seen in this way.
+    ///
+    /// # Errors
+    /// If the bytes are no program that can run here; nothing of it has run.
+    pub fn load_with(
+        engine: &Engine,
+        bytes: &[u8],
+        mapping: MappingMode,
+    ) -> Result<Self, LoadError> {
         check_header(bytes)?;
-        let module = wasmtime::Module::from_binary(engine.inner(), bytes)
-            .map_err(|error| LoadError::Invalid(message(&error)))?;
-        check_imports(&module)?;
+        let invalid = |error| LoadError::Invalid(message(&error));
+        let maps = mapping::imports_function(bytes, wasi::EXTENSION_MODULE, mapping::MAP_IMPORT);
+        let code = if maps { rewritten(engine, bytes, mapping)? } else { Cow::Borrowed(bytes) };
+        let module = wasmtime::Module::from_binary(engine.inner(), &code).map_err(invalid)?;
+        let is_rewritten = matches!(code, Cow::Owned(_));
+        check_imports(&module, is_rewritten)?;
         check_exports(&module)?;
         let link = |fill: fn(&mut Linker<Process>) -> wasmtime::Result<()>| {
             let mut linker = Linker::new(engine.inner());
@@ -119,7 +147,51 @@ impl Module {
             engine: engine.clone(),
             inline: link(wasi::link_inline)?,
             tasks: link(wasi::link_tasks)?,
+            mapping,
+            is_rewritten,
+            emulates_mmap: !maps && mapping::emulates_mmap(bytes),
         })
+    }
+
+    /// Was it linked with wasi-libc's own `mmap`, which loses what is stored to shared mappings?
+    /// Told by the name of a function, so that a module without names is never told.
+    #[must_use]
+    pub fn emulates_mmap(&self) -> bool {
+        self.emulates_mmap
+    }
+}
+
+/// The module that announces its stores, where that is wanted.
+fn rewritten<'a>(
+    engine: &Engine,
+    bytes: &'a [u8],
+    mapping: MappingMode,
+) -> Result<Cow<'a, [u8]>, LoadError> {
+    for name in [mapping::STORE_IMPORT, mapping::LOAD_IMPORT] {
+        if mapping::imports_function(bytes, wasi::EXTENSION_MODULE, name) {
+            let (module, name) = (wasi::EXTENSION_MODULE.to_owned(), name.to_owned());
+            return Err(LoadError::UnknownImport { module, name });
+        }
+    }
+    let loads = match mapping {
+        MappingMode::Stores => false,
+        MappingMode::Loads => true,
+        MappingMode::Twin => return Ok(Cow::Borrowed(bytes)),
+    };
+    wasmtime::Module::validate(engine.inner(), bytes)
+        .map_err(|error| LoadError::Invalid(message(&error)))?;
+    let hooks = Hooks { import_module: wasi::EXTENSION_MODULE, loads };
+    mapping::rewrite(bytes, hooks).map(Cow::Owned).map_err(LoadError::Mapping)
+}
+
+/// What a module of imports offers, if it is offered.
+fn offered(module: &str) -> Option<&'static [&'static str]> {
+    if module == wasi::IMPORT_MODULE {
+        Some(wasi::IMPORTS)
+    } else if module == wasi::EXTENSION_MODULE {
+        Some(wasi::EXTENSION_IMPORTS)
+    } else {
+        None
     }
 }
 
@@ -137,13 +209,15 @@ fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn check_imports(module: &wasmtime::Module) -> Result<(), LoadError> {
+fn check_imports(module: &wasmtime::Module, is_rewritten: bool) -> Result<(), LoadError> {
     for import in module.imports() {
         let (module, name) = (import.module().to_owned(), import.name().to_owned());
-        if module != wasi::IMPORT_MODULE {
+        let Some(names) = offered(&module) else {
             return Err(LoadError::UnknownModule { module, name });
-        }
-        if !wasi::IMPORTS.contains(&import.name()) {
+        };
+        let is_added =
+            is_rewritten && [mapping::STORE_IMPORT, mapping::LOAD_IMPORT].contains(&&*name);
+        if !names.contains(&&*name) && !is_added {
             return Err(LoadError::UnknownImport { module, name });
         }
     }

@@ -11,6 +11,8 @@ use std::sync::PoisonError;
 use std::task::Poll;
 use std::task::Waker;
 
+use wasmtime::AsContextMut;
+use wasmtime::Instance;
 use wasmtime::Store;
 use wasmtime::Trap;
 use wasmtime::WasmBacktrace;
@@ -22,10 +24,14 @@ use crate::guest::engine::message;
 use crate::guest::engine::ticks;
 use crate::guest::limits::Limits;
 use crate::guest::module::Module;
+use crate::mapping::LEN_GLOBAL;
+use crate::mapping::START_GLOBAL;
 use crate::sim::Sim;
 use crate::wasi::End;
+use crate::wasi::Killed;
 use crate::wasi::Process;
 use crate::wasi::ProcessConfig;
+use crate::wasi::last_stores;
 
 /// How a guest ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub enum GuestEnd {
     WallClock,
     /// It wrote more than it may.
     OutputLimit,
+    /// It touched mapped memory that it may not, or that is not there.
+    Killed(Killed),
     /// It could not begin within its limits; says why.
     NotStarted(String),
     /// The run is over.
@@ -84,7 +92,7 @@ fn new_store(
     limits: &Limits,
 ) -> Store<Process> {
     let (sim, vfs) = (world.sim.clone(), Arc::clone(&world.vfs));
-    let process = Process::new(sim, vfs, config, limits.of_process());
+    let process = Process::new(sim, vfs, config, limits.of_process(), module.mapping);
     let mut store = Store::new(module.engine.inner(), process);
     store.limiter(|process| &mut process.limits);
     if module.engine.options().fuel {
@@ -106,6 +114,7 @@ fn end_of(result: wasmtime::Result<()>, started: bool) -> GuestEnd {
         return match end {
             End::Exited(code) => GuestEnd::Exited(*code),
             End::OutputLimit => GuestEnd::OutputLimit,
+            End::Killed(killed) => GuestEnd::Killed(killed.clone()),
             End::Halted(halt) => GuestEnd::Halted(halt.clone()),
         };
     }
@@ -135,11 +144,32 @@ fn finish(mut store: Store<Process>, end: GuestEnd, limits: &Limits) -> GuestRun
     GuestRun { end, stdout, stderr, fuel_used }
 }
 
-/// Closes what a guest left open, unless the run is over.
-async fn end_process(vfs: &Arc<dyn Vfs>, process: ProcessId, end: GuestEnd) -> GuestEnd {
+/// Keeps what calls ask for too often to look it up, as soon as there is an instance.
+fn keep_exports(store: &mut Store<Process>, instance: &Instance, module: &Module) {
+    let Some(memory) = instance.get_memory(&mut *store, "memory") else { return };
+    let mut global = |name| instance.get_global(&mut *store, name);
+    // Elsewhere these names are the guest's own.
+    let hull =
+        if module.is_rewritten { global(START_GLOBAL).zip(global(LEN_GLOBAL)) } else { None };
+    store.data_mut().keep_memory(memory, hull);
+}
+
+/// Tells what a guest stored before its end, and closes what it left open, unless the run is over.
+async fn end_process(
+    vfs: &Arc<dyn Vfs>,
+    process: ProcessId,
+    store: &mut Store<Process>,
+    end: GuestEnd,
+) -> GuestEnd {
     if matches!(end, GuestEnd::Halted(_)) {
         return end;
     }
+    let end = match last_stores(store.as_context_mut()).await {
+        Ok(()) => end,
+        Err(End::Halted(halt)) => return GuestEnd::Halted(halt),
+        Err(End::Killed(killed)) => GuestEnd::Killed(killed),
+        Err(End::Exited(_) | End::OutputLimit) => end,
+    };
     match vfs.end_process(process).await {
         Ok(_) => end,
         Err(halt) => GuestEnd::Halted(halt),
@@ -154,13 +184,11 @@ pub fn run_one(world: &World, module: &Module, config: ProcessConfig, limits: &L
     let mut started = false;
     let result = module.inline.instantiate(&mut store).and_then(|instance| {
         started = true;
-        if let Some(memory) = instance.get_memory(&mut store, "memory") {
-            store.data_mut().keep_memory(memory);
-        }
+        keep_exports(&mut store, &instance, module);
         instance.get_typed_func::<(), ()>(&mut store, "_start")?.call(&mut store, ())
     });
     let end = end_of(result, started);
-    let end = world.sim.block_on(end_process(&world.vfs, process, end));
+    let end = world.sim.block_on(end_process(&world.vfs, process, &mut store, end));
     finish(store, end, limits)
 }
 
@@ -198,9 +226,7 @@ async fn start(module: &Module, store: &mut Store<Process>) -> GuestEnd {
     let result = match module.tasks.instantiate_async(&mut *store).await {
         Ok(instance) => {
             started = true;
-            if let Some(memory) = instance.get_memory(&mut *store, "memory") {
-                store.data_mut().keep_memory(memory);
-            }
+            keep_exports(store, &instance, module);
             match instance.get_typed_func::<(), ()>(&mut *store, "_start") {
                 Ok(start) => start.call_async(&mut *store, ()).await,
                 Err(error) => Err(error),
@@ -226,7 +252,7 @@ async fn run_task(
     }
     let whole = async {
         let end = start(&module, &mut store).await;
-        end_process(&world.vfs, process, end).await
+        end_process(&world.vfs, process, &mut store, end).await
     };
     let end = halted.or(whole).await.unwrap_or_else(GuestEnd::Halted);
     finish(store, end, &limits)

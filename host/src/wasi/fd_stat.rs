@@ -48,10 +48,12 @@ pub(super) async fn fd_fdstat_set_flags(frame: &mut Frame<'_>, fd: u32, bits: u3
     match target {
         Target::Handle { handle, .. } => {
             frame.ask_done(Request::SetStatusFlags { handle, status }).await?;
+            frame.process().fds.set_status(handle, status);
         }
-        Target::Stdin | Target::Stdout | Target::Stderr => {}
+        Target::Stdin | Target::Stdout | Target::Stderr => {
+            frame.process().fds.get_mut(fd)?.status = status;
+        }
     }
-    frame.process().fds.get_mut(fd)?.status = status;
     Ok(())
 }
 

@@ -19,6 +19,8 @@ async fn release(frame: &mut Frame<'_>, descriptor: &Descriptor) -> Outcome {
         | Target::Stdin
         | Target::Stdout
         | Target::Stderr => Ok(()),
+        // A duplicate keeps the description open.
+        Target::Handle { handle, .. } if frame.process().fds.is_shared(handle) => Ok(()),
         Target::Handle { handle, .. } => frame.ask_done(Request::Close { handle }).await,
     }
 }

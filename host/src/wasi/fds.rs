@@ -24,7 +24,7 @@ pub(super) enum Target {
     },
 }
 
-/// One descriptor. As nothing duplicates descriptors, the flags of its description live here.
+/// One descriptor. The flags of its description live in each that leads to it.
 #[derive(Debug, Clone)]
 pub(super) struct Descriptor {
     pub(super) target: Target,
@@ -32,6 +32,15 @@ pub(super) struct Descriptor {
     pub(super) status: StatusFlags,
     /// The name under which the host gave it, if it did.
     pub(super) preopen: Option<Bytes>,
+}
+
+impl Descriptor {
+    fn leads_to(&self, handle: HandleId) -> bool {
+        match self.target {
+            Target::Handle { handle: own, .. } => own == handle,
+            Target::Stdin | Target::Stdout | Target::Stderr => false,
+        }
+    }
 }
 
 /// Descriptors by number; a new one takes the lowest number that is free.
@@ -90,6 +99,18 @@ impl FdTable {
 
     pub(super) fn remove(&mut self, fd: u32) -> Result<Descriptor, AbiErrno> {
         self.open.remove(&fd).ok_or(AbiErrno::Badf)
+    }
+
+    /// Does another descriptor lead to the open file description?
+    pub(super) fn is_shared(&self, handle: HandleId) -> bool {
+        self.open.values().any(|open| open.leads_to(handle))
+    }
+
+    /// Sets the flags of an open file description.
+    pub(super) fn set_status(&mut self, handle: HandleId, status: StatusFlags) {
+        for open in self.open.values_mut().filter(|open| open.leads_to(handle)) {
+            open.status = status;
+        }
     }
 
     /// Moves `from` over `to`, which must be open; returns what `to` was.

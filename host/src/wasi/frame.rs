@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use wasmtime::AsContextMut;
 use wasmtime::Caller;
 use wasmtime::Memory;
+use wasmtime::StoreContextMut;
 
 use crate::call::Errno;
 use crate::call::FileKind;
@@ -51,14 +53,14 @@ impl From<Halt> for Failure {
 /// What an import answers.
 pub(super) type Outcome = Result<(), Failure>;
 
-/// One import call under way.
+/// One import call under way, or what is left to do when a process ended.
 pub(super) struct Frame<'a> {
-    caller: Caller<'a, Process>,
+    store: StoreContextMut<'a, Process>,
     memory: Memory,
 }
 
 impl<'a> Frame<'a> {
-    pub(super) fn new(mut caller: Caller<'a, Process>) -> wasmtime::Result<Self> {
+    pub(super) fn new(caller: &'a mut Caller<'_, Process>) -> wasmtime::Result<Self> {
         let memory = match caller.data().memory {
             Some(memory) => memory,
             // Only a start function runs before the memory is known.
@@ -67,15 +69,37 @@ impl<'a> Frame<'a> {
                 .and_then(wasmtime::Extern::into_memory)
                 .ok_or_else(|| wasmtime::Error::msg("the module exports no memory"))?,
         };
-        Ok(Self { caller, memory })
+        Ok(Self { store: caller.as_context_mut(), memory })
+    }
+
+    /// Of a process that runs no more, if it ever had a memory.
+    pub(super) fn after(store: StoreContextMut<'a, Process>) -> Option<Self> {
+        let memory = store.data().memory?;
+        Some(Self { store, memory })
     }
 
     pub(super) fn process(&mut self) -> &mut Process {
-        self.caller.data_mut()
+        self.store.data_mut()
     }
 
-    fn bytes(&self) -> &[u8] {
-        self.memory.data(&self.caller)
+    /// What the process is told about, without a chance to change it.
+    pub(super) fn looked_at(&self) -> &Process {
+        self.store.data()
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.memory.data(&self.store)
+    }
+
+    /// All of memory, for bytes that are no stores of the guest.
+    pub(super) fn bytes_mut(&mut self) -> (&mut [u8], &mut Process) {
+        self.memory.data_and_store_mut(&mut self.store)
+    }
+
+    /// Sets a global that the rewriter added.
+    pub(super) fn set_global(&mut self, global: wasmtime::Global, value: u32) {
+        let value = wasmtime::Val::I32(value.cast_signed());
+        global.set(&mut self.store, value).expect("the rewriter added a mutable i32");
     }
 
     pub(super) fn place(&self, at: u32, len: u32) -> Result<Place, Failure> {
@@ -91,7 +115,8 @@ impl<'a> Frame<'a> {
     }
 
     pub(super) fn write(&mut self, place: &Place, data: &[u8]) {
-        memory::write(self.memory.data_mut(&mut self.caller), place, data);
+        memory::write(self.memory.data_mut(&mut self.store), place, data);
+        self.note_written(place, data.len());
     }
 
     pub(super) fn path(&self, at: u32, len: u32) -> Result<Bytes, Failure> {
@@ -107,12 +132,26 @@ impl<'a> Frame<'a> {
     }
 
     pub(super) fn scatter(&mut self, vectors: &Vectors, data: &[u8]) {
-        memory::scatter(self.memory.data_mut(&mut self.caller), vectors, data);
+        memory::scatter(self.memory.data_mut(&mut self.store), vectors, data);
+        let mut left = data.len();
+        for place in vectors.places() {
+            let len = left.min(place.len());
+            self.note_written(place, len);
+            left -= len;
+        }
+    }
+
+    /// What a call leaves in mapped memory is a store like any other.
+    fn note_written(&mut self, place: &Place, len: usize) {
+        let mapped = &mut self.store.data_mut().mapped;
+        if !mapped.is_empty() {
+            mapped.written.push(place.prefix(len));
+        }
     }
 
     /// Where a descriptor leads, if none of the rights the call needs was given up.
     pub(super) fn target(&self, fd: u32, needed: u64) -> Result<Target, Failure> {
-        let descriptor = self.caller.data().fds.get(fd)?;
+        let descriptor = self.store.data().fds.get(fd)?;
         if !descriptor.rights.allow(needed) {
             return Err(AbiErrno::Notcapable.into());
         }
@@ -152,7 +191,7 @@ impl<'a> Frame<'a> {
 
     /// Asks the file system.
     pub(super) async fn ask(&mut self, request: Request) -> Result<Value, Failure> {
-        let process = self.caller.data();
+        let process = self.store.data();
         let (vfs, caller) = (Arc::clone(&process.vfs), process.caller);
         Ok(vfs.call(caller, request).await??)
     }

@@ -19,6 +19,11 @@ impl Place {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// Its first bytes, as a range of addresses.
+    pub(super) fn prefix(&self, len: usize) -> Range<u64> {
+        self.0.start as u64..(self.0.start + len.min(self.len())) as u64
+    }
 }
 
 /// Buffers of a scattered or gathered transfer, all of which exist.
@@ -33,6 +38,10 @@ impl Vectors {
     /// overlap, and a short transfer is legal.
     pub(super) fn len(&self) -> u32 {
         self.len
+    }
+
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
     }
 }
 

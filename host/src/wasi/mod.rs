@@ -1,9 +1,10 @@
-//! WASI preview1 over the `call` seam: decode, ask, encode.
+//! WASI preview1 and the extension over the `call` seam: decode, ask, encode.
 //!
 //! Flow: an import reads its arguments from guest memory (`memory`), checks its descriptor
 //! (`fds`), asks the file system one [`crate::call::Request`] (`frame`), and encodes the answer.
 //! Each import is one async function; `link_inline` drives it on the spot, for a guest that is
-//! alone, `link_tasks` lets it wait, for guests whose calls are in flight at once.
+//! alone, `link_tasks` lets it wait, for guests whose calls are in flight at once. Around each,
+//! `mapped` makes the process's mapped memory agree with the file system.
 //!
 //! Architecture invariant: no import knows what a name means, and none answers an errno for what
 //! the stack does not model: that is a halt.
@@ -20,6 +21,7 @@ mod fd_table;
 mod fd_write;
 mod fds;
 mod frame;
+mod mapped;
 mod memory;
 mod path_links;
 mod path_names;
@@ -35,9 +37,12 @@ mod strings;
 
 use wasmtime::Caller;
 use wasmtime::Linker;
+use wasmtime::StoreContextMut;
 
 pub use errno::AbiErrno;
 pub(crate) use process::End;
+pub use process::FaultSink;
+pub use process::Killed;
 pub(crate) use process::Process;
 pub use process::ProcessConfig;
 pub(crate) use process::ProcessLimits;
@@ -45,6 +50,10 @@ pub use stdio::LineSink;
 
 /// Module name of the imports that this module serves.
 pub const IMPORT_MODULE: &str = abi::MODULE;
+/// Module name of the extension's imports.
+pub const EXTENSION_MODULE: &str = ext::MODULE;
+/// Names of the extension's imports.
+pub(crate) use ext::IMPORTS as EXTENSION_IMPORTS;
 
 /// What the engine is told about the outcome of an import.
 fn answer(outcome: frame::Outcome) -> wasmtime::Result<u32> {
@@ -55,37 +64,54 @@ fn answer(outcome: frame::Outcome) -> wasmtime::Result<u32> {
     }
 }
 
-macro_rules! imports {
-    ($($file:ident::$name:ident($($arg:ident: $type:ty),*);)*) => {
-        /// Names of all imports that are served.
-        pub const IMPORTS: &[&str] = &["proc_exit", $(stringify!($name),)*];
+/// What the engine is told about the outcome of what answers no errno.
+fn finish(outcome: frame::Outcome) -> wasmtime::Result<()> {
+    match outcome {
+        // An access to memory has no errno; whoever makes one turns it into a signal.
+        Ok(()) | Err(frame::Failure::Errno(_)) => Ok(()),
+        Err(frame::Failure::End(end)) => Err(wasmtime::Error::new(end)),
+    }
+}
 
-        /// Serves the imports to guests that run alone: a call is driven to its end on the spot.
-        pub(crate) fn link_inline(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
-            link_exit(linker)?;
+/// Serves imports of one module. Around each call, mapped memory is made to agree with the file
+/// system.
+macro_rules! imports {
+    ($module:expr, [$($also:literal),*];
+        $($file:ident::$name:ident($($arg:ident: $type:ty),*);)*) => {
+        /// Names of all imports that are served.
+        pub(crate) const IMPORTS: &[&str] = &[$($also,)* $(stringify!($name),)*];
+
+        /// A call is driven to its end on the spot.
+        fn link_calls_inline(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
             $(linker.func_wrap(
-                abi::MODULE,
+                $module,
                 stringify!($name),
-                |caller: Caller<'_, Process>, $($arg: $type),*| -> wasmtime::Result<u32> {
+                |mut caller: Caller<'_, Process>, $($arg: $type),*| -> wasmtime::Result<u32> {
                     let sim = caller.data().sim.clone();
-                    let mut frame = frame::Frame::new(caller)?;
-                    answer(sim.block_on($file::$name(&mut frame, $($arg),*)))
+                    let mut frame = frame::Frame::new(&mut caller)?;
+                    answer(sim.block_on(async {
+                        frame.catch_up().await?;
+                        let outcome = $file::$name(&mut frame, $($arg),*).await;
+                        frame.settle(outcome).await
+                    }))
                 },
             )?;)*
             Ok(())
         }
 
-        /// Serves the imports to guests that are tasks of one world: a call may wait in the
-        /// middle, and others' calls go on meanwhile.
-        pub(crate) fn link_tasks(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
-            link_exit(linker)?;
+        /// A call may wait in the middle, and others' calls go on meanwhile.
+        fn link_calls_tasks(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
             $(linker.func_wrap_async(
-                abi::MODULE,
+                $module,
                 stringify!($name),
-                |caller: Caller<'_, Process>, ($($arg,)*): ($($type,)*)| {
+                |mut caller: Caller<'_, Process>, ($($arg,)*): ($($type,)*)| {
                     Box::new(async move {
-                        let mut frame = frame::Frame::new(caller)?;
-                        answer($file::$name(&mut frame, $($arg),*).await)
+                        let mut frame = frame::Frame::new(&mut caller)?;
+                        if let Err(failure) = frame.catch_up().await {
+                            return answer(Err(failure));
+                        }
+                        let outcome = $file::$name(&mut frame, $($arg),*).await;
+                        answer(frame.settle(outcome).await)
                     })
                 },
             )?;)*
@@ -94,12 +120,38 @@ macro_rules! imports {
     };
 }
 
+mod ext;
+
+/// Serves all imports to guests that run alone.
+pub(crate) fn link_inline(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
+    link_exit(linker)?;
+    link_calls_inline(linker)?;
+    ext::link_inline(linker)
+}
+
+/// Serves all imports to guests that are tasks of one world.
+pub(crate) fn link_tasks(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
+    link_exit(linker)?;
+    link_calls_tasks(linker)?;
+    ext::link_tasks(linker)
+}
+
+/// What a process whose code no longer runs stored before its end, where nothing is rewritten.
+pub(crate) async fn last_stores(store: StoreContextMut<'_, Process>) -> Result<(), End> {
+    let Some(mut frame) = frame::Frame::after(store) else { return Ok(()) };
+    match frame.catch_up().await {
+        Ok(()) | Err(frame::Failure::Errno(_)) => Ok(()),
+        Err(frame::Failure::End(end)) => Err(end),
+    }
+}
+
 fn link_exit(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
     linker.func_wrap(abi::MODULE, "proc_exit", process_calls::proc_exit)?;
     Ok(())
 }
 
 imports! {
+    abi::MODULE, ["proc_exit"];
     strings::args_get(array: u32, buffer: u32);
     strings::args_sizes_get(count: u32, bytes: u32);
     strings::environ_get(array: u32, buffer: u32);

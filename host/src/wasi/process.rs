@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use wasmtime::Global;
 use wasmtime::Memory;
 use wasmtime::StoreLimits;
 
@@ -11,12 +12,18 @@ use crate::call::Caller;
 use crate::call::Halt;
 use crate::call::HandleId;
 use crate::call::ProcessId;
+use crate::call::Signal;
 use crate::call::Vfs;
+use crate::mapping::MappingMode;
 use crate::sim::Sim;
 use crate::wasi::fds::FdTable;
+use crate::wasi::mapped::Mapped;
 use crate::wasi::stdio::Input;
 use crate::wasi::stdio::LineSink;
 use crate::wasi::stdio::Output;
+
+/// Is told a rule by which the device fails from now on; says whether it can be read.
+pub type FaultSink = Box<dyn FnMut(&str) -> bool + Send>;
 
 /// What a process is started with.
 pub struct ProcessConfig {
@@ -32,6 +39,8 @@ pub struct ProcessConfig {
     pub preopens: Vec<(Bytes, HandleId)>,
     /// Who is told each complete line of standard output.
     pub on_line: Option<LineSink>,
+    /// Who makes the device fail when it asks for that.
+    pub on_fault: Option<FaultSink>,
     /// By how much each reading of a clock moves it on.
     pub clock_tick_nanos: u64,
 }
@@ -47,6 +56,7 @@ impl ProcessConfig {
             stdin: Bytes::new(),
             preopens: Vec::new(),
             on_line: None,
+            on_fault: None,
             clock_tick_nanos: 1_000,
         }
     }
@@ -72,8 +82,45 @@ pub(crate) enum End {
     Exited(u32),
     /// It wrote more than it may.
     OutputLimit,
+    /// It touched mapped memory that it may not, or that is not there.
+    Killed(Killed),
     /// The run is over.
     Halted(Halt),
+}
+
+/// How an access to mapped memory ended a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Killed {
+    /// By which signal.
+    pub signal: Signal,
+    /// Was it a store, or a load?
+    pub by_store: bool,
+    /// Where in its memory.
+    pub address: u64,
+}
+
+impl Killed {
+    /// What a shell reports of such an end: 128 and the signal's number on Linux.
+    #[must_use]
+    pub fn exit_status(&self) -> u32 {
+        match self.signal {
+            Signal::Bus => 128 + 7,
+            Signal::Segv => 128 + 11,
+        }
+    }
+}
+
+impl std::fmt::Display for Killed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let access = if self.by_store { "a store to" } else { "a load from" };
+        let (signal, why) = match self.signal {
+            Signal::Bus => ("SIGBUS", "which is beyond the end of its file, or cannot be had"),
+            Signal::Segv => ("SIGSEGV", "which its mapping does not permit"),
+        };
+        let status = self.exit_status();
+        let address = self.address;
+        write!(f, "{signal} (status {status}): {access} mapped memory at {address:#x}, {why}")
+    }
 }
 
 impl std::fmt::Display for End {
@@ -81,6 +128,7 @@ impl std::fmt::Display for End {
         match self {
             Self::Exited(code) => write!(f, "exited with {code}"),
             Self::OutputLimit => f.write_str("wrote more than it may"),
+            Self::Killed(killed) => write!(f, "killed by {killed}"),
             Self::Halted(halt) => write!(f, "the run is over: {halt:?}"),
         }
     }
@@ -99,8 +147,11 @@ pub(crate) struct Process {
     pub(super) fds: FdTable,
     pub(super) input: Input,
     pub(super) output: Output,
+    pub(super) on_fault: Option<FaultSink>,
     /// The exported memory, kept because looking it up costs more than a call.
     pub(super) memory: Option<Memory>,
+    /// What of it is mapped.
+    pub(super) mapped: Mapped,
     /// Asked by the engine before memory or a table grows.
     pub(crate) limits: StoreLimits,
 }
@@ -111,6 +162,7 @@ impl Process {
         vfs: Arc<dyn Vfs>,
         config: ProcessConfig,
         limits: ProcessLimits,
+        mapping: MappingMode,
     ) -> Self {
         Self {
             sim,
@@ -123,13 +175,17 @@ impl Process {
             clock_tick_nanos: config.clock_tick_nanos,
             input: Input(config.stdin),
             output: Output::new(config.on_line, limits.output_bytes),
+            on_fault: config.on_fault,
             memory: None,
+            mapped: Mapped::new(mapping),
             limits: limits.store,
         }
     }
 
-    pub(crate) fn keep_memory(&mut self, memory: Memory) {
+    /// The exported memory, and the globals that the rewriter added, where it did.
+    pub(crate) fn keep_memory(&mut self, memory: Memory, hull: Option<(Global, Global)>) {
         self.memory = Some(memory);
+        self.mapped.hull = hull;
     }
 
     pub(crate) fn take_output(&mut self) -> (Vec<u8>, Vec<u8>) {

@@ -45,6 +45,20 @@ impl Output {
         true
     }
 
+    /// Tells a whole line, ended by a newline, whatever of another line came before it; false if it
+    /// is too much.
+    pub(super) fn write_line(&mut self, line: &[u8]) -> bool {
+        if !self.has_room(line.len()) {
+            return false;
+        }
+        self.stdout.splice(self.told..self.told, line.iter().copied());
+        self.told += line.len();
+        if let Some(on_line) = &mut self.on_line {
+            on_line(line.strip_suffix(b"\n").unwrap_or(line));
+        }
+        true
+    }
+
     /// Adds to standard error; false if it is too much.
     pub(super) fn write_stderr(&mut self, data: &[u8]) -> bool {
         let has_room = self.has_room(data.len());
