@@ -88,7 +88,7 @@ pub(super) async fn fd_mmap(
     let writes = access.write && sharing == Sharing::Shared;
     let needed = rights::FD_READ | if writes { rights::FD_WRITE } else { 0 };
     let (handle, _) = frame.handle(fd, needed, AbiErrno::Nodev)?;
-    let request = Memory::Map { handle, offset, len: u64::from(len), access, sharing };
+    let request = Memory::Map { handle, offset, len: at.end - at.start, access, sharing };
     let Value::Mapping(mapping) = frame.ask(Request::Memory(request)).await? else { unexpected() };
     // Mapped first, so that an error changes nothing.
     unmap(frame, &at).await?;
