@@ -384,7 +384,7 @@ fn counter(own: u32) -> Vec<u8> {
 #[test]
 fn processes_see_what_others_store() {
     for (mode, seed) in MODES.iter().flat_map(|mode| (0..20).map(|seed| (*mode, seed))) {
-        let unrest = [(Site::Schedule, Unrest::one_in(2)), (Site::Preempt, Unrest::once_in(5))];
+        let unrest = [(Site::Schedule, Unrest::one_in(2)), (Site::Preempt, Unrest::one_in(5))];
         let sim = Sim::new(Seeded::new(seed, &unrest));
         let vfs = stack(&sim);
         let world = World { sim, vfs: vfs.clone() };

@@ -70,11 +70,6 @@ impl Regions {
         first.unwrap_or(0)..last.unwrap_or(0)
     }
 
-    /// Every piece, in the order of addresses.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Piece> {
-        self.pieces.values()
-    }
-
     /// What lies in a range, in the order of addresses.
     pub(crate) fn pieces(&self, range: &Range<u64>) -> Vec<Piece> {
         let first =
@@ -163,7 +158,7 @@ mod tests {
             }
         }
         let mapped = model.iter().filter(|page| page.is_some()).count() as u64;
-        let all: u64 = regions.all().map(|piece| piece.at.end - piece.at.start).sum();
+        let all: u64 = regions.pieces.values().map(|piece| piece.at.end - piece.at.start).sum();
         assert_eq!(all, mapped);
     }
 
