@@ -53,7 +53,7 @@ pub const IMPORT_MODULE: &str = abi::MODULE;
 /// Module name of the extension's imports.
 pub const EXTENSION_MODULE: &str = ext::MODULE;
 /// Names of the extension's imports.
-pub(crate) use ext::IMPORTS as EXTENSION_IMPORTS;
+pub use ext::IMPORTS as EXTENSION_IMPORTS;
 
 /// What the engine is told about the outcome of an import.
 fn answer(outcome: frame::Outcome) -> wasmtime::Result<u32> {
@@ -79,7 +79,7 @@ macro_rules! imports {
     ($module:expr, [$($also:literal),*];
         $($file:ident::$name:ident($($arg:ident: $type:ty),*);)*) => {
         /// Names of all imports that are served.
-        pub(crate) const IMPORTS: &[&str] = &[$($also,)* $(stringify!($name),)*];
+        pub const IMPORTS: &[&str] = &[$($also,)* $(stringify!($name),)*];
 
         /// A call is driven to its end on the spot.
         fn link_calls_inline(linker: &mut Linker<Process>) -> wasmtime::Result<()> {

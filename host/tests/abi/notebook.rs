@@ -9,6 +9,9 @@ use crashproof::call::FileKind;
 use crashproof::call::Halt;
 use crashproof::call::HandleId;
 use crashproof::call::Ino;
+use crashproof::call::Manage;
+use crashproof::call::MappingId;
+use crashproof::call::Memory;
 use crashproof::call::ProcessId;
 use crashproof::call::ReplyFuture;
 use crashproof::call::Request;
@@ -92,6 +95,25 @@ fn answer(request: &Request, call: usize) -> Value {
         | Request::Link { .. }
         | Request::Symlink { .. }
         | Request::SyncAll => Value::Done,
+        Request::Memory(memory) => match memory {
+            Memory::Map { .. } => Value::Mapping(MappingId(call as u64)),
+            Memory::Load { len, .. } => Value::Data(vec![b'x'; *len as usize].into()),
+            Memory::Unmap { .. }
+            | Memory::Protect { .. }
+            | Memory::Store { .. }
+            | Memory::SyncMapping { .. } => Value::Done,
+        },
+        Request::Manage(manage) => match manage {
+            Manage::OpenSnapshot { .. } => {
+                Value::Handle { handle: HandleId(call as u64), kind: FileKind::Directory }
+            }
+            Manage::Space => Value::Space { block_size_bytes: 512, block_count: 64, free_count: 7 },
+            Manage::Snapshot { .. }
+            | Manage::DeleteSnapshot { .. }
+            | Manage::SetCompression { .. }
+            | Manage::SyncRange { .. }
+            | Manage::DropCaches => Value::Done,
+        },
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
+use crashproof::call::Halt;
 use crashproof::guest::GuestEnd;
+use crashproof::wasi::EXTENSION_IMPORTS;
+use crashproof::wasi::EXTENSION_MODULE;
+use crashproof::wasi::IMPORT_MODULE;
 use crashproof::wasi::IMPORTS;
 
 use crate::Guest;
@@ -57,6 +61,11 @@ pub(crate) const CALLS: &[(&str, &[Arg])] = &[
     ("path_unlink_file", &[S(3), P(64), C(4)]),
     ("poll_oneoff", &[P(1024), P(2048), C(1), P(256)]),
     ("random_get", &[P(256), C(8)]),
+    ("fd_dup", &[S(4), P(256)]),
+    ("fd_statfs", &[S(4), P(256)]),
+    ("fs_snapshot", &[P(64), C(4)]),
+    ("fs_snapshot_delete", &[P(64), C(4)]),
+    ("fs_snapshot_open", &[P(64), C(4), P(256)]),
 ];
 
 /// Imports that are given no pointer, or look at none.
@@ -77,7 +86,46 @@ pub(crate) const WITHOUT_POINTERS: &[(&str, &[Arg])] = &[
     ("sock_recv", &[S(4), S(128), S(1), S(0), S(256), S(260)]),
     ("sock_send", &[S(4), S(128), S(1), S(0), S(256)]),
     ("sock_shutdown", &[S(4), S(0)]),
+    ("fd_fallocate", &[S(4), S(0), L(0), L(1)]),
+    ("fd_flags_set", &[S(4), S(4)]),
+    ("fd_mmap", &[S(4), S(16384), S(8192), S(3), S(1), L(0)]),
+    ("fd_sync_range", &[S(4), L(0), L(4), S(2)]),
+    ("fd_syncfs", &[S(4)]),
+    ("fs_drop_caches", &[]),
+    ("mem_madvise", &[S(16384), S(4096), S(0)]),
+    ("mem_mprotect", &[S(16384), S(4096), S(1)]),
+    ("mem_msync", &[S(16384), S(4096), S(4)]),
+    ("mem_munmap", &[S(16384), S(4096)]),
+    ("note", &[S(1), L(2)]),
 ];
+
+/// Imports that end the run, as nothing here answers them.
+const UNSUPPORTED: &[(&str, &[Arg])] = &[
+    ("fd_clone_range", &[S(4), L(0), L(4), S(4), L(8)]),
+    ("fd_copy_range", &[S(4), L(0), S(4), L(8), L(4), S(0), P(256)]),
+    ("fd_dedupe_range", &[S(4), L(0), L(4), S(4), L(8), P(256)]),
+    ("fd_flags_get", &[S(4), P(256)]),
+    ("fd_flock", &[S(4), S(1)]),
+    ("fd_link", &[S(4), S(3), P(64), C(4)]),
+    ("fd_lock", &[S(4), S(0), S(0), L(0), L(1), P(256)]),
+    ("fd_xattr_get", &[S(4), P(64), C(4), P(512), C(16), P(256)]),
+    ("fd_xattr_list", &[S(4), P(512), C(16), P(256)]),
+    ("fd_xattr_remove", &[S(4), P(64), C(4)]),
+    ("fd_xattr_set", &[S(4), P(64), C(4), P(512), C(16), S(0)]),
+    ("fs_fault", &[P(64), C(4)]),
+    ("path_chmod", &[S(3), S(0), P(64), C(4), S(0)]),
+    ("path_rename2", &[S(3), P(64), C(4), S(3), P(64), C(4), S(1)]),
+    ("path_stat_ext", &[S(3), S(0), P(64), C(4), P(256)]),
+];
+
+fn all() -> impl Iterator<Item = &'static (&'static str, &'static [Arg])> {
+    CALLS.iter().chain(WITHOUT_POINTERS).chain(UNSUPPORTED)
+}
+
+/// The module that an import comes from.
+fn module(name: &str) -> &'static str {
+    if IMPORTS.contains(&name) { IMPORT_MODULE } else { EXTENSION_MODULE }
+}
 
 /// Types of parameters, as WebAssembly text.
 fn types(args: &[Arg]) -> String {
@@ -103,11 +151,12 @@ fn call(name: &str, args: &[Arg]) -> String {
 /// is one page.
 pub(crate) fn guest(calls: &[(&str, Vec<Arg>)]) -> String {
     let (mut imports, mut body) = (String::new(), String::new());
-    for (name, args) in CALLS.iter().chain(WITHOUT_POINTERS) {
+    for (name, args) in all() {
         writeln!(
             imports,
-            r#"  (import "wasi_snapshot_preview1" "{name}"
+            r#"  (import "{}" "{name}"
     (func ${name} (param{}) (result i32)))"#,
+            module(name),
             types(args)
         )
         .expect("a string takes all text");
@@ -196,12 +245,40 @@ fn a_vector_that_leaves_the_memory_refuses_the_whole_call() {
 }
 
 #[test]
-fn every_import_is_in_one_of_the_two_lists() {
-    let mut listed: Vec<&str> = CALLS.iter().map(|(name, _)| *name).collect();
-    listed.extend(WITHOUT_POINTERS.iter().map(|(name, _)| *name));
+fn what_nothing_answers_ends_the_run_with_the_name_of_the_call() {
+    for (name, args) in UNSUPPORTED {
+        let (run, notes) = Guest::from_text(&guest(&[(name, args.to_vec())])).run();
+        let GuestEnd::Halted(Halt::Unsupported(what)) = run.end else { panic!("{name}: {run:?}") };
+        assert!(what.contains(name), "{name}: {what}");
+        assert_eq!(notes.len(), 1, "{name} asks nothing");
+    }
+}
+
+/// The module's documentation names each import, with its parameters in their order.
+#[test]
+fn every_import_of_the_extension_is_documented() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/extension.md");
+    let text = std::fs::read_to_string(path).expect("the documentation is a file");
+    assert!(text.contains(EXTENSION_MODULE));
+    for name in EXTENSION_IMPORTS {
+        let (_, args) = all().find(|(listed, _)| listed == name).expect("it is listed");
+        let row = text.lines().find(|line| line.starts_with(&format!("| `{name}(")));
+        let row = row.unwrap_or_else(|| panic!("`{name}` has no row"));
+        let parameters = row.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+        let parameters = parameters.expect("a row names the parameters").0;
+        let kinds: Vec<bool> =
+            parameters.split(", ").filter(|p| !p.is_empty()).map(|p| p.ends_with("i64")).collect();
+        let expected: Vec<bool> = args.iter().map(|arg| matches!(arg, L(_))).collect();
+        assert_eq!(kinds, expected, "{name}");
+    }
+}
+
+#[test]
+fn every_import_is_in_one_of_the_lists() {
+    let mut listed: Vec<&str> = all().map(|(name, _)| *name).collect();
     listed.push("proc_exit");
     listed.sort_unstable();
-    let mut served = IMPORTS.to_vec();
+    let mut served = [IMPORTS, EXTENSION_IMPORTS].concat();
     served.sort_unstable();
     assert_eq!(listed, served);
 }
