@@ -217,7 +217,8 @@ fn an_import_that_is_missing_is_named_with_what_is_offered() {
     assert!(said.starts_with("it imports `fd_clone` from `wasi_snapshot_preview1`"), "{said}");
     assert!(said.contains("fd_close"), "{said}");
     let said = load(&bytes_of("unknown_module.wat")).to_string();
-    let expected = "it imports `abort` from `env`; offered is only `wasi_snapshot_preview1`";
+    let expected = "it imports `abort` from `env`; offered are only `wasi_snapshot_preview1` \
+                    and `crashproof_ext_v0`";
     assert_eq!(said, expected);
 }
 

@@ -252,82 +252,42 @@ fn a_mapping_ends_page_by_page_and_outlives_its_descriptor() {
     }
 }
 
+/// Calls that are refused: the errno, the call, and its arguments; `-` is the descriptor of `f`.
+const REFUSED: &str = "
+    28 mmap - 65537 1 3 1 0
+    28 mmap - 65536 0 3 1 0
+    28 mmap - 65536 1 9 1 0
+    28 mmap - 65536 1 3 0 0
+    28 mmap - 65536 1 3 1 -4096
+    28 mmap - 65536 1 3 1 1
+    48 mmap - 65536 999999 3 1 0
+    48 mmap - 65536 -1 3 1 0
+    8 mmap 77 65536 1 3 1 0
+    43 mmap 0 65536 1 3 1 0
+    43 mmap 3 65536 1 1 1 0
+    28 munmap 65537 1
+    28 munmap 65536 0
+    0 munmap 65536 -1
+    28 msync 65536 1 5
+    48 msync 65536 1 4
+    48 mprotect 65536 1 1";
+
 #[test]
 fn nonsense_is_an_errno_and_changes_nothing() {
-    let refused = |errno: u32, call: &str| {
-        format!("(call $same (i32.const 1) (i32.const {errno}) (call {call}))")
-    };
-    let fd = "(global.get $fd)";
-    let body = [
-        "(call $open) (call $size (i64.const 8192))".to_owned(),
-        refused(
-            28,
-            &format!(
-                "$mmap {fd} (i32.const 65537) (i32.const 1) (i32.const 3) (i32.const 1) (i64.const 0)"
-            ),
-        ),
-        refused(
-            28,
-            &format!(
-                "$mmap {fd} (i32.const 65536) (i32.const 0) (i32.const 3) (i32.const 1) (i64.const 0)"
-            ),
-        ),
-        refused(
-            28,
-            &format!(
-                "$mmap {fd} (i32.const 65536) (i32.const 1) (i32.const 9) (i32.const 1) (i64.const 0)"
-            ),
-        ),
-        refused(
-            28,
-            &format!(
-                "$mmap {fd} (i32.const 65536) (i32.const 1) (i32.const 3) (i32.const 0) (i64.const 0)"
-            ),
-        ),
-        refused(
-            28,
-            &format!(
-                "$mmap {fd} (i32.const 65536) (i32.const 1) (i32.const 3) (i32.const 1) (i64.const -4096)"
-            ),
-        ),
-        refused(
-            28,
-            &format!(
-                "$mmap {fd} (i32.const 65536) (i32.const 1) (i32.const 3) (i32.const 1) (i64.const 1)"
-            ),
-        ),
-        refused(
-            48,
-            &format!(
-                "$mmap {fd} (i32.const 65536) (i32.const 999999) (i32.const 3) (i32.const 1) (i64.const 0)"
-            ),
-        ),
-        refused(
-            48,
-            &format!(
-                "$mmap {fd} (i32.const 65536) (i32.const -1) (i32.const 3) (i32.const 1) (i64.const 0)"
-            ),
-        ),
-        refused(
-            8,
-            "$mmap (i32.const 77) (i32.const 65536) (i32.const 1) (i32.const 3) (i32.const 1) (i64.const 0)",
-        ),
-        refused(
-            43,
-            "$mmap (i32.const 0) (i32.const 65536) (i32.const 1) (i32.const 3) (i32.const 1) (i64.const 0)",
-        ),
-        refused(
-            43,
-            "$mmap (i32.const 3) (i32.const 65536) (i32.const 1) (i32.const 1) (i32.const 1) (i64.const 0)",
-        ),
-        refused(28, "$munmap (i32.const 65537) (i32.const 1)"),
-        refused(28, "$munmap (i32.const 65536) (i32.const 0)"),
-        refused(0, "$munmap (i32.const 65536) (i32.const -1)"),
-        refused(28, "$msync (i32.const 65536) (i32.const 1) (i32.const 5)"),
-        refused(48, "$msync (i32.const 65536) (i32.const 1) (i32.const 4)"),
-        refused(48, "$mprotect (i32.const 65536) (i32.const 1) (i32.const 1)"),
-    ];
-    returns(&body.concat());
+    let mut body = "(call $open) (call $size (i64.const 8192))".to_owned();
+    for (number, line) in (1..).zip(REFUSED.trim().lines()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (errno, name) = (words[0], words[1]);
+        let argument = |(place, word): (usize, &&str)| match (name, place, *word) {
+            (.., "-") => "(global.get $fd)".to_owned(),
+            ("mmap", 5, number) => format!("(i64.const {number})"),
+            (.., number) => format!("(i32.const {number})"),
+        };
+        let arguments: Vec<String> = words[2..].iter().enumerate().map(argument).collect();
+        let call = format!("(call ${name} {})", arguments.join(" "));
+        body += &format!("(call $same (i32.const {number}) (i32.const {errno}) {call})");
+    }
+    returns(&body);
 }
 
 #[test]

@@ -116,6 +116,9 @@ pub struct WorldArguments {
     /// `=enospc` at its end says no space instead of an error of the medium.
     #[arg(long = "fail-write", value_name = "SPEC")]
     pub fail_writes: Vec<FailRule>,
+    /// How the stores of a guest that maps files are seen.
+    #[arg(long, default_value = "stores", value_name = "MODE")]
+    pub mapping: MappingName,
     /// A further process of the same world, as 'GUEST ARGS'.
     #[arg(long = "also", value_name = "GUEST ARGS")]
     pub also: Vec<String>,
@@ -279,6 +282,17 @@ pub enum LevelName {
     Linux,
     /// And what a careful reader would want.
     Strict,
+}
+
+/// How stores to mapped memory are seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MappingName {
+    /// The module is rewritten: each store is announced when it is made.
+    Stores,
+    /// Loads are announced too: one from a page beyond the end of its file ends the process.
+    Loads,
+    /// Nothing is rewritten: at each call, memory is compared with what it was.
+    Twin,
 }
 
 /// How a run is cut short.

@@ -17,6 +17,7 @@ use crate::check::world::Expectation;
 use crate::cli::Failure;
 use crate::cli::args::CrashKindName;
 use crate::cli::args::LevelName;
+use crate::cli::args::MappingName;
 use crate::cli::args::SubjectName;
 use crate::cli::args::WorldArguments;
 use crate::cli::files;
@@ -25,6 +26,8 @@ use crate::device::Geometry;
 use crate::guest::Engine;
 use crate::guest::EngineOptions;
 use crate::guest::Limits;
+use crate::guest::LoadError;
+use crate::guest::MappingMode;
 use crate::guest::Module;
 use crate::guests;
 use crate::subject;
@@ -35,8 +38,8 @@ use crate::subject::StackPlan;
 pub(super) struct Planned {
     /// What will be run.
     pub(super) run: RunPlan,
-    /// The engine that the modules were compiled by.
-    pub(super) engine: Engine,
+    /// What the modules were compiled by.
+    pub(super) compiler: Compiler,
     /// The guests and their arguments.
     pub(super) workload: String,
     /// What is tested.
@@ -45,6 +48,18 @@ pub(super) struct Planned {
     pub(super) expectation: String,
     /// The words of the command line that make this world again.
     pub(super) world_words: String,
+}
+
+/// How modules are compiled.
+pub(super) struct Compiler {
+    engine: Engine,
+    mapping: MappingMode,
+}
+
+impl Compiler {
+    fn compile(&self, bytes: &[u8]) -> Result<Module, LoadError> {
+        Module::load_with(&self.engine, bytes, self.mapping)
+    }
 }
 
 /// Looks everything up.
@@ -60,7 +75,8 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
     limits.memory_bytes = usize::try_from(arguments.memory.0).unwrap_or(usize::MAX);
     let engine = Engine::new(EngineOptions::from(&limits))
         .map_err(|error| Failure(format!("failed to start: {error}")))?;
-    let processes = processes(arguments, &scenario, &engine)?;
+    let compiler = Compiler { engine, mapping: mapping_mode(arguments.mapping) };
+    let processes = processes(arguments, &scenario, &compiler)?;
     let stack = stack(arguments, &scenario, &profile)?;
     let promises = named_promises(&expect)?;
     let subject = match &arguments.subject {
@@ -82,7 +98,7 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
         expectation: format!("{expect}, level {}", level_word(level)),
         world_words: world_words(arguments),
         run,
-        engine,
+        compiler,
     })
 }
 
@@ -91,7 +107,7 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
 /// # Errors
 /// If it is no guest.
 pub(super) fn verifier(planned: &Planned, name: &str) -> Result<ProcessPlan, Failure> {
-    process(name, &[], &[], Bytes::new(), &planned.engine)
+    process(name, &[], &[], Bytes::new(), &planned.compiler)
 }
 
 /// How a run is cut short.
@@ -108,6 +124,22 @@ fn level(arguments: &WorldArguments) -> Level {
         (Some(name), _) => spec_level(name),
         (None, SubjectName::Reference) => Level::Strict,
         (None, SubjectName::Directory(_)) => Level::Linux,
+    }
+}
+
+fn mapping_mode(name: MappingName) -> MappingMode {
+    match name {
+        MappingName::Stores => MappingMode::Stores,
+        MappingName::Loads => MappingMode::Loads,
+        MappingName::Twin => MappingMode::Twin,
+    }
+}
+
+fn mapping_word(name: MappingName) -> &'static str {
+    match name {
+        MappingName::Stores => "stores",
+        MappingName::Loads => "loads",
+        MappingName::Twin => "twin",
     }
 }
 
@@ -149,7 +181,7 @@ fn scenario(arguments: &WorldArguments) -> Result<Scenario, Failure> {
 fn processes(
     arguments: &WorldArguments,
     scenario: &Scenario,
-    engine: &Engine,
+    compiler: &Compiler,
 ) -> Result<Vec<ProcessPlan>, Failure> {
     let environment: Vec<String> =
         arguments.environment.iter().map(|pair| format!("{}={}", pair.0, pair.1)).collect();
@@ -157,16 +189,16 @@ fn processes(
         Some(path) => Bytes::from(files::read(path)?),
         None => Bytes::new(),
     };
-    let first = process(&arguments.guest, &arguments.arguments, &environment, stdin, engine)?;
+    let first = process(&arguments.guest, &arguments.arguments, &environment, stdin, compiler)?;
     let mut all = vec![first];
     for also in &arguments.also {
         let mut words = also.split_whitespace().map(ToOwned::to_owned);
         let guest = words.next().ok_or_else(|| Failure("--also names no guest".to_owned()))?;
         let rest: Vec<String> = words.collect();
-        all.push(process(&guest, &rest, &environment, Bytes::new(), engine)?);
+        all.push(process(&guest, &rest, &environment, Bytes::new(), compiler)?);
     }
     for entry in &scenario.processes {
-        all.push(process(&entry.guest, &entry.args, &environment, Bytes::new(), engine)?);
+        all.push(process(&entry.guest, &entry.args, &environment, Bytes::new(), compiler)?);
     }
     Ok(all)
 }
@@ -176,13 +208,13 @@ fn process(
     arguments: &[String],
     environment: &[String],
     stdin: Bytes,
-    engine: &Engine,
+    compiler: &Compiler,
 ) -> Result<ProcessPlan, Failure> {
     let failed = |why: String| Failure(format!("failed to load {guest}: {why}"));
     let built_in = guests::named(guest);
     let module = match built_in {
-        Some(built_in) => Module::load(engine, built_in.wasm),
-        None if guest.contains(['/', '.']) => Module::load(engine, &files::read(Path::new(guest))?),
+        Some(built_in) => compiler.compile(built_in.wasm),
+        None if guest.contains(['/', '.']) => compiler.compile(&files::read(Path::new(guest))?),
         None => {
             return Err(failed(
                 "there is no such built-in guest (`crashproof guests` lists them), and a path \
@@ -311,6 +343,9 @@ fn world_words(arguments: &WorldArguments) -> String {
     }
     for rule in &arguments.fail_writes {
         option("fail-write", &rule.to_string());
+    }
+    if arguments.mapping != MappingName::Stores {
+        option("mapping", mapping_word(arguments.mapping));
     }
     for also in &arguments.also {
         option("also", also);

@@ -71,6 +71,10 @@ pub(super) fn pass_on(recorded: &Recorded) {
     }
 }
 
+/// What is said of a guest with wasi-libc's own `mmap`.
+const LOST_STORES: &str =
+    "; its libc emulates mmap: what it stored to shared mappings never reached a file";
+
 /// How a guest ended, and whether that leaves a doubt.
 pub(super) fn end_word(run: &GuestRun) -> (String, bool) {
     match &run.end {
@@ -106,10 +110,13 @@ pub(super) fn report(
         .collect();
     let mut undecided: Vec<String> = oracle.undecided().map(undecided_word).collect();
     let mut ends = Vec::new();
-    for (name, run) in &recorded.ends {
-        let (word, doubt) = end_word(run);
+    for ((name, run), process) in recorded.ends.iter().zip(&planned.run.processes) {
+        let (mut word, doubt) = end_word(run);
         if doubt {
             undecided.push(format!("{name} {word}"));
+        }
+        if process.module.emulates_mmap() {
+            word.push_str(LOST_STORES);
         }
         ends.push((name.clone(), word));
     }

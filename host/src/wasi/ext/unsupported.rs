@@ -6,7 +6,8 @@ use crate::wasi::frame::Outcome;
 
 macro_rules! unsupported {
     ($($name:ident($($argument:ty),*);)*) => {
-        $(pub(super) async fn $name(_frame: &mut Frame<'_>, $(_: $argument),*) -> Outcome {
+        $(#[allow(clippy::too_many_arguments, reason = "the ABI has them")]
+        pub(super) async fn $name(_frame: &mut Frame<'_>, $(_: $argument),*) -> Outcome {
             Err(Halt::Unsupported(stringify!($name)).into())
         })*
     };
