@@ -1,4 +1,5 @@
 //! Guests that map files, on the reference stack: what is announced, what they see, how they end.
+#![cfg(feature = "wasm")]
 
 #[path = "mapping/noting.rs"]
 mod noting;
