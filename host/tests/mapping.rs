@@ -12,6 +12,12 @@ use crashproof::call::Halt;
 use crashproof::call::HandleId;
 use crashproof::call::ProcessId;
 use crashproof::call::Signal;
+use crashproof::check::run::ProcessPlan;
+use crashproof::check::run::RunPlan;
+use crashproof::check::run::SubjectPlan;
+use crashproof::check::run::Watching;
+use crashproof::check::world::Chance;
+use crashproof::check::world::Expectation;
 use crashproof::device::Geometry;
 use crashproof::guest::Engine;
 use crashproof::guest::EngineOptions;
@@ -33,6 +39,9 @@ use crashproof::sim::Unrest;
 use crashproof::subject::Policies;
 use crashproof::subject::Stack;
 use crashproof::subject::StackPlan;
+use crashproof_spec::promise::Level;
+use crashproof_spec::promise::Promises;
+use crashproof_spec::trace::CrashKind;
 
 use crate::noting::Noting;
 
@@ -405,6 +414,55 @@ fn rewriting_and_twins_leave_the_same_file() {
     assert!(contents[0].iter().any(|byte| *byte != 0));
     assert!(contents[0] == contents[1]);
     assert!(contents[0] == contents[2]);
+}
+
+/// What the oracle says of a guest: the clauses that are broken, and why it cannot tell.
+fn judged(body: &str, mode: MappingMode, policies: Policies) -> (Vec<String>, Vec<String>) {
+    let geometry = Geometry { block_size_bytes: 4096, block_count: 512 };
+    let promises = Promises::named("strict-sticky").expect("the profile exists");
+    let process = ProcessPlan {
+        name: "guest".to_owned(),
+        module: load(&program(body), mode).expect("the guest is a program"),
+        arguments: Vec::new(),
+        environment: Vec::new(),
+        stdin: Bytes::new(),
+    };
+    let plan = RunPlan {
+        subject: SubjectPlan::Reference(StackPlan { geometry, policies, faults: Vec::new() }),
+        expectation: Expectation { promises: Arc::new(promises), level: Level::Strict },
+        chance: Chance::Calm,
+        processes: vec![process],
+        directories: vec!["/".to_owned()],
+        limits: Limits::default(),
+        actions: Vec::new(),
+    };
+    let watching = Watching { crash: Some(CrashKind::Power), ..Watching::default() };
+    let recorded = crashproof::check::run::run(&plan, watching).expect("the world can be made");
+    let oracle = &recorded.judged.oracle;
+    let broken = oracle.violations().map(|violation| violation.clause.to_string()).collect();
+    let unclear = oracle.undecided().map(|reason| reason.what.to_string()).collect();
+    assert_eq!(recorded.ends[0].1.end, GuestEnd::Exited(0), "{mode:?}");
+    (broken, unclear)
+}
+
+#[test]
+fn the_verdict_is_the_same_however_stores_are_seen() {
+    let body = "(call $open) (call $size (i64.const 8192))
+        (call $map (i32.const 65536) (i32.const 8192) (i32.const 3) (i32.const 1))
+        (memory.fill (i32.const 66000) (i32.const 3) (i32.const 5000))
+        (call $same (i32.const 1) (i32.const 0)
+          (call $msync (i32.const 65536) (i32.const 8192) (i32.const 4)))
+        (i32.store (i32.const 65536) (i32.const 5))
+        (drop (call $drop_caches))
+        (call $same (i32.const 2) (i32.const 5) (call $word (i64.const 0)))
+        (call $write (i32.const 66000) (i32.const 64) (i64.const 8000))
+        (call $same (i32.const 3) (i32.const 0x03030303) (i32.load (i32.const 73540)))
+        (call $same (i32.const 4) (i32.const 0) (call $munmap (i32.const 65536) (i32.const 4096)))
+        (call $same (i32.const 5) (i32.const 0) (call $syncfs (global.get $fd)))";
+    for mode in MODES {
+        let verdict = judged(body, mode, Policies::default());
+        assert_eq!(verdict, (Vec::new(), Vec::new()), "{mode:?}");
+    }
 }
 
 #[test]

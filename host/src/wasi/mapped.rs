@@ -32,6 +32,9 @@ use crate::wasi::process::Killed;
 /// At most so much is loaded by one request.
 const LOAD_BYTES_MAX: u64 = 64 << 10;
 
+/// The smallest page that a file system has: all of one can be had, or none of it.
+const FILE_PAGE_BYTES_MIN: u64 = 512;
+
 /// What of a process's memory is mapped, and what is not yet told of it.
 #[derive(Debug)]
 pub(super) struct Mapped {
@@ -233,15 +236,22 @@ impl Frame<'_> {
 
     async fn load_piece(&mut self, piece: &Piece) -> Outcome {
         let mut at = piece.at.start;
+        let mut step = LOAD_BYTES_MAX;
         while at < piece.at.end {
-            let end = piece.at.end.min(at + LOAD_BYTES_MAX);
+            let end = piece.at.end.min((at / step + 1) * step);
             let (offset, len) = (piece.offset_of(at), (end - at) as u32);
             let load = Memory::Load { mapping: piece.mapping, offset, len };
             match self.touch(load).await? {
                 Ok(Value::Data(data)) => self.place_loaded(at, &data),
                 Ok(_) => unexpected(),
-                // The file became shorter meanwhile, or the page cannot be had. The process did
-                // not touch it yet: when it does, it is told, if its accesses are announced.
+                // The file became shorter meanwhile, or a page cannot be had: which one is found
+                // page by page.
+                Err(_) if end - at > FILE_PAGE_BYTES_MIN => {
+                    step = FILE_PAGE_BYTES_MIN;
+                    continue;
+                }
+                // The process did not touch it yet: when it does, it is told, if its accesses are
+                // announced.
                 Err(_) => self.place_loaded(at, &vec![0; len as usize]),
             }
             at = end;
