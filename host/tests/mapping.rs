@@ -353,16 +353,19 @@ fn counter(own: u32) -> Vec<u8> {
 
 #[test]
 fn processes_see_what_others_store() {
+    // Who does not see it would wait for ever.
+    let limits = Limits { fuel: Some(1_000_000), ..Limits::default() };
+    let engine = Engine::new(EngineOptions::from(&limits)).expect("the engine starts");
     for (mode, seed) in MODES.iter().flat_map(|mode| (0..20).map(|seed| (*mode, seed))) {
         let unrest = [(Site::Schedule, Unrest::one_in(2)), (Site::Preempt, Unrest::one_in(5))];
         let sim = Sim::new(Seeded::new(seed, &unrest));
         let vfs = stack(&sim);
         let world = World { sim, vfs: vfs.clone() };
         let guests = (0..2).map(|own| {
-            let module = load(&counter(own), mode).expect("the guest is a program");
-            (module, config(own + 1))
+            let module = Module::load_with(&engine, &counter(own), mode);
+            (module.expect("the guest is a program"), config(own + 1))
         });
-        let runs = run_many(&world, guests.collect(), &Limits::default());
+        let runs = run_many(&world, guests.collect(), &limits);
         for run in runs {
             assert_eq!(run.end, GuestEnd::Exited(0), "{mode:?}, seed {seed}");
         }
