@@ -432,7 +432,11 @@ fn judged(body: &str, mode: MappingMode, policies: Policies) -> (Vec<String>, Ve
     };
     let plan = RunPlan {
         subject: SubjectPlan::Reference(StackPlan { geometry, policies, faults: Vec::new() }),
-        expectation: Expectation { promises: Arc::new(promises), level: Level::Strict },
+        expectation: Expectation {
+            promises: Arc::new(promises),
+            level: Level::Strict,
+            audited: true,
+        },
         chance: Chance::Calm,
         processes: vec![process],
         directories: vec!["/".to_owned()],
