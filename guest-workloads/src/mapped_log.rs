@@ -13,9 +13,26 @@ use crashproof_guest::mapping::Mapping;
 use crashproof_guest::mapping::PAGE_SIZE_BYTES;
 
 use crate::abi;
+use crate::draws::Draws;
 
 const WINDOW_SIZE_BYTES_MIN: usize = 64 << 10;
 const WINDOW_SIZE_BYTES_MAX: usize = 1 << 20;
+
+/// Name of the log, in the first preopened directory.
+pub const LOG_NAME: &str = "db";
+
+/// Record `turn` of a log: its number, then bytes that compress, unless they are to be random.
+#[must_use]
+pub fn record(turn: u64, is_random: bool, draws: &mut Draws) -> Vec<u8> {
+    let size_bytes = 300 + draws.index(2700);
+    let mut bytes = format!("record {turn} ").into_bytes();
+    while bytes.len() < size_bytes {
+        let place = bytes.len() as u64;
+        let byte = if is_random { draws.below(256) } else { 97 + (turn + place / 64) % 26 };
+        bytes.push(u8::try_from(byte).unwrap_or(0));
+    }
+    bytes
+}
 
 /// The writer.
 #[derive(Debug)]

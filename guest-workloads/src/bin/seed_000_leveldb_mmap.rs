@@ -30,14 +30,14 @@ use crashproof_guest::snapshot::Snapshot;
 use crashproof_guests as guest;
 use crashproof_guests::abi;
 use crashproof_guests::draws::Draws;
+use crashproof_guests::mapped_log;
+use crashproof_guests::mapped_log::LOG_NAME;
 use crashproof_guests::mapped_log::MappedLog;
 use std::fs::File;
 use std::io;
 use std::io::Write;
 use std::thread;
 use std::time::Duration;
-
-const NAME: &str = "db";
 
 /// The value of `word=number` among the arguments.
 fn number(word: &str, otherwise: u64) -> u64 {
@@ -62,7 +62,8 @@ enum Log {
 
 impl Log {
     fn create() -> io::Result<Self> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(NAME)?;
+        let file =
+            File::options().read(true).write(true).create(true).truncate(true).open(LOG_NAME)?;
         if !says("plain") {
             attributes::set_flags(&file, attributes::COMPRESSED)?;
         }
@@ -100,22 +101,6 @@ impl Log {
     }
 }
 
-/// A record: its number, and text that compresses unless it is to be random.
-fn record(turn: u64, draws: &mut Draws) -> Vec<u8> {
-    let size_bytes = 300 + draws.index(2700);
-    let mut bytes = format!("record {turn} ").into_bytes();
-    let is_random = says("random");
-    while bytes.len() < size_bytes {
-        let place = bytes.len();
-        bytes.push(if is_random {
-            u8::try_from(draws.below(256)).unwrap_or(0)
-        } else {
-            b'a' + u8::try_from((turn + place as u64 / 64) % 26).unwrap_or(0)
-        });
-    }
-    bytes
-}
-
 /// What memory pressure does to the end of the log, and a reader who comes after it.
 fn press(log: &Log, end: u64) -> io::Result<()> {
     let from = end.saturating_sub(8192);
@@ -125,14 +110,16 @@ fn press(log: &Log, end: u64) -> io::Result<()> {
 }
 
 fn write() -> io::Result<()> {
-    let mut draws = Draws::new(number("draw", 1));
+    let (draw, is_random) = (number("draw", 1), says("random"));
+    println!("draw {draw}{}", if is_random { " random" } else { "" });
+    let mut draws = Draws::new(draw);
     let (sync, pressure, snapshots) =
         (number("sync", 7), number("pressure", 9), number("snapshot", 0));
     let is_turn = |every: u64, turn: u64| every != 0 && turn.is_multiple_of(every);
     let mut log = Log::create()?;
     let mut end = 0;
     for turn in 1..=number("records", 120) {
-        let record = record(turn, &mut draws);
+        let record = mapped_log::record(turn, is_random, &mut draws);
         log.append(&record)?;
         end += record.len() as u64;
         if is_turn(snapshots, turn) {
@@ -147,13 +134,13 @@ fn write() -> io::Result<()> {
     }
     note("close", log.close());
     note("drop caches", machine::drop_caches());
-    note("read all", std::fs::read(NAME));
+    note("read all", std::fs::read(LOG_NAME));
     Ok(())
 }
 
 /// Reads the log in a snapshot, if it was there.
 fn look(name: &str) -> io::Result<u64> {
-    let log = Snapshot::open(name)?.file(NAME)?;
+    let log = Snapshot::open(name)?.file(LOG_NAME)?;
     let mut size_bytes = 0;
     let mut buffer = vec![0; 65_536];
     loop {
