@@ -69,7 +69,7 @@ fn embed_guests() -> Outcome<()> {
     let guests = host.parent().unwrap_or(&host).join("guest-workloads");
     let out = PathBuf::from(variable("OUT_DIR")?);
     println!("cargo::rerun-if-env-changed=CRASHPROOF_GUEST_CARGO");
-    for part in ["Cargo.toml", "Cargo.lock", "guests.toml", "src", "abi", "scenarios"] {
+    for part in ["Cargo.toml", "Cargo.lock", "guests.toml", "src", "ext", "abi", "scenarios"] {
         watch(&guests.join(part));
     }
     let built = build_guests(&guests, &out)?;

@@ -1,9 +1,14 @@
 //! What the guest programs share: the calls of preview1 that std does not reach, the two durable
-//! things a program does (a file, a directory), and how it says what came of a call.
+//! things a program does (a file, a directory), how it says what came of a call, and the data
+//! structures of those that have a verifier.
 //!
 //! Nothing here knows whether an answer is right.
 pub mod abi;
+pub mod btree;
+pub mod draws;
 pub mod log;
+pub mod mapped_log;
+pub mod modelled;
 pub mod shelf;
 
 use std::fmt::Display;

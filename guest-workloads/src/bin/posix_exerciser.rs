@@ -1,13 +1,21 @@
-//! All operations on few names, in an order drawn from a seed.
+//! All operations on few names, and on mapped memory, in an order drawn from a seed.
 //!
-//! 1. Arguments: seed (1) and count (300). The draws are its own, so that one seed is one program.
+//! 1. Arguments: seed (1), count (300), and `files` or `mapped` for one half alone. The draws are
+//!    its own, so that one seed is one program.
 //! 2. Each turn draws an operation, a name of six and an offset: opens, reads, writes, truncates,
 //!    renames, links, unlinks, makes and removes directories, lists, syncs files and directories.
 //!    Few names and small offsets make collisions common. [NS-*, DATA-*, TRUNC-*, DUR-*]
-//! 3. Prints each operation with what it was told. What no sync covered may be lost anywhere.
+//! 3. Or an operation on one more file that nobody else uses: stores and copies in a mapping of it,
+//!    msync, reads and writes, truncation, syncs, snapshots, compression, memory pressure. All
+//!    views of it are compared with a model, and a difference is a trap. [MAP-*, DUR-MSYNC-01,
+//!    SNAP-01, SNAP-04]
+//! 4. Prints each operation with what it was told. What no sync covered may be lost anywhere.
 
 use crashproof_guests as guest;
 use crashproof_guests::abi;
+use crashproof_guests::draws::Draws;
+use crashproof_guests::modelled;
+use crashproof_guests::modelled::Modelled;
 use std::collections::VecDeque;
 use std::fs;
 use std::fs::File;
@@ -18,20 +26,9 @@ const OPEN_FILES_MAX: usize = 4;
 const OFFSET_MAX: u64 = 12_000;
 const SIZE_MAX: u64 = 5_000;
 
-/// A xorshift generator: enough for variety, and the same everywhere.
-struct Draws(u64);
-
-impl Draws {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
-    }
-
-    fn name(&mut self) -> &'static str {
-        NAMES[usize::try_from(self.below(NAMES.len() as u64)).unwrap_or(0)]
-    }
+/// One of the names.
+fn name(draws: &mut Draws) -> &'static str {
+    NAMES[draws.index(NAMES.len())]
 }
 
 struct Exerciser {
@@ -76,7 +73,7 @@ impl Exerciser {
     }
 
     fn on_names(&mut self, operation: u64) -> io::Result<()> {
-        let (name, other) = (self.draws.name(), self.draws.name());
+        let (name, other) = (name(&mut self.draws), name(&mut self.draws));
         match operation {
             0..=3 => self.open(name),
             4..=5 => fs::rename(name, other),
@@ -93,21 +90,52 @@ impl Exerciser {
     }
 }
 
+/// Which kind of operation comes next, of those that were asked for.
+fn kind(what: &str, draws: &mut Draws) -> u64 {
+    match what {
+        "files" => draws.below(2),
+        "mapped" => 2,
+        _ => draws.below(4).min(2),
+    }
+}
+
 fn main() {
     let seed = guest::number_argument(0, 1);
     let count = guest::number_argument(1, 300);
-    // Zero is the one state that xorshift never leaves.
-    let draws = Draws(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    let mut exerciser = Exerciser { draws, open: VecDeque::new() };
+    let what = std::env::args().nth(3).unwrap_or_default();
+    let mut modelled = None;
+    let mut exerciser = Exerciser { draws: Draws::new(seed), open: VecDeque::new() };
     println!("mkdir d: {}", guest::told(&fs::create_dir("d")));
     for turn in 1..=count {
-        let (kind, answer) = if exerciser.draws.below(2) == 0 {
-            let operation = exerciser.draws.below(10);
-            (format!("file {operation}"), exerciser.on_file(operation))
-        } else {
-            let operation = exerciser.draws.below(15);
-            (format!("name {operation}"), exerciser.on_names(operation))
+        let (kind, answer) = match kind(&what, &mut exerciser.draws) {
+            0 => {
+                let operation = exerciser.draws.below(10);
+                (format!("file {operation}"), exerciser.on_file(operation))
+            }
+            1 => {
+                let operation = exerciser.draws.below(15);
+                (format!("name {operation}"), exerciser.on_names(operation))
+            }
+            _ => {
+                let operation = exerciser.draws.below(modelled::OPERATION_COUNT);
+                let answer = on_modelled(&mut modelled, seed, operation, &mut exerciser.draws);
+                (format!("modelled {operation}"), answer)
+            }
         };
         println!("{turn} {kind}: {}", guest::told(&answer));
     }
+}
+
+/// One operation on the file that nobody else uses, which is created by the first.
+fn on_modelled(
+    modelled: &mut Option<Modelled>,
+    seed: u64,
+    operation: u64,
+    draws: &mut Draws,
+) -> io::Result<()> {
+    let file = match modelled.take() {
+        Some(file) => file,
+        None => Modelled::create(&format!("modelled-{seed}"))?,
+    };
+    modelled.insert(file).operate(operation, draws)
 }

@@ -128,10 +128,12 @@ impl PageCache {
         let Some(file) = state.files.get_mut(&ino) else { return };
         if let Some(page) = file.pages.remove(&page_no) {
             state.mappings.protect(&file.mappings, page_no);
-            // Other bytes return where these were never stored.
+            // Other bytes return where these were never stored, and zeros beyond the end.
             let range = self.page_range(page_no);
             if file.unwritten.meets(&range) || file.ledger.meets(&range) {
                 state.mappings.changed(&file.mappings, &range, None);
+            } else if range.start < file.size_bytes && file.size_bytes < range.end {
+                state.mappings.changed(&file.mappings, &(file.size_bytes..range.end), None);
             }
             state.page_count -= 1;
             if page.reserved {

@@ -68,6 +68,10 @@ impl Compiler {
 /// With what is wrong, and where.
 pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned, Failure> {
     let scenario = scenario(arguments)?;
+    let chance = match (chance, scenario.seed) {
+        (Chance::Calm, Some(seed)) => Chance::Seeded { seed, adversity: false },
+        (chosen, _) => chosen,
+    };
     let profile = scenario.profile.clone().unwrap_or_else(|| arguments.profile.clone());
     let expect = arguments.expect.clone().unwrap_or_else(|| profile.clone());
     let level = level(arguments);

@@ -4,6 +4,7 @@
 //!
 //! ```toml
 //! profile = "strict-sticky"
+//! seed = 1
 //!
 //! [[process]]
 //! guest = "crash_append_log"
@@ -31,6 +32,8 @@ use crate::device::FailRule;
 pub(super) struct Scenario {
     /// The profile, if the scenario names one.
     pub(super) profile: Option<String>,
+    /// The seed of a run that was given none: what happens by turns is not seen in a calm one.
+    pub(super) seed: Option<u64>,
     /// Further processes.
     #[serde(default, rename = "process")]
     pub(super) processes: Vec<ProcessEntry>,

@@ -220,6 +220,20 @@ fn truncating_takes_pages_away_and_growing_brings_zeros() {
 }
 
 #[test]
+fn what_was_stored_beyond_the_end_goes_with_its_page_and_the_process_is_told() {
+    let world = World::new();
+    let handle = world.file("f", &[b'.'; 100]);
+    let mapping = world.map(handle, PAGE);
+    assert_eq!(world.store(mapping, 98, b"in, out"), Ok(()));
+    assert_eq!(world.fsync(handle), Ok(()));
+    let _ = world.stale();
+    world.drop_caches();
+    assert_eq!(world.stale(), [(100, PAGE)], "or growth would show what is in no page [MAP-07]");
+    assert_eq!(world.truncate(handle, PAGE), Ok(()));
+    assert_eq!(world.load(mapping, 98, 7).as_deref(), Ok(&b"in\0\0\0\0\0"[..]));
+}
+
+#[test]
 fn private_stores_stay_private() {
     let world = World::new();
     let handle = world.file("f", &[b'.'; 2 * BLOCK]);

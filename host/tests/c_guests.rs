@@ -1,0 +1,86 @@
+//! Guests in C, built with the header and the object of `guest-workloads/c`.
+//!
+//! They need a compiler that `scripts/get-c-toolchain` gets; without one these tests say on
+//! standard error that they were skipped.
+#![cfg(feature = "wasm")]
+
+use std::env;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The program that compiles for WASI, if there is one.
+fn compiler() -> Option<PathBuf> {
+    if let Some(named) = env::var_os("CRASHPROOF_GUEST_CC") {
+        return Some(PathBuf::from(named));
+    }
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    let found = cache.join("crashproof").join("c-toolchain").join("cc");
+    if !found.exists() {
+        eprintln!("SKIPPED: no C compiler for WASI; scripts/get-c-toolchain gets one");
+        return None;
+    }
+    Some(found)
+}
+
+fn sources() -> PathBuf {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+    host.parent().expect("host is in the workspace").join("guest-workloads").join("c")
+}
+
+/// Builds the source called `name` as its users do; without a compiler, nothing.
+fn built(name: &str, folder: &Path) -> Option<PathBuf> {
+    let module = folder.join(format!("{name}.wasm"));
+    let output = Command::new(compiler()?)
+        .current_dir(sources())
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-I", "include"])
+        .args(["-include", "crashproof_posix.h", "crashproof_posix.c"])
+        .arg(format!("{name}.c"))
+        .arg("-o")
+        .arg(&module)
+        .output()
+        .expect("the compiler is a program");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}.c does not build\n{complaint}");
+    Some(module)
+}
+
+/// Runs the program and says what it printed if it ends otherwise than expected.
+fn ends_with(words: &[&str], code: i32) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_crashproof"))
+        .args(words)
+        .env_remove("RUST_BACKTRACE")
+        .output()
+        .expect("the program was built");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{words:?}\n{shown}\n{complaint}");
+    shown
+}
+
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a scratch folder")
+}
+
+#[test]
+fn a_log_in_c_that_maps_and_syncs_is_accepted() {
+    let folder = scratch();
+    let Some(module) = built("mmap_log", folder.path()) else { return };
+    let module = module.to_str().expect("a scratch folder has a plain name");
+    ends_with(&["run", module], 0);
+    ends_with(&["run", module, "--seed", "5"], 0);
+    ends_with(&["explore", module, "--", "8"], 0);
+}
+
+#[test]
+fn every_name_of_the_header_builds_in_sources_that_know_nothing_of_it() {
+    let folder = scratch();
+    let Some(module) = built("posix_names", folder.path()) else { return };
+    let bytes = std::fs::read(module).expect("it was written");
+    let imports = |name: &str| bytes.windows(name.len()).any(|part| part == name.as_bytes());
+    for name in ["fd_mmap", "mem_msync", "fd_copy_range", "fd_clone_range", "fd_lock", "fd_dup"] {
+        assert!(imports(name), "it does not import {name}");
+    }
+}
