@@ -190,7 +190,7 @@ fn an_image_that_a_run_left_is_whole_and_a_broken_one_is_not() {
 
 #[test]
 fn a_full_disk_is_told_to_the_guest_and_breaks_no_promise() {
-    for words in ["run crash_append_log -- 400", "explore posix_exerciser -- 3 60"] {
+    for words in ["run crash_append_log -- 400", "explore posix_exerciser -- 3 60 files"] {
         let (command, guest) = words.split_once(' ').expect("a command and a guest");
         let output = crashproof(&format!("{command} --fs-size 64K {guest}"));
         let (shown, complaint) = (text(&output.stdout), text(&output.stderr));

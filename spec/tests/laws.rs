@@ -96,7 +96,10 @@ impl Subject {
             ..OpenOptions::default()
         };
         let kind = FileKind::Regular;
-        self.call(Call::Open { at: Self::at(name), options }, Ok(Value::Handle { handle, kind }));
+        self.call(
+            Call::Open { at: Self::at(name), options },
+            Ok(Value::Handle { handle, kind, ino: None }),
+        );
         if !self.names.contains_key(name) {
             self.names.insert(name, self.files.len());
             self.files.push(Vec::new());

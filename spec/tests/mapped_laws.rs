@@ -136,7 +136,7 @@ impl Subject {
         let at = At { directory, path: Bytes::from_static(b"a") };
         let (read, create, follow) = (true, write, true);
         let options = OpenOptions { read, write, create, follow, ..OpenOptions::default() };
-        self.call(Call::Open { at, options }, Value::Handle { handle, kind });
+        self.call(Call::Open { at, options }, Value::Handle { handle, kind, ino: None });
         handle
     }
 
@@ -146,7 +146,7 @@ impl Subject {
         let (handle, kind) = (HandleId(self.next), FileKind::Directory);
         self.next += 1;
         let open = Manage::OpenSnapshot { name };
-        self.call(Call::Manage(open), Value::Handle { handle, kind });
+        self.call(Call::Manage(open), Value::Handle { handle, kind, ino: None });
         let file = self.open_in(handle, false);
         self.frozen.push((file, self.file.clone()));
     }

@@ -277,7 +277,11 @@ impl Maker {
     fn outcome(&mut self) -> Outcome {
         let value = match self.below(13) {
             0 => Value::Done,
-            1 => Value::Handle { handle: self.handle(), kind: self.kind() },
+            1 => Value::Handle {
+                handle: self.handle(),
+                kind: self.kind(),
+                ino: self.yes().then(|| Ino(self.any_u64())),
+            },
             2 => Value::Data(self.bytes()),
             3 => Value::Count(self.any_u32()),
             4 => Value::Offset(self.any_u64()),

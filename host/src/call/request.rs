@@ -332,6 +332,8 @@ pub enum Value {
         handle: HandleId,
         /// What kind of file it is.
         kind: FileKind,
+        /// Which file it is, where the subject tells; a caller of `open` is told by `fstat` only.
+        ino: Option<Ino>,
     },
     /// Bytes that were read; fewer than asked for at the end of the file, or by adversity.
     Data(Bytes),

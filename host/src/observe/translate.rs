@@ -82,7 +82,9 @@ fn value(value: &call::Value) -> words::Value {
     use words::Value as W;
     match value {
         V::Done => W::Done,
-        V::Handle { handle: h, kind: k } => W::Handle { handle: handle(*h), kind: kind(*k) },
+        V::Handle { handle: h, kind: k, ino: which } => {
+            W::Handle { handle: handle(*h), kind: kind(*k), ino: which.map(ino) }
+        }
         V::Data(bytes) => W::Data(bytes.clone()),
         V::Count(count) => W::Count(*count),
         V::Offset(offset) => W::Offset(*offset),

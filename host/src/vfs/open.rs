@@ -4,6 +4,7 @@ use crate::call::At;
 use crate::call::Errno;
 use crate::call::FileKind;
 use crate::call::HandleId;
+use crate::call::Ino;
 use crate::call::OpenOptions;
 use crate::call::Value;
 use crate::cow::Kind;
@@ -58,7 +59,7 @@ impl ReferenceVfs {
             }
         }
         match self.new_handle(call, ino, kind, options) {
-            Ok(handle) => Ok(Value::Handle { handle, kind: kind_of(kind) }),
+            Ok(handle) => Ok(Value::Handle { handle, kind: kind_of(kind), ino: Some(Ino(ino)) }),
             Err(errno) => {
                 self.release(ino).await?;
                 Err(errno.into())

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::cache::errno_of;
 use crate::call::Errno;
+use crate::call::Ino;
 use crate::call::OpenOptions;
 use crate::call::Testimony;
 use crate::call::Value;
@@ -72,7 +73,10 @@ impl ReferenceVfs {
         call.takes_effect();
         let options = OpenOptions { read: true, ..OpenOptions::default() };
         match self.new_handle(call, root, Kind::Directory, &options) {
-            Ok(handle) => Ok(Value::Handle { handle, kind: kind_of(Kind::Directory) }),
+            Ok(handle) => {
+                let (kind, ino) = (kind_of(Kind::Directory), Some(Ino(root)));
+                Ok(Value::Handle { handle, kind, ino })
+            }
             Err(errno) => {
                 drop(names);
                 self.release(root).await?;

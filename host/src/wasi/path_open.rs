@@ -78,7 +78,7 @@ pub(super) async fn path_open(
     let at = frame.at(fd, needed(&options), path, path_len)?;
     let vacant = frame.process().fds.vacant()?;
     let opened = frame.ask(Request::Open { at, options }).await?;
-    let Value::Handle { handle, kind } = opened else { unexpected() };
+    let Value::Handle { handle, kind, .. } = opened else { unexpected() };
     let descriptor = Descriptor {
         target: Target::Handle { handle, kind },
         rights: granted(kind, base, inheriting),

@@ -63,7 +63,7 @@ fn entry(cookie: u64, name: &'static str) -> DirectoryEntry {
 fn answer(request: &Request, call: usize) -> Value {
     match request {
         Request::Open { .. } => {
-            Value::Handle { handle: HandleId(call as u64), kind: FileKind::Regular }
+            Value::Handle { handle: HandleId(call as u64), kind: FileKind::Regular, ino: None }
         }
         Request::Read { len, .. } => Value::Data(vec![b'x'; *len as usize].into()),
         Request::Write { data, .. } => Value::Count(data.len() as u32),
@@ -104,9 +104,11 @@ fn answer(request: &Request, call: usize) -> Value {
             | Memory::SyncMapping { .. } => Value::Done,
         },
         Request::Manage(manage) => match manage {
-            Manage::OpenSnapshot { .. } => {
-                Value::Handle { handle: HandleId(call as u64), kind: FileKind::Directory }
-            }
+            Manage::OpenSnapshot { .. } => Value::Handle {
+                handle: HandleId(call as u64),
+                kind: FileKind::Directory,
+                ino: None,
+            },
             Manage::Space => Value::Space { block_size_bytes: 512, block_count: 64, free_count: 7 },
             Manage::Snapshot { .. }
             | Manage::DeleteSnapshot { .. }

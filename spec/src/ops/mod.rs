@@ -496,7 +496,7 @@ pub(crate) fn take_effect(judge: &mut Judge, frame: &Frame, call: &Call) {
     }
     let outcome = if let Call::Open { .. } = call {
         let kind = crate::words::FileKind::Regular;
-        Ok(Value::Handle { handle: HandleId(u64::MAX - frame.called.0), kind })
+        Ok(Value::Handle { handle: HandleId(u64::MAX - frame.called.0), kind, ino: None })
     } else if let Call::Write { data, .. } = call {
         let Ok(count) = u32::try_from(data.len()) else { return };
         Ok(Value::Count(count))

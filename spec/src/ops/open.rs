@@ -13,6 +13,7 @@ use crate::model::resolve;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
+use crate::ops::stat;
 use crate::words::At;
 use crate::words::Errno;
 use crate::words::FileKind;
@@ -35,13 +36,16 @@ pub(crate) fn judge(
         return;
     }
     let Ok(place) = place else { return };
-    let Ok(Value::Handle { handle, kind }) = outcome else {
+    let Ok(Value::Handle { handle, kind, ino }) = outcome else {
         return judge.malformed(frame);
     };
     if judge.model.handles.contains_key(handle) {
         return judge.undecided(frame.step(), "malformed trace: a handle is given out twice");
     }
     let file = apply(judge, frame, at, options, &place);
+    if let Some(ino) = ino {
+        stat::identity(judge, frame, file, *ino);
+    }
     let expected = judge.model.file(file).kind();
     if expected != *kind {
         let subject = judge.model.path_text(file);

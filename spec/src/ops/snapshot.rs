@@ -186,7 +186,7 @@ pub(crate) fn open(judge: &mut Judge, frame: &Frame, name: &Bytes, outcome: &Out
             judge.broken(frame, "SNAP-04", subject, "answered ENOENT".to_owned(), allowed);
         }
         (Err(_), _) => {}
-        (Ok(Value::Handle { handle, kind: FileKind::Directory }), Some(known)) => {
+        (Ok(Value::Handle { handle, kind: FileKind::Directory, .. }), Some(known)) => {
             let root = Handle {
                 file: FileId::ROOT,
                 process: frame.process,

@@ -187,7 +187,14 @@ pub(crate) fn outcome(cursor: &mut Cursor<'_>) -> Result<Outcome, ParseError> {
     let value = match cursor.word(OUTCOME_EXPECTED)? {
         "error" => return Ok(Err(cursor.errno()?)),
         "ok" => Value::Done,
-        "handle" => Value::Handle { handle: handle(cursor)?, kind: kind(cursor)? },
+        "handle" => Value::Handle {
+            handle: handle(cursor)?,
+            kind: kind(cursor)?,
+            ino: match cursor.is_next("ino=") {
+                true => Some(ino(cursor)?),
+                false => None,
+            },
+        },
         "data" => Value::Data(cursor.bytes()?),
         "count" => Value::Count(cursor.small_number("", "a number of bytes below 2^32")?),
         "offset" => Value::Offset(cursor.number("", "an offset in bytes")?),

@@ -161,8 +161,9 @@ pub fn write_outcome(out: &mut impl Write, outcome: &Outcome) -> fmt::Result {
     match outcome {
         Err(errno) => write!(out, "error {}", errno.name()),
         Ok(Value::Done) => out.write_str("ok"),
-        Ok(Value::Handle { handle, kind }) => {
-            write!(out, "handle h{} {}", handle.0, kind_name(*kind))
+        Ok(Value::Handle { handle, kind, ino }) => {
+            write!(out, "handle h{} {}", handle.0, kind_name(*kind))?;
+            ino.map_or(Ok(()), |ino| write!(out, " ino={}", ino.0))
         }
         Ok(Value::Data(bytes)) => write!(out, "data {}", Quoted(bytes)),
         Ok(Value::Count(count)) => write!(out, "count {count}"),

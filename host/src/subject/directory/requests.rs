@@ -321,7 +321,7 @@ impl DirectorySubject {
             }
             OpenResult::Dir(directory) => (Open::Directory(directory.into()), FileKind::Directory),
         };
-        Ok(Value::Handle { handle: self.add(caller.process, open), kind })
+        Ok(Value::Handle { handle: self.add(caller.process, open), kind, ino: None })
     }
 
     fn set_times(

@@ -60,7 +60,7 @@ impl World {
 
     fn enter(&self, name: &str) -> Result<HandleId, Errno> {
         let opened = self.call(Request::Manage(Manage::OpenSnapshot { name: named(name) }))?;
-        let Value::Handle { handle, kind: FileKind::Directory } = opened else {
+        let Value::Handle { handle, kind: FileKind::Directory, .. } = opened else {
             panic!("a snapshot opens as a directory")
         };
         Ok(handle)

@@ -33,7 +33,7 @@ pub(super) async fn fs_snapshot_open(
     let name = frame.path(name, name_len)?;
     let vacant = frame.process().fds.vacant()?;
     let opened = frame.ask(Request::Manage(Manage::OpenSnapshot { name })).await?;
-    let Value::Handle { handle, kind: FileKind::Directory } = opened else { unexpected() };
+    let Value::Handle { handle, kind: FileKind::Directory, .. } = opened else { unexpected() };
     let descriptor = Descriptor {
         target: Target::Handle { handle, kind: FileKind::Directory },
         rights: Rights::new(rights::DIRECTORY, rights::INHERITED),
