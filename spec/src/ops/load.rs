@@ -11,6 +11,7 @@ use crate::errors::reads::View;
 use crate::model::Mapping;
 use crate::model::Run;
 use crate::model::index;
+use crate::model::subtract;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::violation::show;
@@ -115,7 +116,8 @@ fn private(
     }
 }
 
-/// What nobody changed since a private mapping was made is seen through it.
+/// What nobody changed since a private mapping was made is seen through it. A write that failed
+/// may have changed it.
 fn unchanged(
     judge: &mut Judge,
     frame: &Frame,
@@ -126,10 +128,17 @@ fn unchanged(
 ) {
     let Some(regular) = judge.model.regular(mapping.file) else { return };
     let end = range.end.min(regular.size).min(mapping.size_when_made).min(mapping.own_until);
-    let runs = regular.live.runs(range.start..end.max(range.start));
-    for run in runs.into_iter().filter(|run| run.order <= mapping.made) {
-        let told = found.part(run.start, run.end).unwrap_or_default();
-        reads::compare(judge, frame, mapping.file, run.start, &told, View::Private(id));
+    let failed = regular.maybes.range(mapping.made + 1..);
+    let failed: Vec<Range<u64>> = failed.map(|(_, change)| change.range()).collect();
+    let mut same: Vec<Range<u64>> = Vec::new();
+    for run in regular.live.runs(range.start..end.max(range.start)) {
+        if run.order <= mapping.made {
+            same.extend(subtract(vec![run.start..run.end], &failed));
+        }
+    }
+    for range in same {
+        let told = found.part(range.start, range.end).unwrap_or_default();
+        reads::compare(judge, frame, mapping.file, range.start, &told, View::Private(id));
     }
 }
 
