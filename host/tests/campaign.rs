@@ -1,6 +1,8 @@
 //! The generators of the fuzz targets, from fixed seeds: the clean stack is accepted, and each
 //! defect is caught by a clause that it names.
 
+use std::path::Path;
+
 use crashproof::check::campaign::Campaign;
 use crashproof::check::campaign::Execution;
 use crashproof::check::campaign::survive_image;
@@ -46,6 +48,23 @@ fn every_defect_is_caught_by_a_clause_that_it_names() {
             })
         });
         assert!(caught, "{} is caught by none of {:?}", defect.name, defect.clauses);
+    }
+}
+
+/// Seeds from which a fuzzer begins: from nothing it needs minutes to make programs of some length.
+const CORPUS_COUNT: u64 = 128;
+
+#[test]
+fn the_fuzzers_corpus_is_made_by_the_generator_of_this_test() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/ops");
+    for seed in 1..=CORPUS_COUNT {
+        let path = folder.join(format!("seed-{seed:03}"));
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::create_dir_all(&folder).expect("the checkout can be written to");
+            std::fs::write(&path, bytes(seed)).expect("the checkout can be written to");
+        }
+        let kept = std::fs::read(&path).unwrap_or_default();
+        assert_eq!(kept, bytes(seed), "{}: BLESS=1 writes it", path.display());
     }
 }
 
