@@ -114,7 +114,7 @@ pub const DEFECTS: &[Defect] = &[
         mechanism: "truncating changes the size alone, and growing again shows the old bytes",
         source: "synthetic; xfstests generic/029 is of this class",
         needs: "a file that shrinks and grows",
-        clauses: &["TRUNC-01", "DATA-RW-04", "CRASH-07", "CRASH-09"],
+        clauses: &["TRUNC-01", "DATA-RW-04", "CRASH-07", "CRASH-09", "MAP-07"],
         audit: &[],
         silent: "runs without a truncation",
         apply: |policies| policies.cache.truncation = Truncation::KeepsOldBytes,

@@ -36,17 +36,21 @@ impl Judge {
         let Some(regular) = regular else { return };
         let path = model.path_text(file);
         let mut cut = frozen.cut.clone();
-        for change in changes(regular, at, told) {
+        for (order, change) in changes(regular, at, told) {
             let Some(acked) = change.acked else { continue };
             let of = change.range();
             let seen = (at..).zip(told).filter(|(at, _)| of.contains(at));
             let (mut has, mut lacks) = (false, false);
             for (at, byte) in seen {
-                let is_older = is_held(regular, at, *byte, |other| other.step < change.step);
-                let is_floor = regular.floor.runs(at..at + 1).iter().any(|f| f.byte(at) == *byte);
-                let is_newer = is_held(regular, at, *byte, |other| other.step >= change.step);
-                has |= is_newer && !is_older && !is_floor;
-                lacks |= !is_newer && (is_older || is_floor);
+                // What a sync covered may be newer than a change that it did not cover.
+                let floor = regular.floor.runs(at..at + 1);
+                let floor = floor.iter().find(|floor| floor.byte(at) == *byte);
+                let is_older = is_held(regular, at, *byte, |other| other.step < change.step)
+                    || floor.is_some_and(|floor| floor.order < order);
+                let is_newer = is_held(regular, at, *byte, |other| other.step >= change.step)
+                    || floor.is_some_and(|floor| floor.order > order);
+                has |= is_newer && !is_older;
+                lacks |= !is_newer && is_older;
             }
             let what = change.describe(&path);
             if has && cut.has.as_ref().is_none_or(|(began, _)| *began < change.step) {
@@ -83,13 +87,13 @@ impl Judge {
 }
 
 /// The changes of bytes that were read, if they are few.
-fn changes(regular: &Regular, at: u64, told: &Bytes) -> Vec<Change> {
+fn changes(regular: &Regular, at: u64, told: &Bytes) -> Vec<(u64, Change)> {
     let range = at..at.saturating_add(told.len() as u64);
-    let overlaps = |change: &&Change| {
+    let overlaps = |change: &Change| {
         change.data().is_some() && crate::model::overlaps(&change.range(), &range)
     };
-    let found: Vec<Change> =
-        regular.log.values().filter(overlaps).take(CHANGES_MAX + 1).cloned().collect();
+    let found = regular.log.iter().filter(|(_, change)| overlaps(change)).take(CHANGES_MAX + 1);
+    let found: Vec<(u64, Change)> = found.map(|(order, change)| (*order, change.clone())).collect();
     if found.len() > CHANGES_MAX { Vec::new() } else { found }
 }
 
