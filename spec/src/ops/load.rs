@@ -133,7 +133,8 @@ fn unchanged(
     let mut same: Vec<Range<u64>> = Vec::new();
     for run in regular.live.runs(range.start..end.max(range.start)) {
         if run.order <= mapping.made {
-            same.extend(subtract(vec![run.start..run.end], &failed));
+            let whole = std::iter::once(run.start..run.end).collect();
+            same.extend(subtract(whole, &failed));
         }
     }
     for range in same {
