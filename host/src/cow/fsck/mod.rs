@@ -1,9 +1,9 @@
 //! fsck: a second reader of the format, that shares nothing with the file system but the format.
 //!
-//! Flow: newest root -> every node of its tree ([`tree`]) -> the whole batches of its log -> the
-//! items as they are after replay -> files, names, content and who uses which block ([`files`]).
+//! Flow: newest root -> every node of its tree (`tree`) -> the whole batches of its log -> the
+//! items as they are after replay -> files, names, content and who uses which block (`files`).
 //!
-//! Then the same, but for the log, of each snapshot ([`snapshots`]): it is a file system by itself.
+//! Then the same, but for the log, of each snapshot (`snapshots`): it is a file system by itself.
 //!
 //! It reads an image, never changes it, and never panics, whatever the bytes; what it keeps is
 //! bounded by the size of the device, since no tree visits a block twice.
