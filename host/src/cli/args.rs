@@ -20,6 +20,7 @@ const EXIT_CODES: &str = "Exit codes:
   2  wrong usage, or a file that cannot be used
   3  a bug of crashproof itself
   4  undecided: the oracle cannot tell, a limit cut the run short, or nothing was checked
+  130  interrupted by Ctrl-C; no file is left half written
 
 Examples:
   crashproof run seed_004_qemu_fsync --profile linux-errseq-4.17 --expect strict-sticky

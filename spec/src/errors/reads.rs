@@ -98,19 +98,20 @@ pub(crate) fn compare(
     view: View,
 ) {
     judge.exercise("DATA-RW-01");
+    if data.is_empty() {
+        return;
+    }
+    let end = at.saturating_add(data.len() as u64);
     if frame.overlapped {
         judge.exercise("DATA-RW-06");
     }
     if judge.model.file(file).names == 0 {
         judge.exercise("NS-UNLINK-02");
     }
-    if judge.model.regular(file).is_some_and(|regular| !regular.last_allocated.is_empty()) {
+    let allocated = judge.model.regular(file).map(|regular| regular.last_allocated.clone());
+    if allocated.is_some_and(|allocated| overlaps(&allocated, &(at..end))) {
         judge.exercise("FALLOC-02");
     }
-    if data.is_empty() {
-        return;
-    }
-    let end = at.saturating_add(data.len() as u64);
     let bytes = Some(data.clone());
     let found = Run { start: at, end, data: bytes, order: 0, promise: None, mapping: None };
     let Some(regular) = judge.model.regular(file) else { return };

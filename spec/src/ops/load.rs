@@ -98,19 +98,19 @@ fn private(
     at: u64,
     data: &Bytes,
 ) {
-    judge.exercise("MAP-06");
     let end = at.saturating_add(data.len() as u64);
     let found = run(at, data);
     for own in mapping.own.runs(at..end) {
         let told = found.part(own.start, own.end).unwrap_or_default();
         match own.part(own.start, own.end) {
             Some(stored) if stored != told => {
+                judge.exercise("MAP-06");
                 let subject = judge.model.path_text(mapping.file);
                 let observed = format!("{} at {}", show(&told), own.start);
                 let allowed = format!("{}, as stored through the mapping", show(&stored));
                 judge.broken(frame, "MAP-06", subject, observed, allowed);
             }
-            Some(_) => {}
+            Some(_) => judge.exercise("MAP-06"),
             None => unchanged(judge, frame, mapping, id, own.start..own.end, &found),
         }
     }
