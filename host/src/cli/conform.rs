@@ -57,7 +57,7 @@ fn reports_of(guest: &guests::Guest, profile: &str) -> Result<Vec<Report>, Failu
         return Ok(Vec::new());
     }
     if guest.name.starts_with("abi_") {
-        return Ok(adversary(guest, profile)?.into_iter().collect());
+        return Ok(vec![adversary(guest, profile)?]);
     }
     let variants = guest.variants.iter().copied();
     std::iter::once(&[][..]).chain(variants).map(|args| explored(guest, args, profile)).collect()
@@ -93,8 +93,8 @@ fn explored(guest: &guests::Guest, args: &[&str], profile: &str) -> Result<Repor
 }
 
 /// A guest that breaks the ABI or its limits on purpose: it is held to the end that it is meant to
-/// have. Nothing, if it was refused as it should be.
-fn adversary(guest: &guests::Guest, profile: &str) -> Result<Option<Report>, Failure> {
+/// have.
+fn adversary(guest: &guests::Guest, profile: &str) -> Result<Report, Failure> {
     let words = vec!["crashproof", "run", guest.name, "--profile", profile, "--fuel", FUEL];
     let Command::Run(arguments) = command_of(words)? else {
         return Err(Failure("run was asked for".to_owned()));
@@ -103,7 +103,7 @@ fn adversary(guest: &guests::Guest, profile: &str) -> Result<Option<Report>, Fai
     if guest.ends == Some("refused") {
         return match reported {
             Ok(_) => Err(Failure(format!("{} was loaded, and is no program", guest.name))),
-            Err(_) => Ok(None),
+            Err(why) => Ok(refused(guest, profile, &why)),
         };
     }
     let mut report = reported?;
@@ -117,7 +117,26 @@ fn adversary(guest: &guests::Guest, profile: &str) -> Result<Option<Report>, Fai
         report.undecided.push(format!("{}, which is meant to be: {meant}", words.join(", ")));
     }
     report.verdict = run::verdict(!report.findings.is_empty(), !report.undecided.is_empty());
-    Ok(Some(report))
+    Ok(report)
+}
+
+/// The report of a guest that was not loaded, as it should not be.
+fn refused(guest: &guests::Guest, profile: &str, why: &Failure) -> Report {
+    // What is offered instead makes a long list.
+    let why = why.0.split([',', ';']).next().unwrap_or_default();
+    Report {
+        version: 1,
+        workload: guest.name.to_owned(),
+        subject: format!("reference, profile {profile}"),
+        expectation: format!("{profile}, level strict"),
+        verdict: report::Verdict::Accepted,
+        ends: vec![(guest.name.to_owned(), format!("refused: {why}"))],
+        findings: Vec::new(),
+        undecided: Vec::new(),
+        exercised: std::collections::BTreeMap::new(),
+        account: None,
+        command: format!("crashproof run {}", guest.name),
+    }
 }
 
 /// Enough for a guest that ends, and soon used up by one that does not.

@@ -38,6 +38,34 @@ pub struct ClauseLine {
     pub replay: Vec<String>,
 }
 
+/// One workload of a record, with what was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkloadLine {
+    /// What is said of it.
+    pub verdict: Verdict,
+    /// How its guests ended.
+    pub ended: Vec<String>,
+    /// How many events decided a clause.
+    pub judged: u64,
+    /// Crash states that were judged.
+    pub states: u64,
+    /// Positions at which not every subset of the unflushed writes was tried.
+    pub bounded: u64,
+}
+
+impl From<&Report> for WorkloadLine {
+    fn from(report: &Report) -> Self {
+        let account = report.account.as_ref();
+        Self {
+            verdict: report.verdict,
+            ended: report.ends.iter().map(|(_, word)| word.clone()).collect(),
+            judged: report.exercised.values().sum(),
+            states: account.map_or(0, |account| account.judged),
+            bounded: account.map_or(0, |account| account.bounded),
+        }
+    }
+}
+
 /// A record of a subject over many workloads.
 #[derive(Debug, Clone, Serialize)]
 pub struct Conformance {
@@ -49,8 +77,8 @@ pub struct Conformance {
     pub expectation: String,
     /// What is said of all of it.
     pub verdict: Verdict,
-    /// Each workload and its verdict.
-    pub workloads: BTreeMap<String, Verdict>,
+    /// Each workload and what came of it.
+    pub workloads: BTreeMap<String, WorkloadLine>,
     /// Why it cannot be told, where it cannot.
     pub undecided: Vec<String>,
     /// Each clause.
@@ -76,7 +104,7 @@ impl Conformance {
             } else {
                 verdict.unwrap_or(Verdict::Undecided)
             },
-            workloads: reports.iter().map(|r| (r.workload.clone(), r.verdict)).collect(),
+            workloads: reports.iter().map(|r| (r.workload.clone(), r.into())).collect(),
             undecided: reports
                 .iter()
                 .flat_map(|r| r.undecided.iter().map(|why| format!("{}: {why}", r.workload)))
@@ -110,10 +138,7 @@ impl Conformance {
             writeln!(out, "| {word} | {} clauses |", self.count(standing))?;
         }
         writeln!(out, "| again | `{}` |\n", self.command)?;
-        writeln!(out, "## Workloads\n\n| workload | verdict |\n|---|---|")?;
-        for (workload, verdict) in &self.workloads {
-            writeln!(out, "| `{workload}` | {} |", verdict_word(*verdict))?;
-        }
+        self.write_workloads(out)?;
         for reason in &self.undecided {
             writeln!(out, "\nUndecided: {reason}")?;
         }
@@ -125,6 +150,25 @@ impl Conformance {
                     writeln!(out, "| | | `{replay}` |")?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn write_workloads(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "## Workloads\n")?;
+        writeln!(
+            out,
+            "Bound: positions at which not every subset of unflushed writes was tried.\n"
+        )?;
+        writeln!(out, "| workload | verdict | ended | judged | crash states | bound |")?;
+        writeln!(out, "|---|---|---|---:|---:|---:|")?;
+        for (workload, line) in &self.workloads {
+            let WorkloadLine { verdict, ended, judged, states, bounded } = line;
+            let (verdict, ended) = (verdict_word(*verdict), ended.join("; ").replace('|', "\\|"));
+            writeln!(
+                out,
+                "| `{workload}` | {verdict} | {ended} | {judged} | {states} | {bounded} |"
+            )?;
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::check::explore::CrashFinding;
 pub use conformance::ClauseLine;
 pub use conformance::Conformance;
 pub use conformance::Standing;
+pub use conformance::WorkloadLine;
 pub use terminal::terminal;
 
 /// What is said of a whole run or exploration.
