@@ -51,6 +51,7 @@ pub use policy::PAGE_CAPTURED_FIRST;
 pub use policy::PAGE_ORDER;
 pub use policy::PageStep;
 pub use policy::TailZeroing;
+pub use policy::TransformFallback;
 pub use policy::Truncation;
 pub use policy::WriteLookup;
 pub use policy::WriteRetry;

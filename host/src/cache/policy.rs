@@ -37,6 +37,15 @@ pub const PAGE_ORDER: &[PageStep] = &[PageStep::Protect, PageStep::Clean, PageSt
 pub const PAGE_CAPTURED_FIRST: &[PageStep] =
     &[PageStep::Capture, PageStep::Protect, PageStep::Clean];
 
+/// What becomes of pages that the transform gave up, as those that do not get smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TransformFallback {
+    /// They are dirty again, and the same writeback prepares and stores them as they are.
+    Redirties,
+    /// Their dirty marks stay cleared, and nothing of them is written (DEF-000b).
+    LeavesClean,
+}
+
 /// What truncating does with the bytes beyond the new end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Truncation {
@@ -117,6 +126,8 @@ pub struct CachePolicy {
     pub page_order: &'static [PageStep],
     /// The same for pages that are transformed on their way, as by compression.
     pub transformed_order: &'static [PageStep],
+    /// What becomes of those that the transform gave up.
+    pub transform_fallback: TransformFallback,
     /// What a fault does while the page is locked.
     pub fault_lock: FaultLock,
     /// Which bytes are beyond the end.
@@ -141,6 +152,7 @@ impl Default for CachePolicy {
             data_sync_scope: DataSyncScope::DataAndSize,
             page_order: PAGE_ORDER,
             transformed_order: PAGE_ORDER,
+            transform_fallback: TransformFallback::Redirties,
             fault_lock: FaultLock::Waits,
             tail_zeroing: TailZeroing::InCopy,
             write_lookup: WriteLookup::AtTheWrite,

@@ -4,6 +4,10 @@
 //! point of its own: who would write to it, or make a mapping of it writable, waits for their end.
 //! A mapped store waits for nothing as long as its mapping is writable. From then to the answer of
 //! the device the page is under writeback: a write to it is legal and makes it dirty again.
+//!
+//! Pages of a compressed file that are of one extent take the steps together. What was captured
+//! goes through the codec while they are locked; where that gives up, the policy says what becomes
+//! of them.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -19,6 +23,7 @@ use crate::cache::PageStep;
 use crate::cache::State;
 use crate::cache::SyncScope;
 use crate::cache::TailZeroing;
+use crate::cache::TransformFallback;
 use crate::cache::TransitionStep;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
@@ -28,14 +33,17 @@ use crate::call::CallId;
 use crate::call::Errno;
 use crate::call::Ino;
 use crate::call::Testimony;
+use crate::cow::Content;
 use crate::cow::CowError;
+use crate::cow::Packed;
 use crate::cow::Times;
+use crate::cow::extent_of;
 use crate::device::Payload;
 use crate::sim::Point;
 use crate::sim::TaskLockGuard;
 
-/// Pages that are transformed together.
-const TRANSFORM_PAGES: usize = 8;
+/// Fewer pages are not transformed: nothing could be saved.
+const TRANSFORM_PAGES_MIN: usize = 2;
 
 /// A page under writeback.
 #[derive(Debug)]
@@ -52,6 +60,17 @@ struct Captured {
     reserved: bool,
 }
 
+impl Captured {
+    /// Gives a page back what was taken from it; keeps a block that it has no use for.
+    fn put_back(&mut self, page: &mut Page) {
+        page.writeback = false;
+        page.dirty |= std::mem::take(&mut self.was_dirty);
+        if !page.reserved {
+            page.reserved = std::mem::take(&mut self.reserved);
+        }
+    }
+}
+
 /// Pages that are written back together. Those that are left when it is dropped, because the power
 /// failed or the call was given up, are dirty again: nothing is forgotten.
 #[derive(Debug)]
@@ -59,6 +78,8 @@ struct Batch<'a> {
     cache: &'a PageCache,
     ino: u64,
     pages: VecDeque<Captured>,
+    /// What is handed down, and of how many of the pages each part is, in their order.
+    parts: Vec<(Content, usize)>,
 }
 
 impl Drop for Batch<'_> {
@@ -198,51 +219,113 @@ impl PageCache {
         pages: &[u64],
         kind: Kind,
     ) -> Result<Option<CowError>, CowError> {
-        let mut batch = Batch { cache: self, ino, pages: VecDeque::with_capacity(pages.len()) };
+        let pages_max = VecDeque::with_capacity(pages.len());
+        let mut batch = Batch { cache: self, ino, pages: pages_max, parts: Vec::new() };
         let mut described = None;
-        let (order, group_pages) = self.order_of(ino)?;
-        let preparing = self.lock().file(ino)?.preparing.clone();
-        for group in pages.chunks(group_pages) {
+        let (is_transformed, preparing) = {
+            let mut state = self.lock();
+            let file = state.file(ino)?;
+            (file.is_transformed, file.preparing.clone())
+        };
+        let is_together =
+            |one: &u64, two: &u64| is_transformed && extent_of(*one) == extent_of(*two);
+        for group in pages.chunk_by(is_together) {
             let locked = preparing.acquire().await;
             let first = batch.pages.len();
             batch.pages.extend(self.lock_pages(ino, group, kind.is_forced)?);
-            for step in order {
-                for index in first..batch.pages.len() {
-                    self.sim.point(step.point()).await;
-                    if let Some(captured) = batch.pages.get_mut(index) {
-                        described = self.take_step(ino, *step, captured)?.or(described);
-                    }
-                }
-            }
+            let prepared = if batch.pages.len() - first < TRANSFORM_PAGES_MIN {
+                self.prepare_plain(&mut batch, first).await?
+            } else {
+                self.prepare_transformed(&mut batch, first).await?
+            };
+            described = prepared.or(described);
             self.unlock_pages(ino, group);
             self.note_prepared(&batch, first);
             drop(locked);
         }
         let Some(mut description) = described else { return Ok(None) };
         if kind.is_elided {
-            return self.elide_batch(batch).map(|()| None);
+            return self.elide_pages(&mut batch, 0).map(|()| None);
         }
         if kind.is_data_only {
             description.size_bytes = self.lock().file(ino)?.stored_size_bytes;
         }
         self.sim.point(Point::WbSubmit).await;
-        let captured = batch.pages.iter();
-        let blocks =
-            captured.map(|page| (page.page_no, Payload::Owned(page.payload.clone()))).collect();
+        let (content, counts) = std::mem::take(&mut batch.parts).into_iter().unzip();
         let Description { size_bytes, times } = description;
-        let results = self.cow.write_blocks(ino, blocks, size_bytes, times).await;
+        let results = self.cow.write_content(ino, content, size_bytes, times).await;
         self.sim.point(Point::WbEnd).await;
-        self.end_batch(batch, results, description)
+        self.end_batch(batch, counts, results, description)
     }
 
-    /// The order of steps for a file's pages, and how many pages take each step together.
-    fn order_of(&self, ino: u64) -> Result<(&'static [PageStep], usize), CowError> {
-        let is_transformed = self.lock().file(ino)?.is_transformed;
-        Ok(if is_transformed {
-            (self.policy.transformed_order, TRANSFORM_PAGES)
-        } else {
-            (self.policy.page_order, 1)
-        })
+    /// Takes pages from `first` on, one after the other, through all steps, to be stored as they
+    /// are.
+    async fn prepare_plain(
+        &self,
+        batch: &mut Batch<'_>,
+        first: usize,
+    ) -> Result<Option<Description>, CowError> {
+        let mut described = None;
+        for index in first..batch.pages.len() {
+            let order = self.policy.page_order;
+            described = self.take_steps(batch, order, index..index + 1).await?.or(described);
+            if let Some(Captured { page_no, payload, .. }) = batch.pages.get(index) {
+                let content = Content::Plain(*page_no, Payload::Owned(payload.clone()));
+                batch.parts.push((content, 1));
+            }
+        }
+        Ok(described)
+    }
+
+    /// Takes pages from `first` on through each step together, and then what was captured of them
+    /// through the codec.
+    async fn prepare_transformed(
+        &self,
+        batch: &mut Batch<'_>,
+        first: usize,
+    ) -> Result<Option<Description>, CowError> {
+        let indices = first..batch.pages.len();
+        let order = self.policy.transformed_order;
+        let described = self.take_steps(batch, order, indices.clone()).await?;
+        self.sim.point(Point::WbTransform).await;
+        let captured = batch.pages.range(indices.clone());
+        let captured: Vec<(u64, Bytes)> =
+            captured.map(|page| (page.page_no, page.payload.clone())).collect();
+        if let Some(packed) = Packed::pack(&captured, self.cow.geometry().block_size_bytes) {
+            batch.parts.push((Content::Packed(packed), indices.len()));
+            return Ok(described);
+        }
+        match self.policy.transform_fallback {
+            TransformFallback::Redirties => {
+                batch.pages.range_mut(indices).for_each(|page| self.redirty_page(batch.ino, page));
+                let plain = self.prepare_plain(batch, first).await?;
+                Ok(plain.or(described))
+            }
+            TransformFallback::LeavesClean => {
+                self.elide_pages(batch, first)?;
+                Ok(described)
+            }
+        }
+    }
+
+    /// Takes some pages of a batch through each of the steps together; answers what the file was at
+    /// the last capture.
+    async fn take_steps(
+        &self,
+        batch: &mut Batch<'_>,
+        order: &[PageStep],
+        indices: Range<usize>,
+    ) -> Result<Option<Description>, CowError> {
+        let mut described = None;
+        for step in order {
+            for index in indices.clone() {
+                self.sim.point(step.point()).await;
+                if let Some(captured) = batch.pages.get_mut(index) {
+                    described = self.take_step(batch.ino, *step, captured)?.or(described);
+                }
+            }
+        }
+        Ok(described)
     }
 
     /// Locks those of the pages that are to be written: the dirty ones, or all of them.
@@ -323,7 +406,7 @@ impl PageCache {
             }
             PageStep::Capture => {
                 let range = self.page_range(captured.page_no);
-                captured.ranges = file.unwritten.take(range.clone());
+                captured.ranges.extend(file.unwritten.take(range.clone()));
                 captured.seen = self.witness.last_effect();
                 if self.policy.tail_zeroing == TailZeroing::InPageByOldSize {
                     page.cut(self.end_in_page(captured.old_size_bytes, captured.page_no));
@@ -339,29 +422,33 @@ impl PageCache {
         }
     }
 
-    /// A page whose writeback came to no end is as it was before.
-    fn restore_page(&self, ino: u64, captured: Captured) {
+    /// A page stays locked, and is as dirty as it was before it was prepared.
+    fn redirty_page(&self, ino: u64, captured: &mut Captured) {
         let mut state = self.lock();
-        let mut is_kept = false;
+        let page = state.files.get_mut(&ino).and_then(|file| file.pages.get_mut(&captured.page_no));
+        page.into_iter().for_each(|page| captured.put_back(page));
+        drop(state);
+        self.cow.unreserve(u64::from(std::mem::take(&mut captured.reserved)));
+    }
+
+    /// A page whose writeback came to no end is as it was before.
+    fn restore_page(&self, ino: u64, mut captured: Captured) {
+        let mut state = self.lock();
         if let Some(file) = state.files.get_mut(&ino) {
-            captured.ranges.into_iter().for_each(|range| file.unwritten.add(range));
+            captured.ranges.drain(..).for_each(|range| file.unwritten.add(range));
             if let Some(page) = file.pages.get_mut(&captured.page_no) {
                 page.locked = false;
-                page.writeback = false;
-                page.dirty |= captured.was_dirty;
-                is_kept = captured.reserved && !page.reserved;
-                page.reserved |= is_kept;
+                captured.put_back(page);
             }
         }
         drop(state);
-        if captured.reserved && !is_kept {
-            self.cow.unreserve(1);
-        }
+        self.cow.unreserve(u64::from(captured.reserved));
     }
 
     fn end_batch(
         &self,
         mut batch: Batch<'_>,
+        counts: Vec<usize>,
         results: Vec<Result<(), CowError>>,
         description: Description,
     ) -> Result<Option<CowError>, CowError> {
@@ -369,7 +456,9 @@ impl PageCache {
         let mut failure = None;
         let mut lost: BTreeMap<Option<CallId>, Ranges> = BTreeMap::new();
         let (mut stored_end, mut stored_pages) = (0, Vec::new());
-        for result in results {
+        // A part is stored or refused with all of its pages.
+        let of_pages = counts.into_iter().zip(results);
+        for result in of_pages.flat_map(|(count, result)| std::iter::repeat_n(result, count)) {
             if matches!(&result, Err(error) if is_power_off(error)) {
                 return result.map(|()| None);
             }
@@ -402,9 +491,10 @@ impl PageCache {
         Ok(failure)
     }
 
-    /// Ends the writeback of pages of which nothing is written.
-    fn elide_batch(&self, mut batch: Batch<'_>) -> Result<(), CowError> {
-        while let Some(mut captured) = batch.pages.pop_front() {
+    /// Ends the writeback of pages from `first` on, of which nothing is written.
+    fn elide_pages(&self, batch: &mut Batch<'_>, first: usize) -> Result<(), CowError> {
+        while batch.pages.len() > first {
+            let Some(mut captured) = batch.pages.pop_back() else { break };
             // What was not written is not taken for written.
             let mut state = self.lock();
             let file = state.file(batch.ino)?;

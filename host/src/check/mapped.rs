@@ -18,6 +18,9 @@ use crate::check::program::Slots;
 /// Mappings that a program can have at once.
 pub(super) const MAPPING_COUNT: usize = 3;
 
+/// Places of stores from which on they are at the border of two pages.
+const ACROSS_FROM: u8 = 160;
+
 /// A page of memory: all that a program's files have.
 const PAGE_BYTES: u64 = 4096;
 
@@ -72,7 +75,14 @@ impl Slots {
             }
             O::Store(slot, at, len) => {
                 let data = self.data(0, block_size_bytes).slice(..1 + usize::from(len % 24));
-                let offset = place(at);
+                // Many cross into the next page: pages that are compressed together are dirty.
+                let border = place(at).next_multiple_of(u64::from(block_size_bytes));
+                let is_across = at >= ACROSS_FROM;
+                let offset = if is_across {
+                    border.saturating_sub(data.len() as u64 / 2)
+                } else {
+                    place(at)
+                };
                 self.with_mapping(slot, |mapping| Memory::Store { mapping, offset, data })
             }
             O::Load(slot, at, len) => {
@@ -107,6 +117,11 @@ impl Slots {
 }
 
 impl MappedOperation {
+    /// A store: what most races need several of.
+    pub(super) fn store(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Self> {
+        Ok(Self::Store(bytes.arbitrary()?, bytes.arbitrary()?, bytes.arbitrary()?))
+    }
+
     /// A file with a mapping, compressed or not: what races between stores and writeback need.
     pub(super) fn prepare(bytes: &mut Unstructured<'_>) -> arbitrary::Result<[Operation; 4]> {
         Ok([

@@ -19,6 +19,10 @@ use crate::device::Class;
 use crate::device::DeviceError;
 use crate::device::FailCount;
 use crate::device::FailRule;
+use crate::sim::mix;
+
+/// Lengths of writes from which on their bytes are noise.
+const NOISE_FROM: u8 = 192;
 
 /// Handles that a program can have open at once.
 const SLOT_COUNT: usize = 4;
@@ -168,7 +172,7 @@ const OPERATION_COUNT_MAX: usize = 40;
 impl<'a> Arbitrary<'a> for Program {
     /// The first byte says how many operations come before the crash. A list that asks before
     /// each element whether there is one more, as lists usually do, is short nearly always. Half of
-    /// the programs are mostly about mapped memory, and begin with a mapping.
+    /// the programs are mostly about mapped memory, begin with a mapping, and store often.
     fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let count = bytes.int_in_range(1..=OPERATION_COUNT_MAX)?;
         let is_mapped = bytes.arbitrary()?;
@@ -178,10 +182,11 @@ impl<'a> Arbitrary<'a> for Program {
                 operations.extend(MappedOperation::prepare(bytes)?);
             }
             while operations.len() < count && !bytes.is_empty() {
-                operations.push(if is_mapped && bytes.ratio(2, 3)? {
-                    Operation::Mapped(bytes.arbitrary()?)
-                } else {
-                    bytes.arbitrary()?
+                let kind = if is_mapped { bytes.int_in_range(0..=2)? } else { 0 };
+                operations.push(match kind {
+                    0 => bytes.arbitrary()?,
+                    1 => Operation::Mapped(bytes.arbitrary()?),
+                    _ => Operation::Mapped(MappedOperation::store(bytes)?),
                 });
             }
             Ok(operations)
@@ -252,13 +257,19 @@ impl Slots {
         self.handle(slot).map_or(Asked::Nothing, asked)
     }
 
-    /// Bytes that no other write of the program has: foreign bytes are recognised.
+    /// Bytes that no other write of the program has: foreign bytes are recognised. Those of a
+    /// quarter of the writes do not get smaller where a file is compressed.
     pub(super) fn data(&mut self, sixteenths: u8, block_size_bytes: u32) -> Bytes {
         self.written += 1;
         let len = (u32::from(sixteenths % 48) + 1) * (block_size_bytes / 16);
         let tag = self.written.to_le_bytes();
-        let byte = |at: u32| tag[at as usize % 2] ^ (at as u8).rotate_left(3);
-        (0..len).map(byte).collect()
+        let regular = |at: u32| tag[at as usize % 2] ^ (at as u8).rotate_left(3);
+        let noise = |at: u32| (mix(self.written << 32 | u64::from(at)) >> 24) as u8;
+        if sixteenths >= NOISE_FROM {
+            (0..len).map(noise).collect()
+        } else {
+            (0..len).map(regular).collect()
+        }
     }
 
     /// What `operation` asks, on blocks of that size.

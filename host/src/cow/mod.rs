@@ -65,7 +65,6 @@ use crate::device::BlockNo;
 use crate::device::Device;
 use crate::device::DeviceError;
 use crate::device::Geometry;
-use crate::device::Payload;
 use crate::sim::Sim;
 
 /// Why the file system could not do as asked.
@@ -171,7 +170,7 @@ impl Cow {
     }
 
     /// Sets blocks aside for content that will be written back later; commits if that frees
-    /// enough. What [`Cow::write_blocks`] allocates is not taken from it: the caller unreserves a
+    /// enough. What [`Cow::write_content`] allocates is not taken from it: the caller unreserves a
     /// block when it has been written, or no longer will be.
     pub async fn reserve(&self, blocks: u64) -> Result<(), CowError> {
         self.store.reserve(blocks).await
@@ -186,7 +185,7 @@ impl Cow {
     /// Begins a transaction when no other is under way.
     ///
     /// Until it ends, its task waits for nothing but the transaction: not for `reserve`, `commit`,
-    /// `sync_log` or `write_blocks`, which may wait for it, and not for a lock whose holder may
+    /// `sync_log` or `write_content`, which may wait for it, and not for a lock whose holder may
     /// wait for one of these.
     pub async fn begin(&self) -> Result<Transaction, CowError> {
         Transaction::begin(self).await
@@ -243,25 +242,13 @@ impl Cow {
         read::data_blocks(&self.store, ino, blocks).await
     }
 
-    /// Writes content to fresh blocks; those that the device accepted become the file's in one
-    /// transaction. One result for each block, in order. A payload shorter than a block is padded
-    /// with zeros.
+    /// Writes content to fresh blocks, as it is or packed; what the device accepted becomes the
+    /// file's in one transaction. One result for each part, in order: a part is written or refused
+    /// whole.
     ///
     /// The inode's size grows to `size_bytes`, but not beyond the end of the last block that was
     /// written; it never shrinks here. `modify_nanos` and `change_nanos` are taken from `times`,
     /// the access time stays.
-    pub async fn write_blocks(
-        &self,
-        ino: u64,
-        blocks: Vec<(u64, Payload)>,
-        size_bytes: u64,
-        times: Times,
-    ) -> Vec<Result<(), CowError>> {
-        let plain = blocks.into_iter().map(|(block, payload)| Content::Plain(block, payload));
-        self.write_content(ino, plain.collect(), size_bytes, times).await
-    }
-
-    /// Like [`Cow::write_blocks`], for content that may be packed: one result for each part.
     ///
     /// Whether a file is to be packed ([`Inode::is_compressed`]), when its bytes are captured for
     /// it, and what becomes of those that [`Packed::pack`] refuses, is the caller's.

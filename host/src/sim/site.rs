@@ -100,6 +100,8 @@ pub enum Point {
     WbClean,
     /// The page's bytes are about to be read for checksum and payload.
     WbCapture,
+    /// What was captured of the pages of an extent is about to be compressed.
+    WbTransform,
     /// The captured bytes are about to be handed to the device.
     WbSubmit,
     /// The device answered; the page leaves writeback.

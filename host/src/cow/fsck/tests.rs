@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cow;
+use crate::cow::Content;
 use crate::cow::Cow;
 use crate::cow::CowPolicy;
 use crate::cow::Kind;
@@ -34,7 +35,8 @@ fn example() -> Image {
             change.put_inode(ino, &inode).await.expect("room");
             change.finish().await.expect("the disk is whole");
             let content = Payload::Owned(Bytes::from(vec![name[0]; 512]));
-            let written = cow.write_blocks(ino, vec![(0, content)], 512, TIMES).await;
+            let written =
+                cow.write_content(ino, vec![Content::Plain(0, content)], 512, TIMES).await;
             assert!(written.iter().all(Result::is_ok));
             // The first file is in the tree, the second in the log.
             match name {
@@ -110,7 +112,8 @@ fn many() -> [Image; 2] {
         for byte in [1, 2] {
             let content = Payload::Owned(Bytes::from(vec![byte; 512]));
             let ino = first.expect("there are files");
-            let written = cow.write_blocks(ino, vec![(0, content)], 512, TIMES).await;
+            let written =
+                cow.write_content(ino, vec![Content::Plain(0, content)], 512, TIMES).await;
             assert!(written.iter().all(Result::is_ok));
             cow.commit().await.expect("the disk is whole");
             images.push(disk.durable_image());

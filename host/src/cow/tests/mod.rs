@@ -103,8 +103,8 @@ async fn truncate(cow: &Cow, ino: u64, blocks: u64) -> Result<(), CowError> {
 
 async fn write(cow: &Cow, ino: u64, blocks: &[u64], fill: u8) -> Result<(), CowError> {
     let payload = Payload::Owned(Bytes::from(vec![fill; 512]));
-    let content: Vec<_> = blocks.iter().map(|block| (*block, payload.clone())).collect();
-    let written = cow.write_blocks(ino, content, u64::MAX, Times::default()).await;
+    let plain = blocks.iter().map(|block| Content::Plain(*block, payload.clone()));
+    let written = cow.write_content(ino, plain.collect(), u64::MAX, Times::default()).await;
     written.into_iter().collect()
 }
 

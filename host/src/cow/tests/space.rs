@@ -132,9 +132,10 @@ fn every_block_size_that_is_possible_holds_a_file_system() {
         let made = async {
             let ino = create(&cow, &longest).await?;
             let short = Payload::Owned(content.slice(..1));
-            let blocks = vec![(0, Payload::Owned(content.clone())), (1, short)];
+            let whole = Payload::Owned(content.clone());
+            let blocks = vec![Content::Plain(0, whole), Content::Plain(1, short)];
             let size = u64::from(block_size_bytes) + 1;
-            let written = cow.write_blocks(ino, blocks, size, Times::default()).await;
+            let written = cow.write_content(ino, blocks, size, Times::default()).await;
             written.into_iter().collect::<Result<(), CowError>>()?;
             cow.sync_log().await?;
             Ok::<u64, CowError>(ino)

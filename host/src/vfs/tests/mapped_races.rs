@@ -1,6 +1,8 @@
 //! Mapped stores, writes and reclaim while writeback is under way: nothing is forgotten, and each
 //! policy that forgets something does so only where it should.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::cache::CachePolicy;
@@ -8,6 +10,7 @@ use crate::cache::ExtentLookup;
 use crate::cache::FaultLock;
 use crate::cache::PAGE_CAPTURED_FIRST;
 use crate::cache::TailZeroing;
+use crate::cache::TransformFallback;
 use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
 use crate::call::HandleId;
@@ -17,6 +20,7 @@ use crate::call::Memory;
 use crate::call::Request;
 use crate::sim::Sim;
 use crate::sim::Site;
+use crate::sim::mix;
 use crate::vfs::VfsPolicy;
 use crate::vfs::tests::BLOCK;
 use crate::vfs::tests::TINY;
@@ -43,6 +47,8 @@ struct Race {
     policy: CachePolicy,
     size_bytes: u64,
     is_compressed: bool,
+    /// What the file holds before; most of it stays.
+    content: fn(u64) -> u8,
     /// Writeback runs so many times beside it.
     flush_count: u32,
     /// Is everything dropped that can be, again and again?
@@ -54,10 +60,30 @@ const PLAIN: fn(CachePolicy) -> Race = |policy| Race {
     policy,
     size_bytes: 2 * PAGE,
     is_compressed: false,
+    content: |_| b'.',
     flush_count: 1,
     has_reclaim: false,
     acts: &[Act::Store(1, b'a'), Act::Store(2, b'b'), Act::Store(3, b'c')],
 };
+
+/// A race in a compressed file: two dirty pages of one extent can be packed.
+const COMPRESSED: fn(CachePolicy) -> Race = |policy| Race {
+    is_compressed: true,
+    acts: &[
+        Act::Store(1, b'a'),
+        Act::Store(PAGE + 1, b'b'),
+        Act::Store(2, b'c'),
+        Act::Store(PAGE + 2, b'd'),
+    ],
+    ..PLAIN(policy)
+};
+
+/// Bytes that no codec makes smaller.
+const NOISE: fn(u64) -> u8 = |at| (mix(at) >> 16) as u8;
+
+/// The same, where the codec gives up.
+const INCOMPRESSIBLE: fn(CachePolicy) -> Race =
+    |policy| Race { content: NOISE, ..COMPRESSED(policy) };
 
 fn request(act: Act, handle: HandleId, mapping: MappingId) -> Request {
     match act {
@@ -74,7 +100,7 @@ fn request(act: Act, handle: HandleId, mapping: MappingId) -> Request {
 
 /// What the file should hold.
 fn expected(race: &Race) -> Vec<u8> {
-    let mut content = vec![b'.'; race.size_bytes as usize];
+    let mut content: Vec<u8> = (0..race.size_bytes).map(race.content).collect();
     for act in race.acts {
         let (offset, len, byte) = match *act {
             Act::Store(offset, byte) | Act::Write(offset, byte) => (offset, 1, byte),
@@ -93,15 +119,20 @@ fn losses(race: Race) -> u32 {
     let sites = &[Site::Preempt, Site::Schedule];
     let count = exhaust(sites, 9, |sim: Sim| {
         let world = World::with(blank.clone(), sim.clone(), VfsPolicy::default(), race.policy);
-        let handle = world.file("f", &vec![b'.'; race.size_bytes as usize]);
+        let content: Vec<u8> = (0..race.size_bytes).map(race.content).collect();
+        let handle = world.file("f", &content);
         assert_eq!(world.fsync(handle), Ok(()));
         let on = race.is_compressed;
         assert_eq!(world.done(Request::Manage(Manage::SetCompression { handle, on })), Ok(()));
         let mapping = world.map(handle, 4 * PAGE);
-        let first = race.acts.iter().find(|act| matches!(act, Act::Store(..)));
-        if let Some(first) = first {
-            // The page is writable when the race begins.
-            let _ = world.call(request(*first, handle, mapping));
+        let mut touched = BTreeSet::new();
+        for act in race.acts {
+            // Pages that are stored to are writable and dirty when the race begins.
+            if let Act::Store(offset, _) = *act
+                && touched.insert(offset / PAGE)
+            {
+                let _ = world.call(request(*act, handle, mapping));
+            }
         }
         let answers = Answers::default();
         let acts = race.acts.iter().map(|act| request(*act, handle, mapping));
@@ -136,9 +167,12 @@ type Case = (&'static str, CachePolicy, fn(CachePolicy) -> Race);
 fn races() -> Vec<Case> {
     let good = CachePolicy::default();
     vec![
-        ("DEF-000", CachePolicy { transformed_order: PAGE_CAPTURED_FIRST, ..good }, |policy| {
-            Race { is_compressed: true, ..PLAIN(policy) }
-        }),
+        ("DEF-000", CachePolicy { transformed_order: PAGE_CAPTURED_FIRST, ..good }, COMPRESSED),
+        (
+            "DEF-000b",
+            CachePolicy { transform_fallback: TransformFallback::LeavesClean, ..good },
+            INCOMPRESSIBLE,
+        ),
         ("D-02", CachePolicy { fault_lock: FaultLock::Ignored, ..good }, PLAIN),
         ("D-12", CachePolicy { extent_lookup: ExtentLookup::BeforeLock, ..good }, |policy| Race {
             flush_count: 2,
@@ -186,8 +220,15 @@ fn the_defects_of_mapped_stores_are_silent_where_they_should_be() {
     let captured_first = CachePolicy { transformed_order: PAGE_CAPTURED_FIRST, ..good };
     assert_eq!(losses(PLAIN(captured_first)), 0, "DEF-000 without a transform");
     let writes: &[Act] = &[Act::Write(1, b'a'), Act::Write(2, b'b'), Act::Write(3, b'c')];
-    let written = Race { acts: writes, is_compressed: true, ..PLAIN(captured_first) };
+    let both = &[Act::Write(1, b'a'), Act::Write(PAGE + 1, b'b'), Act::Write(2, b'c')];
+    let written = Race { acts: both, ..COMPRESSED(captured_first) };
     assert_eq!(losses(written), 0, "DEF-000 with write alone");
+    // What the codec gave up is captured again, now behind the write-protection.
+    assert_eq!(losses(INCOMPRESSIBLE(captured_first)), 0, "DEF-000 where the codec gives up");
+    let left_clean = CachePolicy { transform_fallback: TransformFallback::LeavesClean, ..good };
+    assert_eq!(losses(COMPRESSED(left_clean)), 0, "DEF-000b with what gets smaller");
+    let plain = Race { is_compressed: false, ..INCOMPRESSIBLE(left_clean) };
+    assert_eq!(losses(plain), 0, "DEF-000b without a transform");
     let faulting = CachePolicy { fault_lock: FaultLock::Ignored, ..good };
     assert_eq!(losses(Race { acts: writes, ..PLAIN(faulting) }), 0, "D-02 with write alone");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cache::CachePolicy;
 use crate::call::HandleId;
+use crate::call::Manage;
 use crate::call::Request;
 use crate::sim::Seeded;
 use crate::sim::Sim;
@@ -87,7 +88,10 @@ impl Run {
             return;
         }
         let (offset, len) = (self.below(SIZE_MAX), 1 + self.below(2 * BLOCK as u64));
-        let data = vec![self.below(255) as u8 + 1; len as usize];
+        // Of compressed files, the one gets smaller and the other does not.
+        let (is_noise, fill) = (self.below(3) == 0, self.below(255));
+        let byte = |at: u64| if is_noise { mix(fill << 32 | at) as u8 } else { fill as u8 + 1 };
+        let data: Vec<u8> = (0..len).map(byte).collect();
         let count = self.world.write(handle, offset, &data).expect("there is space");
         self.model.write(file, offset, &data[..count as usize]);
     }
@@ -132,12 +136,17 @@ impl Run {
     }
 
     fn disturb(&mut self) {
-        let which = self.below(6);
+        let which = self.below(8);
         match which {
             0 => self.world.flush(),
             1 => self.world.vfs.evict_all(),
             2 => assert_eq!(self.world.done(Request::SyncAll), Ok(())),
             3 => self.world.sim.run_background(),
+            4 | 5 => {
+                let Some((handle, _)) = self.model.open.last().copied() else { return };
+                let request = Manage::SetCompression { handle, on: which == 4 };
+                assert_eq!(self.world.done(Request::Manage(request)), Ok(()));
+            }
             _ => {
                 let Some((handle, _)) = self.model.open.last().copied() else { return };
                 let request = if self.below(2) == 0 {
