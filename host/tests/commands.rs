@@ -87,6 +87,7 @@ fn workload_of(defect: &str) -> (&'static str, &'static str) {
         "sync_without_flush" => ("crash_append_log", "-- 3"),
         "root_before_tree" => ("posix_exerciser --seed 3", ""),
         "truncate_keeps_bytes" => ("posix_data", ""),
+        "no_redirty_on_fallback" => ("seed_000_leveldb_mmap", "-- write random records=14"),
         "fdatasync_forgets_size" => ("crash_append_log", "-- 5 fdatasync"),
         other => panic!("no workload shows {other}"),
     }
@@ -104,6 +105,13 @@ fn every_defect_is_rejected_with_the_clause_that_it_names_and_silent_when_off() 
         assert!(shown.contains(&rejected), "{}: no {rejected} in\n{shown}", defect.name);
         ends_with(&format!("explore {workload} {tail}"), 0);
     }
+}
+
+#[test]
+fn what_compression_gives_up_is_missed_only_where_it_gives_up() {
+    let words = "explore seed_000_leveldb_mmap --defect no_redirty_on_fallback -- write records=14";
+    ends_with(words, 0);
+    ends_with(&format!("{words} plain random"), 0);
 }
 
 #[test]

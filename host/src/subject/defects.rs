@@ -9,6 +9,7 @@ use crate::cache::ExtentLookup;
 use crate::cache::FaultLock;
 use crate::cache::PAGE_CAPTURED_FIRST;
 use crate::cache::TailZeroing;
+use crate::cache::TransformFallback;
 use crate::cache::Truncation;
 use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
@@ -161,6 +162,17 @@ pub const DEFECTS: &[Defect] = &[
         audit: &["MAP-12", "MAP-03", "MAP-04"],
         silent: "runs without compression, or with write alone",
         apply: |policies| policies.cache.transformed_order = PAGE_CAPTURED_FIRST,
+    },
+    Defect {
+        name: "no_redirty_on_fallback",
+        mechanism: "pages that compression does not make smaller are not made dirty again: nothing \
+                    of them is written, and they count as clean (DEF-000b)",
+        source: "seed 000; the second half of torvalds/linux 4adaa611020f",
+        needs: "a compressed file, two neighbouring pages of bytes that do not get smaller",
+        clauses: &["DUR-MSYNC-01", "DUR-FSYNC-01", "DUR-FDS-01", "DATA-RW-01", "MAP-01", "MAP-02"],
+        audit: &["MAP-03", "MAP-04"],
+        silent: "runs without compression, or with bytes that get smaller",
+        apply: |policies| policies.cache.transform_fallback = TransformFallback::LeavesClean,
     },
     Defect {
         name: "fault_ignores_page_lock",
