@@ -10,6 +10,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::fd::FromRawFd;
 
+use crate::uninterrupted;
+
 /// The first preopened directory: descriptors 0 to 2 are the standard streams.
 const FIRST_PREOPEN: u32 = 3;
 
@@ -119,7 +121,7 @@ pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize>
 pub fn read_full_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
-        match read_at(file, &mut buffer[done..], offset + done as u64)? {
+        match uninterrupted(|| read_at(file, &mut buffer[done..], offset + done as u64))? {
             0 => break,
             more => done += more,
         }
@@ -158,7 +160,7 @@ pub fn write_at(file: &File, buffer: &[u8], offset: u64) -> io::Result<usize> {
 pub fn write_all_at(file: &File, buffer: &[u8], offset: u64) -> io::Result<()> {
     let mut done = 0;
     while done < buffer.len() {
-        match write_at(file, &buffer[done..], offset + done as u64)? {
+        match uninterrupted(|| write_at(file, &buffer[done..], offset + done as u64))? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
             more => done += more,
         }

@@ -1,5 +1,15 @@
 //! Numbers from a seed, of a program's own: one seed is one program.
 
+use std::hash::BuildHasher;
+use std::hash::Hasher;
+use std::hash::RandomState;
+
+/// A seed of the system's random bytes: of a simulated machine's, for a machine has a seed itself.
+#[must_use]
+pub fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
 /// A xorshift generator: enough for variety, and the same everywhere.
 #[derive(Debug)]
 pub struct Draws(u64);

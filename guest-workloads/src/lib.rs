@@ -89,3 +89,16 @@ pub fn acknowledged_lines() -> Vec<String> {
 pub fn number_argument(position: usize, otherwise: u64) -> u64 {
     std::env::args().nth(position + 1).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
+
+/// Asks again where a call was interrupted before it did anything.
+///
+/// # Errors
+/// Any other.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+}

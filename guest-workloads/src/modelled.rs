@@ -20,13 +20,14 @@ use crashproof_guest::snapshot::Snapshot;
 
 use crate::abi;
 use crate::draws::Draws;
+use crate::uninterrupted;
 
 const SIZE_BYTES_MAX: usize = 40_000;
 const STORE_SIZE_BYTES_MAX: usize = 3_000;
 const SNAPSHOTS_MAX: usize = 2;
 
 /// How many operations there are: [`Modelled::operate`] takes a number below.
-pub const OPERATION_COUNT: u64 = 24;
+pub const OPERATION_COUNT: u64 = 25;
 
 /// A part of the file that is mapped, shared.
 struct Window {
@@ -98,6 +99,7 @@ impl Modelled {
             20 => self.look_at_snapshot(draws),
             21 => self.toggle_compression(),
             22 => self.transfer(draws),
+            23 => self.append(draws),
             _ => self.reopen(),
         }
     }
@@ -106,7 +108,7 @@ impl Modelled {
     fn learn(&mut self) -> io::Result<()> {
         let size_bytes = index(self.file.metadata()?.len());
         let mut bytes = vec![0; size_bytes];
-        read(&self.file, &mut bytes, 0)?;
+        abi::read_full_at(&self.file, &mut bytes, 0)?;
         self.bytes = bytes;
         Ok(())
     }
@@ -114,7 +116,7 @@ impl Modelled {
     fn write(&mut self, draws: &mut Draws) -> io::Result<()> {
         let at = draws.index(SIZE_BYTES_MAX - STORE_SIZE_BYTES_MAX);
         let bytes = drawn(draws);
-        write(&self.file, &bytes, at)?;
+        abi::write_all_at(&self.file, &bytes, at as u64)?;
         self.bytes.resize(self.bytes.len().max(at + bytes.len()), 0);
         self.bytes[at..at + bytes.len()].copy_from_slice(&bytes);
         Ok(())
@@ -122,7 +124,7 @@ impl Modelled {
 
     fn compare_file(&self) -> io::Result<()> {
         let mut found = vec![0; self.bytes.len() + 100];
-        let count = read(&self.file, &mut found, 0)?;
+        let count = abi::read_full_at(&self.file, &mut found, 0)?;
         same("a read", &self.bytes, &found[..count]);
         Ok(())
     }
@@ -204,9 +206,9 @@ impl Modelled {
             return Ok(());
         }
         if is_read {
-            read(&self.file, memory, other)?;
+            abi::read_full_at(&self.file, memory, other as u64)?;
         } else {
-            write(&self.file, memory, other)?;
+            abi::write_all_at(&self.file, memory, other as u64)?;
         }
         self.bytes.copy_within(from..from + count, to);
         Ok(())
@@ -216,6 +218,43 @@ impl Modelled {
         let size_bytes = draws.index(SIZE_BYTES_MAX);
         uninterrupted(|| self.file.set_len(size_bytes as u64))?;
         self.bytes.resize(size_bytes, 0);
+        Ok(())
+    }
+
+    /// Appends a few times, as a log does whose writer asks for early writeback now and then.
+    fn append(&mut self, draws: &mut Draws) -> io::Result<()> {
+        if draws.below(4) == 0 {
+            uninterrupted(|| file::write_range_back(&self.file, 0, 0))?;
+        }
+        for _ in 0..=draws.below(4) {
+            self.grow(draws)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the file longer, by its size or by writing its last byte, and stores to what is new.
+    fn grow(&mut self, draws: &mut Draws) -> io::Result<()> {
+        let end = self.bytes.len();
+        let count = 1 + draws.index(STORE_SIZE_BYTES_MAX);
+        if end + count > SIZE_BYTES_MAX {
+            return Ok(());
+        }
+        if draws.below(2) == 0 {
+            uninterrupted(|| self.file.set_len((end + count) as u64))?;
+        } else {
+            abi::write_all_at(&self.file, &[0], (end + count - 1) as u64)?;
+        }
+        self.bytes.resize(end + count, 0);
+        if self.window.is_none() {
+            self.map(draws)?;
+        }
+        let Some(window) = &self.window else { return Ok(()) };
+        let covered = window.offset + window.mapping.size_bytes();
+        if end >= window.offset && end < covered {
+            let bytes = pattern(draws, count.min(covered - end));
+            window.mapping.store(end - window.offset, &bytes);
+            self.bytes[end..end + bytes.len()].copy_from_slice(&bytes);
+        }
         Ok(())
     }
 
@@ -275,7 +314,7 @@ impl Modelled {
         let (name, bytes) = &self.snapshots[draws.index(self.snapshots.len())];
         let frozen = uninterrupted(|| Snapshot::open(name)?.file(&self.name))?;
         let mut found = vec![0; bytes.len() + 100];
-        let count = read(&frozen, &mut found, 0)?;
+        let count = abi::read_full_at(&frozen, &mut found, 0)?;
         same("a snapshot", bytes, &found[..count]);
         Ok(())
     }
@@ -312,35 +351,6 @@ fn pattern(draws: &mut Draws, count: usize) -> Vec<u8> {
         }
     };
     (0..count).map(&mut byte).collect()
-}
-
-/// Asks again where a call was interrupted before it did anything.
-fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            answer => return answer,
-        }
-    }
-}
-
-fn read(file: &File, bytes: &mut [u8], at: usize) -> io::Result<usize> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match uninterrupted(|| abi::read_at(file, &mut bytes[done..], (at + done) as u64))? {
-            0 => break,
-            more => done += more,
-        }
-    }
-    Ok(done)
-}
-
-fn write(file: &File, bytes: &[u8], at: usize) -> io::Result<()> {
-    let mut done = 0;
-    while done < bytes.len() {
-        done += uninterrupted(|| abi::write_at(file, &bytes[done..], (at + done) as u64))?;
-    }
-    Ok(())
 }
 
 fn index(number: u64) -> usize {

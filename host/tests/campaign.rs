@@ -8,7 +8,7 @@ use crashproof::check::campaign::Execution;
 use crashproof::check::campaign::survive_image;
 use crashproof::sim::mix;
 
-const CLEAN_COUNT: u64 = 4_000;
+const CLEAN_COUNT: u64 = 10_000;
 const DEFECT_COUNT: u64 = 20_000;
 
 /// Bytes that a fuzzer could have made.

@@ -1,6 +1,7 @@
 //! The program as a user meets it: what it prints, and the code it ends with.
 #![cfg(feature = "wasm")]
 
+use std::path::Path;
 use std::process::Command;
 use std::process::Output;
 
@@ -67,51 +68,47 @@ fn a_forgotten_sync_error_is_rejected_where_it_is_not_expected_and_accepted_wher
     ends_with("run seed_004_qemu_fsync --profile linux-errseq-4.17 --level linux", 0);
 }
 
-/// Defects that no guest shows yet: `host/tests/campaign.rs` and the races of `vfs` do.
-const NEEDS_RACES: [&str; 7] = [
-    "capture_before_protect",
-    "fault_ignores_page_lock",
-    "write_cleans_pages",
-    "stale_lookup_skips_pages",
-    "stale_lookup_zeroes",
-    "dropped_on_error",
-    "tail_zeroed_by_old_size",
-];
-
-/// A workload that shows each defect, with its options and arguments.
-fn workload_of(defect: &str) -> (&'static str, &'static str) {
-    match defect {
-        "clean_on_error" | "report_once" => ("seed_004_qemu_fsync", ""),
-        "rename_in_two_steps" | "directory_sync_ignored" => ("crash_write_rename", ""),
-        "log_not_replayed" | "sync_without_log" => ("crash_write_rename", "-- file"),
-        "sync_without_flush" => ("crash_append_log", "-- 3"),
-        "root_before_tree" => ("posix_exerciser --seed 3", ""),
-        "truncate_keeps_bytes" => ("posix_data", ""),
-        "no_redirty_on_fallback" => ("seed_000_leveldb_mmap", "-- write random records=14"),
-        "fdatasync_forgets_size" => ("crash_append_log", "-- 5 fdatasync"),
-        other => panic!("no workload shows {other}"),
+/// Runs every defect, in its own workload and under the general exerciser, and every control.
+#[test]
+fn every_defect_is_caught_and_every_control_is_silent() {
+    let shown = ends_with("defects --matrix", 0);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/defects.md");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &shown).expect("the checkout can be written to");
     }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(kept, shown, "{}: BLESS=1 writes it", path.display());
 }
 
 #[test]
-fn every_defect_is_rejected_with_the_clause_that_it_names_and_silent_when_off() {
-    for defect in crashproof::subject::DEFECTS {
-        if NEEDS_RACES.contains(&defect.name) {
-            continue;
-        }
-        let (workload, tail) = workload_of(defect.name);
-        let shown = ends_with(&format!("explore {workload} --defect {} {tail}", defect.name), 1);
-        let rejected = format!("REJECTED  {} ", defect.clauses[0]);
-        assert!(shown.contains(&rejected), "{}: no {rejected} in\n{shown}", defect.name);
-        ends_with(&format!("explore {workload} {tail}"), 0);
-    }
+fn the_first_founding_bug_is_rejected_by_its_number_and_replays_byte_for_byte() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let trace = |name: &str| folder.path().join(name);
+    let run = "seed_000_leveldb_mmap --defect DEF-000";
+    let shown = ends_with(&format!("run {run} --trace {}", trace("run").display()), 1);
+    assert!(shown.starts_with("REJECTED  MAP-12 "), "{shown}");
+    assert!(shown.contains(&format!("crashproof replay {run}\n")), "{shown}");
+    let again = ends_with(&format!("replay {run} --trace {}", trace("again").display()), 1);
+    let findings = |text: &str| text.rsplit_once("\n\n").map(|(findings, _)| findings.to_owned());
+    assert_eq!(findings(&shown), findings(&again));
+    let bytes = |name: &str| std::fs::read(trace(name)).expect("it was written");
+    assert_eq!(bytes("run"), bytes("again"));
+    ends_with("run seed_000_leveldb_mmap", 0);
 }
 
 #[test]
-fn what_compression_gives_up_is_missed_only_where_it_gives_up() {
-    let words = "explore seed_000_leveldb_mmap --defect no_redirty_on_fallback -- write records=14";
-    ends_with(words, 0);
-    ends_with(&format!("{words} plain random"), 0);
+fn a_search_of_seeds_stops_at_the_first_that_is_rejected() {
+    let shown = ends_with("run posix_pressure --defect D-24 --seed 1 --seeds 50 -- appends", 1);
+    let tried = shown.lines().find_map(|line| line.trim().strip_prefix("schedules "));
+    let tried: u64 = tried
+        .and_then(|text| text.split(' ').next()?.parse().ok())
+        .expect("it says how many were tried");
+    let again = format!("run posix_pressure --defect D-24 --seed {tried} -- appends");
+    assert!(shown.contains(&again), "the last that was tried is the one: {shown}");
+    ends_with(&again, 1);
+    for seed in 1..tried {
+        ends_with(&format!("run posix_pressure --defect D-24 --seed {seed} -- appends"), 0);
+    }
 }
 
 #[test]

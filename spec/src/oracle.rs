@@ -16,7 +16,6 @@ use imbl::Vector;
 use crate::crash;
 use crate::crash::Adoption;
 use crate::errors;
-use crate::model::Mapping;
 use crate::model::Model;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -51,9 +50,12 @@ struct Pending {
 /// What happened in a group of overlapping calls, in order.
 #[derive(Debug, Clone)]
 enum Item {
+    /// Only of calls that are judged by what there was when they began.
+    Began(Step),
     Committed(Step),
     Answered(Step),
     Said(Step, Testimony),
+    Exited(Step, Pid),
 }
 
 /// What a survey meant that nothing was wrong with. Cloning it is cheap.
@@ -200,6 +202,9 @@ impl Oracle {
                 return;
             }
         }
+        if makes_snapshot(call) {
+            self.items.push_back(Item::Began(self.step));
+        }
         let call = call.clone();
         let pending = Pending { process, call, outcome: None, committed: false };
         self.pending.insert(self.step, pending);
@@ -250,20 +255,11 @@ impl Oracle {
         }
     }
 
+    /// What the process called before is judged before its handles are closed.
     fn exited(&mut self, process: Pid) {
+        self.items.push_back(Item::Exited(self.step, process));
         if self.under_way == 0 {
             self.flush();
-        }
-        self.close_all(|owner| owner == process);
-    }
-
-    fn close_all(&mut self, dead: impl Fn(Pid) -> bool) {
-        for model in std::iter::once(&mut self.judge.model).chain(&mut self.settled) {
-            model.close_all(|handle| dead(handle.process));
-            let of_dead = |mapping: &Mapping| dead(mapping.process);
-            let mappings = model.mappings.iter().filter(|(_, mapping)| of_dead(mapping));
-            let gone: Vec<MappingId> = mappings.map(|(id, _)| *id).collect();
-            gone.into_iter().for_each(|mapping| model.unmap(mapping));
         }
     }
 
@@ -298,7 +294,9 @@ impl Oracle {
         match kind {
             CrashKind::Process(dead) => {
                 self.settled = has_died.then_some(settled);
-                self.close_all(|owner| owner == dead);
+                for model in std::iter::once(&mut self.judge.model).chain(&mut self.settled) {
+                    end_process(model, dead);
+                }
             }
             CrashKind::Kernel | CrashKind::Power => self.judge.snapshots.crash(),
         }
@@ -328,11 +326,15 @@ impl Oracle {
         let mut judge = self.judge.clone();
         judge.model = model;
         for item in items {
-            let Item::Said(step, testimony) = item else {
-                self.judge.half_done = true;
-                return;
-            };
-            errors::said(&mut judge, *step, testimony);
+            match item {
+                Item::Said(step, testimony) => errors::said(&mut judge, *step, testimony),
+                Item::Exited(_, process) => end_process(&mut judge.model, *process),
+                Item::Began(_) => {}
+                Item::Committed(_) | Item::Answered(_) => {
+                    self.judge.half_done = true;
+                    return;
+                }
+            }
         }
         self.settled = Some(judge.model);
     }
@@ -378,6 +380,18 @@ impl Oracle {
 
 const ORDERS_MAX: usize = 2_000;
 
+fn makes_snapshot(call: &Call) -> bool {
+    matches!(call, Call::Manage(Manage::Snapshot { .. }))
+}
+
+/// What a process has open and mapped ends with it.
+fn end_process(model: &mut Model, process: Pid) {
+    model.close_all(|handle| handle.process == process);
+    let mappings = model.mappings.iter().filter(|(_, mapping)| mapping.process == process);
+    let gone: Vec<MappingId> = mappings.map(|(id, _)| *id).collect();
+    gone.into_iter().for_each(|mapping| model.unmap(mapping));
+}
+
 /// Do at least two calls change something whose order nobody told?
 fn are_ambiguous(free: &[Step], pending: &OrdMap<Step, Pending>) -> bool {
     let changing = |step: &&Step| pending.get(*step).is_some_and(|call| call.call.changes());
@@ -394,7 +408,7 @@ fn earlier(items: &Vector<Item>, free: &[Step], pending: &OrdMap<Step, Pending>)
                 .get(other)
                 .and_then(|other| other.outcome.as_ref())
                 .is_none_or(|(answered, _)| step < *answered),
-            Item::Said(said, _) => step < *said,
+            Item::Began(then) | Item::Said(then, _) | Item::Exited(then, _) => step < *then,
         };
         if free.contains(&step) && began_before {
             orders.push(at);
@@ -408,9 +422,13 @@ impl Judge {
     fn group(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>, overlapped: bool) {
         let is_rename = |pending: &Pending| matches!(pending.call, Call::Rename { .. });
         self.renames = overlapped && pending.values().any(is_rename);
-        let is_snapshot =
-            |pending: &Pending| matches!(pending.call, Call::Manage(Manage::Snapshot { .. }));
+        let is_snapshot = |pending: &Pending| makes_snapshot(&pending.call);
         let before = pending.values().any(is_snapshot).then(|| self.model.clone());
+        // Where it is known when each change took effect, a snapshot is of the time of its own call;
+        // else of any time of the group.
+        let is_timed = |pending: &Pending| pending.committed || !pending.call.changes();
+        let are_timed = pending.values().all(is_timed);
+        let mut began: Vec<(Step, Model)> = Vec::new();
         // What is said during a call that is alone may be about its own effect. Bytes that a write
         // brought are lost after it, bytes that a truncate removes are lost before it and resolved
         // after it. A sync has no effect, and is judged by what was said before it answered. Where
@@ -421,7 +439,14 @@ impl Judge {
                 alone.is_some_and(|alone| !alone.committed)
             }
             (Item::Said(_, Testimony::Resolved { .. }), Some(call)) => !call.is_sync(),
-            (Item::Said(..) | Item::Committed(_) | Item::Answered(_), _) => false,
+            (
+                Item::Began(_)
+                | Item::Said(..)
+                | Item::Committed(_)
+                | Item::Answered(_)
+                | Item::Exited(..),
+                _,
+            ) => false,
         };
         let at_commit = |pending: &Pending| {
             let is_write = matches!(pending.call, Call::Write { .. });
@@ -431,6 +456,8 @@ impl Judge {
         for item in done.into_iter().chain(said) {
             match item {
                 Item::Said(step, testimony) => errors::said(self, *step, testimony),
+                Item::Exited(_, process) => end_process(&mut self.model, *process),
+                Item::Began(call) => began.push((*call, self.model.clone())),
                 Item::Committed(call) => {
                     if let Some(pending) = pending.get(call).filter(|pending| at_commit(pending)) {
                         self.one(*call, pending, overlapped);
@@ -441,6 +468,12 @@ impl Judge {
                     Some(pending) => self.one(*call, pending, overlapped),
                     None => {}
                 },
+            }
+            if let Item::Answered(call) = item
+                && are_timed
+                && let Some((_, before)) = began.iter().find(|(began, _)| began == call)
+            {
+                self.snapshots.made_between(*call, before, &self.model);
             }
         }
         if !overlapped

@@ -1,7 +1,7 @@
 //! All operations on few names, and on mapped memory, in an order drawn from a seed.
 //!
 //! 1. Arguments: seed (1), count (300), and `files` or `mapped` for one half alone. The draws are
-//!    its own, so that one seed is one program.
+//!    its own, so that one seed is one program; `random` takes a seed of the system's random bytes.
 //! 2. Each turn draws an operation, a name of six and an offset: opens, reads, writes, truncates,
 //!    renames, links, unlinks, makes and removes directories, lists, syncs files and directories.
 //!    Few names and small offsets make collisions common. [NS-*, DATA-*, TRUNC-*, DUR-*]
@@ -13,6 +13,7 @@
 
 use crashproof_guests as guest;
 use crashproof_guests::abi;
+use crashproof_guests::draws;
 use crashproof_guests::draws::Draws;
 use crashproof_guests::modelled;
 use crashproof_guests::modelled::Modelled;
@@ -100,11 +101,15 @@ fn kind(what: &str, draws: &mut Draws) -> u64 {
 }
 
 fn main() {
-    let seed = guest::number_argument(0, 1);
+    let seed = match std::env::args().nth(1).as_deref() {
+        Some("random") => draws::random_seed(),
+        _ => guest::number_argument(0, 1),
+    };
     let count = guest::number_argument(1, 300);
     let what = std::env::args().nth(3).unwrap_or_default();
     let mut modelled = None;
     let mut exerciser = Exerciser { draws: Draws::new(seed), open: VecDeque::new() };
+    println!("seed {seed}");
     println!("mkdir d: {}", guest::told(&fs::create_dir("d")));
     for turn in 1..=count {
         let (kind, answer) = match kind(&what, &mut exerciser.draws) {

@@ -50,7 +50,12 @@ pub enum Chance {
         adversity: bool,
     },
     /// The answers of an earlier run.
-    Replayed(DecisionLog),
+    Replayed {
+        /// The answers.
+        log: DecisionLog,
+        /// What its random bytes came from: the seed of that run, 0 if it had none.
+        seed: u64,
+    },
 }
 
 const UNREST: [(Site, Unrest); 6] = [
@@ -78,12 +83,12 @@ impl Chance {
                 let extra = if *adversity { &ADVERSITY[..] } else { &[] };
                 Box::new(crate::sim::Seeded::new(*seed, &[&UNREST[..], extra].concat()))
             }
-            Self::Replayed(log) => Box::new(log.replay()),
+            Self::Replayed { log, .. } => Box::new(log.replay()),
         };
         let sim = Sim::new(chooser);
         sim.seed_random(match self {
-            Self::Seeded { seed, .. } => *seed,
-            Self::Calm | Self::Replayed(_) => 0,
+            Self::Seeded { seed, .. } | Self::Replayed { seed, .. } => *seed,
+            Self::Calm => 0,
         });
         sim
     }

@@ -51,7 +51,7 @@ pub enum Command {
     /// List the built-in guests.
     Guests,
     /// List the defects that `--defect` can put into the reference stack.
-    Defects,
+    Defects(DefectsArguments),
     /// The clauses that are judged.
     #[command(subcommand)]
     Spec(SpecCommand),
@@ -63,7 +63,7 @@ pub enum Command {
 }
 
 /// The world a guest runs in.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct WorldArguments {
     /// A built-in guest (`crashproof guests` lists them), or the path of a wasm32-wasip1 module.
     pub guest: String,
@@ -85,6 +85,10 @@ pub struct WorldArguments {
     /// Put a defect into the reference stack (`crashproof defects` lists them).
     #[arg(long = "defect", value_name = "NAME")]
     pub defects: Vec<String>,
+    /// Judge by answers and surveys alone, as any subject can be: without what the reference stack
+    /// says of its own pages and blocks.
+    #[arg(long)]
+    pub no_audits: bool,
     /// Decide schedules, delays and background work by this seed, instead of calmly.
     #[arg(long)]
     pub seed: Option<u64>,
@@ -134,6 +138,9 @@ pub struct RunArguments {
     /// The world.
     #[command(flatten)]
     pub world: WorldArguments,
+    /// With --seed: try so many seeds, that one and those after it, until one is rejected.
+    #[arg(long, value_name = "COUNT", requires = "seed", conflicts_with_all = ["trace", "image"])]
+    pub seeds: Option<u64>,
     /// Write the trace to this file as the run goes.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -170,6 +177,10 @@ pub struct ExploreArguments {
     /// Fail, as Undecided, if any bound was hit.
     #[arg(long)]
     pub exhaustive: bool,
+    /// With --seed: explore the runs of so many seeds, that one and those after it, until one is
+    /// rejected.
+    #[arg(long, value_name = "COUNT", requires = "seed", conflicts_with = "trace")]
+    pub seeds: Option<u64>,
     /// Write the trace of the run to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -184,9 +195,9 @@ pub struct ReplayArguments {
     /// The world.
     #[command(flatten)]
     pub world: WorldArguments,
-    /// The decisions, as a report printed them.
-    #[arg(long, default_value = "0")]
-    pub log: DecisionLog,
+    /// The answers of chance one by one, as a JSON report has them, instead of a seed's.
+    #[arg(long, value_name = "ANSWERS")]
+    pub log: Option<DecisionLog>,
     /// The crash, as a report printed it: the device event after which it came, and which of
     /// the unflushed writes survived.
     #[arg(long, value_name = "POSITION:SURVIVORS")]
@@ -211,6 +222,18 @@ pub struct ConformArguments {
     /// The profile that the reference stack behaves by and is judged by.
     #[arg(long, default_value = "strict-sticky")]
     pub profile: String,
+}
+
+/// `crashproof defects`.
+#[derive(Debug, Args)]
+pub struct DefectsArguments {
+    /// Run each defect's own workload, the general exerciser and its negative controls, and print
+    /// as Markdown what caught it, after how many schedules, and what stayed silent. Takes minutes.
+    #[arg(long)]
+    pub matrix: bool,
+    /// Only the defect of this name.
+    #[arg(long = "defect", value_name = "NAME")]
+    pub only: Option<String>,
 }
 
 /// `crashproof spec`.

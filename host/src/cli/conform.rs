@@ -85,7 +85,7 @@ fn explored(guest: &guests::Guest, args: &[&str], profile: &str) -> Result<Repor
         | Command::Replay(_)
         | Command::Conform(_)
         | Command::Guests
-        | Command::Defects
+        | Command::Defects(_)
         | Command::Spec(_)
         | Command::Fsck(_)
         | Command::Trace(_) => Err(Failure("explore was asked for".to_owned())),
@@ -99,7 +99,7 @@ fn adversary(guest: &guests::Guest, profile: &str) -> Result<Report, Failure> {
     let Command::Run(arguments) = command_of(words)? else {
         return Err(Failure("run was asked for".to_owned()));
     };
-    let reported = run::report_of(&arguments);
+    let reported = run::report_of(&arguments, &mut |_| {});
     if guest.ends == Some("refused") {
         return match reported {
             Ok(_) => Err(Failure(format!("{} was loaded, and is no program", guest.name))),
@@ -135,6 +135,8 @@ fn refused(guest: &guests::Guest, profile: &str, why: &Failure) -> Report {
         undecided: Vec::new(),
         exercised: std::collections::BTreeMap::new(),
         account: None,
+        schedules: None,
+        decisions: String::new(),
         command: format!("crashproof run {}", guest.name),
     }
 }

@@ -1,10 +1,5 @@
 //! `crashproof explore GUEST`.
 
-use std::io::IsTerminal;
-
-use indicatif::ProgressBar;
-use indicatif::ProgressStyle;
-
 use crate::check::explore::CrashFault;
 use crate::check::explore::Exploration;
 use crate::check::explore::ExplorePlan;
@@ -19,12 +14,15 @@ use crate::check::run::run as run_plan;
 use crate::cli::Failure;
 use crate::cli::args::CrashKindName;
 use crate::cli::args::ExploreArguments;
+use crate::cli::args::WorldArguments;
 use crate::cli::code_of;
 use crate::cli::files;
 use crate::cli::files::TraceFile;
 use crate::cli::plan;
 use crate::cli::plan::Planned;
+use crate::cli::progress;
 use crate::cli::run;
+use crate::cli::schedules;
 use crate::device::StateBounds;
 use crate::report;
 use crate::report::AccountLines;
@@ -54,6 +52,15 @@ pub(super) fn report_of(
             "explore needs a device to crash: a directory of this machine has none".to_owned(),
         ));
     }
+    if let Some(count) = arguments.seeds {
+        return schedules::search(&arguments.world, count, |world| {
+            let planned = planned.under(world);
+            let watching = Watching { moments: true, ..Watching::default() };
+            let recorded = run_plan(&planned.run, watching).map_err(Failure)?;
+            let exploration = explore_recorded(arguments, &planned, &recorded)?;
+            Ok(explore_report(arguments, world, &planned, &recorded, &exploration))
+        });
+    }
     let (file, stream) = match &arguments.trace {
         Some(path) => {
             let (file, stream) = TraceFile::begin(path)?;
@@ -68,7 +75,7 @@ pub(super) fn report_of(
     }
     ran(&recorded);
     let exploration = explore_recorded(arguments, &planned, &recorded)?;
-    Ok(explore_report(arguments, &planned, &recorded, &exploration))
+    Ok(explore_report(arguments, &arguments.world, &planned, &recorded, &exploration))
 }
 
 /// The program that says whether acknowledged lines are true.
@@ -99,9 +106,9 @@ fn explore_recorded(
     };
     let verifier = verifier(arguments.verify.as_deref(), planned)?;
     if arguments.crash_kind == CrashKindName::Process {
-        let bar = progress_bar(recorded.judged.call_count as usize);
-        let progress = |done| bar.set_position(done);
         let count = recorded.judged.call_count;
+        let bar = progress::bar(count, "killing after each call");
+        let progress = |done| bar.set_position(done);
         let exploration =
             explore_kills(&planned.run, count, verifier.as_ref(), &progress).map_err(Failure)?;
         bar.finish_and_clear();
@@ -114,23 +121,15 @@ fn explore_recorded(
             torn: arguments.torn_writes,
         },
         stack: stack.clone(),
+        audited: planned.run.expectation.audited,
     };
     let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
     let moments = &recorded.judged.moments;
-    let bar = progress_bar(moments.len());
+    let bar = progress::bar(moments.len() as u64, "exploring moments");
     let explorer = Explorer::new(&explore_plan, moments, &recorded.judged.lines, verify);
     let exploration = explorer.explore(history, &|done| bar.set_position(done as u64));
     bar.finish_and_clear();
     Ok(exploration)
-}
-
-fn progress_bar(moment_count: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("exploring {bar:40} {pos}/{len} moments, {eta} left")
-        .expect("the template is well formed");
-    ProgressBar::new(moment_count as u64).with_style(style)
 }
 
 /// The options of an exploration that are not the default.
@@ -161,20 +160,21 @@ pub(super) fn crash_words(verify: Option<&str>, kind: CrashKindName) -> String {
     words
 }
 
+/// `world` is the one of `arguments`, with the seed that was tried.
 fn explore_report(
     arguments: &ExploreArguments,
+    world: &WorldArguments,
     planned: &Planned,
     recorded: &Recorded,
     exploration: &Exploration,
 ) -> Report {
-    let mut report = run::report(&arguments.world, planned, recorded, "");
-    let tail = plan::argument_words(&arguments.world);
+    let mut report = run::report(world, planned, recorded, "");
+    let (chance, tail) = (plan::chance_words(world), plan::argument_words(world));
     let crash_words = crash_words(arguments.verify.as_deref(), arguments.crash_kind);
     for found in &exploration.findings {
         let replay = format!(
-            "crashproof replay {} --log {} --crash {}:{}{crash_words}{tail}",
+            "crashproof replay {}{chance} --crash {}:{}{crash_words}{tail}",
             planned.world_words,
-            recorded.decisions,
             found.at.position,
             plan::quoted(&found.at.survivors.to_string()),
         );
@@ -199,18 +199,9 @@ fn explore_report(
     report.account = Some(AccountLines::new(&exploration.account, arguments.subset_bound));
     report.verdict = run::verdict(!report.findings.is_empty(), !report.undecided.is_empty());
     report.command = format!(
-        "crashproof explore {}{}{}{tail}",
+        "crashproof explore {}{chance}{}{tail}",
         planned.world_words,
-        seed_words(arguments),
         explore_words(arguments)
     );
     report
-}
-
-fn seed_words(arguments: &ExploreArguments) -> String {
-    match arguments.world.seed {
-        Some(seed) if arguments.world.adversity => format!(" --seed {seed} --adversity"),
-        Some(seed) => format!(" --seed {seed}"),
-        None => String::new(),
-    }
 }

@@ -13,9 +13,11 @@ mod fsck;
 mod guests;
 mod interrupt;
 mod plan;
+mod progress;
 mod replay;
 mod run;
 mod scenario;
+mod schedules;
 mod spec;
 mod trace;
 
@@ -46,7 +48,7 @@ pub fn main(arguments: Arguments) -> u8 {
         Command::Replay(arguments) => replay::replay(*arguments),
         Command::Conform(arguments) => conform::conform(&arguments),
         Command::Guests => Ok(guests::list()),
-        Command::Defects => Ok(defects::list()),
+        Command::Defects(arguments) => defects::defects(&arguments),
         Command::Spec(command) => spec::spec(&command),
         Command::Fsck(arguments) => fsck::fsck(&arguments),
         Command::Trace(command) => trace::trace(&command),

@@ -35,6 +35,7 @@ use crate::subject::Policies;
 use crate::subject::StackPlan;
 
 /// A plan, and how it is named in reports.
+#[derive(Clone)]
 pub(super) struct Planned {
     /// What will be run.
     pub(super) run: RunPlan,
@@ -50,7 +51,15 @@ pub(super) struct Planned {
     pub(super) world_words: String,
 }
 
+impl Planned {
+    /// The same under the chance of `world`, which differs in nothing else.
+    pub(super) fn under(&self, world: &WorldArguments) -> Self {
+        Self { run: RunPlan { chance: chance(world), ..self.run.clone() }, ..self.clone() }
+    }
+}
+
 /// How modules are compiled.
+#[derive(Clone)]
 pub(super) struct Compiler {
     engine: Engine,
     mapping: MappingMode,
@@ -89,7 +98,11 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
     };
     let run = RunPlan {
         subject,
-        expectation: Expectation { promises: Arc::new(promises), level, audited: true },
+        expectation: Expectation {
+            promises: Arc::new(promises),
+            level,
+            audited: !arguments.no_audits,
+        },
         chance,
         processes,
         directories: arguments.directories.clone(),
@@ -324,6 +337,13 @@ fn world_words(arguments: &WorldArguments) -> String {
     for defect in &arguments.defects {
         option("defect", defect);
     }
+    if arguments.no_audits {
+        words.push("--no-audits".to_owned());
+    }
+    let mut option = |name: &str, value: &str| {
+        words.push(format!("--{name}"));
+        words.push(quoted(value));
+    };
     for name in arguments.directories.iter().filter(|_| arguments.directories != ["/"]) {
         option("dir", name);
     }
@@ -367,6 +387,15 @@ pub(super) fn argument_words(arguments: &WorldArguments) -> String {
     }
     let words: Vec<String> = arguments.arguments.iter().map(|word| quoted(word)).collect();
     format!(" -- {}", words.join(" "))
+}
+
+/// The options that say who answers what is left to chance.
+pub(super) fn chance_words(arguments: &WorldArguments) -> String {
+    match arguments.seed {
+        Some(seed) if arguments.adversity => format!(" --seed {seed} --adversity"),
+        Some(seed) => format!(" --seed {seed}"),
+        None => String::new(),
+    }
 }
 
 /// Who answers what is left to chance, by the options of a world.

@@ -21,7 +21,10 @@ use crate::report;
 
 /// Runs again with the same decisions, and crashes as it was crashed.
 pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
-    let chance = Chance::Replayed(arguments.log.clone());
+    let chance = match &arguments.log {
+        Some(log) => Chance::Replayed { log: log.clone(), seed: arguments.world.seed.unwrap_or(0) },
+        None => plan::chance(&arguments.world),
+    };
     let planned = plan::plan(&arguments.world, chance)?;
     let crash = arguments.crash.as_deref().map(crash_at).transpose()?;
     let (file, stream) = match &arguments.trace {
@@ -48,7 +51,10 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
     run::pass_on(&recorded);
     let mut report = run::report(&arguments.world, &planned, &recorded, "");
     let tail = plan::argument_words(&arguments.world);
-    let mut words = format!("{} --log {}", planned.world_words, recorded.decisions);
+    let mut words = format!("{}{}", planned.world_words, plan::chance_words(&arguments.world));
+    if let Some(log) = &arguments.log {
+        words.push_str(&format!(" --log {log}"));
+    }
     if let (Some(at), SubjectPlan::Reference(stack), Some(history)) =
         (crash.as_ref().filter(|_| !killed), &planned.run.subject, &recorded.history)
     {
@@ -59,6 +65,7 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
             crash: plan::crash_kind(arguments.crash_kind),
             bounds: StateBounds { subset_count_max: 0, torn: false },
             stack: stack.clone(),
+            audited: planned.run.expectation.audited,
         };
         let verifier = explore::verifier(arguments.verify.as_deref(), &planned)?;
         let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);

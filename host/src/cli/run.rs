@@ -13,6 +13,7 @@ use crate::cli::files;
 use crate::cli::files::TraceFile;
 use crate::cli::plan;
 use crate::cli::plan::Planned;
+use crate::cli::schedules;
 use crate::guest::GuestEnd;
 use crate::guest::GuestRun;
 use crate::report;
@@ -21,7 +22,7 @@ use crate::report::Verdict;
 
 /// Runs a guest and judges what it was told.
 pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
-    let report = report_of(&arguments)?;
+    let report = report_of(&arguments, &mut pass_on)?;
     print!("{}", report::terminal(&report));
     if let Some(path) = &arguments.json {
         files::write(path, report::json(&report).as_bytes())?;
@@ -29,12 +30,28 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
     Ok(code_of(report.verdict))
 }
 
-/// The report of a run.
+/// The report of a run. `ran` is shown what came of it, if it is not one of many.
 ///
 /// # Errors
 /// If the run could not begin, or what was asked for could not be written.
-pub(super) fn report_of(arguments: &RunArguments) -> Result<Report, Failure> {
+pub(super) fn report_of(
+    arguments: &RunArguments,
+    ran: &mut dyn FnMut(&Recorded),
+) -> Result<Report, Failure> {
     let planned = plan::plan(&arguments.world, plan::chance(&arguments.world))?;
+    let crash = arguments.crash_kind.map(plan::crash_kind);
+    let crash_words = match arguments.crash_kind {
+        Some(kind) => format!(" --crash-kind {}", format!("{kind:?}").to_lowercase()),
+        None => String::new(),
+    };
+    if let Some(count) = arguments.seeds {
+        return schedules::search(&arguments.world, count, |world| {
+            let planned = planned.under(world);
+            let watching = Watching { crash, ..Watching::default() };
+            let recorded = run_plan(&planned.run, watching).map_err(Failure)?;
+            Ok(report(world, &planned, &recorded, &crash_words))
+        });
+    }
     let (file, stream) = match &arguments.trace {
         Some(path) => {
             let (file, stream) = TraceFile::begin(path)?;
@@ -42,7 +59,6 @@ pub(super) fn report_of(arguments: &RunArguments) -> Result<Report, Failure> {
         }
         None => (None, None),
     };
-    let crash = arguments.crash_kind.map(plan::crash_kind);
     let mut recorded =
         run_plan(&planned.run, Watching { trace: stream, crash, ..Watching::default() })
             .map_err(Failure)?;
@@ -52,11 +68,7 @@ pub(super) fn report_of(arguments: &RunArguments) -> Result<Report, Failure> {
     if let (Some(path), Some(image)) = (&arguments.image, &recorded.image) {
         files::write_with(path, &|out| image.write_to(out))?;
     }
-    pass_on(&recorded);
-    let crash_words = match arguments.crash_kind {
-        Some(kind) => format!(" --crash-kind {}", format!("{kind:?}").to_lowercase()),
-        None => String::new(),
-    };
+    ran(&recorded);
     Ok(report(&arguments.world, &planned, &recorded, &crash_words))
 }
 
@@ -101,9 +113,8 @@ pub(super) fn report(
     more_words: &str,
 ) -> Report {
     let oracle = &recorded.judged.oracle;
-    let tail = plan::argument_words(arguments);
-    let replay =
-        format!("crashproof replay {} --log {}{tail}", planned.world_words, recorded.decisions);
+    let (chance, tail) = (plan::chance_words(arguments), plan::argument_words(arguments));
+    let replay = format!("crashproof replay {}{chance}{tail}", planned.world_words);
     let findings: Vec<_> = oracle
         .violations()
         .map(|violation| report::from_violation(violation, replay.clone()))
@@ -125,11 +136,6 @@ pub(super) fn report(
     if exercised.is_empty() {
         undecided.push(NOTHING_JUDGED.to_owned());
     }
-    let seed = match arguments.seed {
-        Some(seed) if arguments.adversity => format!(" --seed {seed} --adversity"),
-        Some(seed) => format!(" --seed {seed}"),
-        None => String::new(),
-    };
     Report {
         version: 1,
         workload: planned.workload.clone(),
@@ -141,7 +147,9 @@ pub(super) fn report(
         undecided,
         exercised,
         account: None,
-        command: format!("crashproof run {}{seed}{more_words}{tail}", planned.world_words),
+        schedules: None,
+        decisions: recorded.decisions.to_string(),
+        command: format!("crashproof run {}{chance}{more_words}{tail}", planned.world_words),
     }
 }
 

@@ -76,6 +76,8 @@ fn judged(path: &Path, oracle: &Oracle, expectation: String) -> Report {
         undecided,
         exercised,
         account: None,
+        schedules: None,
+        decisions: String::new(),
         command,
     }
 }

@@ -106,8 +106,22 @@ pub struct Report {
     pub exercised: BTreeMap<String, u64>,
     /// What an exploration covered.
     pub account: Option<AccountLines>,
+    /// The seeds that were tried, where that was asked for: the last is the one reported, if that
+    /// was not accepted.
+    pub schedules: Option<Schedules>,
+    /// The answers of chance, one by one, as `replay --log` takes them.
+    pub decisions: String,
     /// The command that produces this report again.
     pub command: String,
+}
+
+/// Runs of one workload, each under a seed of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Schedules {
+    /// The first seed.
+    pub first_seed: u64,
+    /// How many were tried, that one included.
+    pub tried: u64,
 }
 
 /// An exploration's account, as it is shown.
@@ -138,6 +152,22 @@ pub struct AccountLines {
 }
 
 impl AccountLines {
+    /// Adds what another exploration covered within the same bound.
+    pub fn add(&mut self, other: Self) {
+        self.moments += other.moments;
+        self.states += other.states;
+        self.recovered += other.recovered;
+        self.deduplicated += other.deduplicated;
+        self.pruned += other.pruned;
+        self.judged += other.judged;
+        self.verified += other.verified;
+        self.verified_before += other.verified_before;
+        self.bounded += other.bounded;
+        for (effect, count) in other.lost {
+            *self.lost.entry(effect).or_default() += count;
+        }
+    }
+
     /// The account of an exploration within this bound.
     #[must_use]
     pub fn new(account: &Account, subset_bound: u32) -> Self {

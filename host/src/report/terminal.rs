@@ -6,10 +6,11 @@ use crate::report::AccountLines;
 use crate::report::Against;
 use crate::report::Finding;
 use crate::report::Report;
+use crate::report::Schedules;
 use crate::report::Verdict;
 
 /// More findings are counted, not shown.
-const FINDING_COUNT_MAX: usize = 10;
+const FINDING_COUNT_MAX: usize = 3;
 /// More clauses are counted, not shown.
 const LOST_COUNT_MAX: usize = 12;
 
@@ -91,6 +92,9 @@ fn show_summary(out: &mut String, report: &Report) {
     line(out, format_args!("  judged    {} clauses, {events} times", report.exercised.len()));
     if let Some(account) = &report.account {
         show_account(out, account);
+    }
+    if let Some(Schedules { first_seed, tried }) = report.schedules {
+        line(out, format_args!("  schedules {tried} were tried, from seed {first_seed} on"));
     }
     line(out, format_args!("  again     {}", report.command));
 }

@@ -2,7 +2,7 @@
 //!
 //! A call on a handle into a snapshot is judged against that copy; what it breaks is a clause of
 //! snapshots, whatever it would break of a living file. Where other calls overlapped the one that
-//! made it, a byte may be of any moment between them [SNAP-01]; names and sizes are not judged
+//! made it, a byte may be of any moment of that call [SNAP-01]; names and sizes are not judged
 //! there if they changed meanwhile.
 
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(crate) type SnapshotId = u64;
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     model: Model,
-    /// What there was before and after the calls that overlapped the one that made it.
+    /// What there was before and after the call that made it, where others overlapped it.
     between: Option<Arc<(Model, Model)>>,
     cut: Cut,
     /// Was it made by a call that was cut off? Then it may be of any moment.
@@ -49,7 +49,7 @@ pub(crate) struct Snapshot {
 /// What is known besides, while the model is that of a snapshot.
 #[derive(Debug, Clone)]
 pub(crate) struct Frozen {
-    /// What there was before and after the calls that overlapped the one that made it.
+    /// What there was before and after the call that made it, where others overlapped it.
     pub(crate) between: Option<Arc<(Model, Model)>>,
     /// What was seen of its order.
     pub(crate) cut: Cut,
@@ -62,17 +62,25 @@ pub(crate) struct Snapshots {
     names: OrdMap<Bytes, SnapshotId>,
     handles: OrdMap<HandleId, SnapshotId>,
     mappings: OrdMap<MappingId, SnapshotId>,
-    /// Those that were made in the group of calls under judgement.
-    fresh: Vec<SnapshotId>,
+    /// Those that were made in the group of calls under judgement, and by which.
+    fresh: Vec<(Step, SnapshotId)>,
 }
 
 impl Snapshots {
-    /// The calls among which snapshots were made have all taken effect.
+    /// A call that made a snapshot answered: there was `before` when it began, and now is `after`.
+    pub(crate) fn made_between(&mut self, call: Step, before: &Model, after: &Model) {
+        let of_call = self.fresh.iter().position(|(step, _)| *step == call);
+        let Some((_, id)) = of_call.map(|at| self.fresh.remove(at)) else { return };
+        if let Some(snapshot) = self.made.get_mut(&id) {
+            snapshot.between = Some(Arc::new((before.clone(), after.clone())));
+        }
+    }
+
+    /// The calls among which snapshots were made have all taken effect. Those of which no more is
+    /// known are of any moment among them.
     pub(crate) fn close_group(&mut self, before: &Model, after: &Model) {
-        for id in std::mem::take(&mut self.fresh) {
-            if let Some(snapshot) = self.made.get_mut(&id) {
-                snapshot.between = Some(Arc::new((before.clone(), after.clone())));
-            }
+        while let Some((call, _)) = self.fresh.first().copied() {
+            self.made_between(call, before, after);
         }
     }
 
@@ -161,7 +169,7 @@ pub(crate) fn make(judge: &mut Judge, frame: &Frame, name: &Bytes, outcome: &Out
     judge.snapshots.made.insert(id, snapshot);
     judge.snapshots.names.insert(name.clone(), id);
     if frame.overlapped {
-        judge.snapshots.fresh.push(id);
+        judge.snapshots.fresh.push((frame.called, id));
     }
 }
 
