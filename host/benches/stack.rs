@@ -1,62 +1,27 @@
 //! What a call, a sync and a crash state cost, on the reference stack with the oracle watching.
 
-use std::sync::Arc;
+mod ground;
+
 use std::sync::Mutex;
 
 use bytes::Bytes;
 use crashproof::call::At;
-use crashproof::call::CallId;
-use crashproof::call::Caller;
 use crashproof::call::HandleId;
-use crashproof::call::OpenOptions;
-use crashproof::call::ProcessId;
 use crashproof::call::Request;
-use crashproof::call::Value;
-use crashproof::call::Vfs;
 use crashproof::check::campaign::Campaign;
 use crashproof::check::explore::ExplorePlan;
 use crashproof::check::explore::Explorer;
-use crashproof::check::world::Chance;
-use crashproof::check::world::Expectation;
-use crashproof::check::world::World;
-use crashproof::device::Geometry;
 use crashproof::device::StateBounds;
-use crashproof::subject::Policies;
-use crashproof::subject::StackPlan;
-use crashproof_spec::promise::Level;
-use crashproof_spec::promise::Promises;
 use crashproof_spec::trace::CrashKind;
 use criterion::Criterion;
 use criterion::criterion_group;
 use criterion::criterion_main;
+use ground::ask;
+use ground::open;
+use ground::plan;
+use ground::world;
 
 const FILE_BLOCKS: u64 = 256;
-
-fn plan() -> StackPlan {
-    let geometry = Geometry { block_size_bytes: 4096, block_count: 1 << 15 };
-    StackPlan { geometry, policies: Policies::default(), faults: Vec::new() }
-}
-
-fn world() -> World {
-    let promises = Arc::new(Promises::strict_sticky());
-    let expectation = Expectation { promises, level: Level::Strict, audited: false };
-    World::reference(&plan(), &Chance::Calm, &expectation).expect("room for it")
-}
-
-fn ask(world: &World, request: Request) -> Value {
-    let caller = Caller { process: ProcessId(1), call: CallId(0) };
-    let reply = world.sim.block_on(world.recorder.call(caller, request));
-    reply.expect("nothing halts here").expect("nothing fails here")
-}
-
-fn open(world: &World, name: &'static str) -> HandleId {
-    let at = At { directory: HandleId::ROOT, path: Bytes::from_static(name.as_bytes()) };
-    let options = OpenOptions { read: true, write: true, create: true, ..OpenOptions::default() };
-    let Value::Handle { handle, .. } = ask(world, Request::Open { at, options }) else {
-        panic!("open answers a handle");
-    };
-    handle
-}
 
 fn calls(criterion: &mut Criterion) {
     let world = world();
@@ -117,6 +82,7 @@ fn crash_states(criterion: &mut Criterion) {
         crash: CrashKind::Power,
         bounds: StateBounds { subset_count_max: 5, torn: false },
         stack: plan(),
+        audited: true,
     };
     let explore =
         || Explorer::new(&plan, &judged.moments, &judged.lines, None).explore(&history, &|_| {});
@@ -141,6 +107,7 @@ fn fuzzing(criterion: &mut Criterion) {
 /// What an import of preview1 costs a guest, up to the file system and back.
 #[cfg(feature = "wasm")]
 fn host_calls(criterion: &mut Criterion) {
+    use crashproof::call::ProcessId;
     use crashproof::guest;
 
     const CALLS: u64 = 10_000;

@@ -120,7 +120,7 @@ pub(crate) struct Regular {
     /// The newest change of size alone that is in the floor.
     pub(crate) floor_size_order: u64,
     /// Ends of writes that were promised before older changes of size: order and end.
-    pub(crate) promised_ends: Vector<(u64, u64)>,
+    pub(crate) promised_ends: OrdMap<u64, u64>,
     pub(crate) size_promise: Option<Promise>,
     /// The greatest size that was durably taken away.
     pub(crate) shrunk_from: u64,
@@ -303,17 +303,32 @@ impl Regular {
         self.log.remove(&order);
         self.resizes.remove(&order);
         if is_write && self.resizes.get_min().is_some_and(|first| *first < order) {
-            self.promised_ends.push_back((order, range.end));
+            self.note_promised_end(order, range.end);
         } else if self.resizes.is_empty() {
-            self.promised_ends.clear();
+            self.promised_ends = OrdMap::new();
         }
+    }
+
+    /// A write was promised that the file reaches this end. What an older write reached, and no
+    /// more, is forgotten: the ends that are kept become smaller as their orders grow.
+    fn note_promised_end(&mut self, order: u64, end: u64) {
+        if self.promised_ends.range(order..).next().is_some_and(|(_, later)| *later >= end) {
+            return;
+        }
+        while let Some((older, reached)) = self.promised_ends.range(..=order).next_back()
+            && *reached <= end
+        {
+            let older = *older;
+            self.promised_ends.remove(&older);
+        }
+        self.promised_ends.insert(order, end);
     }
 
     /// A size that a change of `order` gave, and what later writes made of it that were promised
     /// before the change was.
     pub(crate) fn with_promised_ends(&self, order: u64, size: u64) -> u64 {
-        let later = self.promised_ends.iter().filter(|(of, _)| *of > order);
-        later.map(|(_, end)| *end).fold(size, u64::max)
+        let mut later = self.promised_ends.range(order + 1..);
+        later.next().map_or(size, |(_, end)| size.max(*end))
     }
 
     /// The newest change of a byte in the log, if there is one.
@@ -368,4 +383,28 @@ pub(crate) fn subtract(ranges: Vec<Range<u64>>, others: &[Range<u64>]) -> Vec<Ra
         left = next;
     }
     left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promised_ends_are_the_greatest_of_later_writes_and_few_are_kept() {
+        let (mut regular, mut all) = (Regular::default(), Vec::new());
+        let mut number = 1_u64;
+        let mut next = |below: u64| {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (number >> 33) % below
+        };
+        for _ in 0..2_000 {
+            let (order, end) = (next(5_000), next(100));
+            regular.note_promised_end(order, end);
+            all.push((order, end));
+            let (asked, size) = (next(5_000), next(120));
+            let later = all.iter().filter(|(of, _)| *of > asked).map(|(_, end)| *end);
+            assert_eq!(regular.with_promised_ends(asked, size), later.fold(size, u64::max));
+            assert!(regular.promised_ends.len() <= 100);
+        }
+    }
 }
