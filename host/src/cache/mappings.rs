@@ -67,9 +67,24 @@ pub(super) struct Mapping {
     pub copies: BTreeMap<u64, Bytes>,
     /// Offsets in the file.
     pub stale: Ranges,
+    /// Where loads were said to be barred from on; nothing if what may be done changed since.
+    barred_from: Option<u64>,
 }
 
 impl Mapping {
+    /// Where in the mapping a load raises a signal, if its file ends with that page.
+    fn barred(&self, mapped_end: u64) -> Vec<Range<u64>> {
+        let end = mapped_end.saturating_sub(self.offset);
+        let mut barred = Ranges::default();
+        for (piece, access) in self.pieces.iter() {
+            let from = if may_load(access) { piece.start.max(end) } else { piece.start };
+            if from < piece.end {
+                barred.add(from..piece.end);
+            }
+        }
+        barred.iter().collect()
+    }
+
     /// Where in the file a range of the mapping is.
     pub(super) fn in_file(&self, range: &Range<u64>) -> Range<u64> {
         self.offset.saturating_add(range.start)..self.offset.saturating_add(range.end)
@@ -117,6 +132,7 @@ impl Mappings {
             bits: BTreeMap::new(),
             copies: BTreeMap::new(),
             stale: Ranges::default(),
+            barred_from: None,
         };
         self.all.insert(id, mapping);
         self.of_process.entry(new.owner).or_default().insert(id);
@@ -226,6 +242,7 @@ impl PageCache {
         let state = &mut *state;
         let mapping = state.mappings.get_mut(id)?;
         mapping.pieces.set(range.clone(), None);
+        mapping.barred_from = None;
         let in_file = mapping.in_file(&range);
         mapping.stale.take(in_file.clone());
         let page_size = self.page_size_bytes;
@@ -274,6 +291,7 @@ impl PageCache {
             return Err(Errno::NoMemory);
         }
         mapping.pieces.set(range.clone(), Some(access));
+        mapping.barred_from = None;
         let in_file = mapping.in_file(&range);
         let page_size = self.page_size_bytes;
         let pages = in_file.start / page_size..in_file.end.div_ceil(page_size);
@@ -340,6 +358,32 @@ impl PageCache {
             }
         }
         taken
+    }
+
+    /// Where in mappings of a process a load raises a signal, if that is not what it was when this
+    /// was asked last: what it may not read, and pages beyond the end of the file.
+    pub fn take_barred(&self, process: ProcessId) -> Option<Vec<(MappingId, Range<u64>)>> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let end_of = |mapping: &Mapping| {
+            let end = state.files.get(&mapping.ino).map_or(0, |file| self.mapped_end(file));
+            // Beyond the mapping, the end may be anywhere.
+            end.clamp(mapping.hull.start, mapping.hull.end)
+        };
+        let of = |id| state.mappings.get(id).map(|mapping| (mapping.barred_from, end_of(mapping)));
+        if state.mappings.of(process).all(|id| of(id).is_none_or(|(told, end)| told == Some(end))) {
+            return None;
+        }
+        let ends = state.mappings.of(process).filter_map(|id| Some((id, of(id)?.1)));
+        let ends: Vec<_> = ends.collect();
+        let mut all = Vec::new();
+        for (id, end) in ends {
+            if let Some(mapping) = state.mappings.get_mut(id) {
+                mapping.barred_from = Some(end);
+                all.extend(mapping.barred(end).into_iter().map(|range| (id, range)));
+            }
+        }
+        Some(all)
     }
 
     /// The end of the last page that has a byte of the file.

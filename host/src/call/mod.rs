@@ -82,4 +82,11 @@ pub trait Vfs: Send + Sync {
     fn take_stale(&self, _process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
         Vec::new()
     }
+
+    /// Where in the process's mappings a load raises a signal, in the order of mappings, if that is
+    /// not what it was when this was asked last. Whoever runs the process asks for each load there
+    /// before the process makes it.
+    fn take_barred(&self, _process: ProcessId) -> Option<Vec<(MappingId, Range<u64>)>> {
+        None
+    }
 }

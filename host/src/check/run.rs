@@ -195,6 +195,10 @@ impl Vfs for CutShort {
     fn take_stale(&self, process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
         self.inner.take_stale(process)
     }
+
+    fn take_barred(&self, process: ProcessId) -> Option<Vec<(MappingId, Range<u64>)>> {
+        self.inner.take_barred(process)
+    }
 }
 
 fn make_world(plan: &RunPlan) -> Result<World, String> {

@@ -311,10 +311,9 @@ pub enum LevelName {
 /// How stores to mapped memory are seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MappingName {
-    /// The module is rewritten: each store is announced when it is made.
+    /// The module is rewritten: each store is announced when it is made, each load that may be a
+    /// signal before it is made.
     Stores,
-    /// Loads are announced too: one from a page beyond the end of its file ends the process.
-    Loads,
     /// Nothing is rewritten: at each call, memory is compared with what it was.
     Twin,
 }

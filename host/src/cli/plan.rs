@@ -147,7 +147,6 @@ fn level(arguments: &WorldArguments) -> Level {
 fn mapping_mode(name: MappingName) -> MappingMode {
     match name {
         MappingName::Stores => MappingMode::Stores,
-        MappingName::Loads => MappingMode::Loads,
         MappingName::Twin => MappingMode::Twin,
     }
 }
@@ -155,7 +154,6 @@ fn mapping_mode(name: MappingName) -> MappingMode {
 fn mapping_word(name: MappingName) -> &'static str {
     match name {
         MappingName::Stores => "stores",
-        MappingName::Loads => "loads",
         MappingName::Twin => "twin",
     }
 }

@@ -9,7 +9,6 @@ use wasmtime::Linker;
 use crate::guest::engine::Engine;
 use crate::guest::engine::message;
 use crate::mapping;
-use crate::mapping::Hooks;
 use crate::mapping::MappingMode;
 use crate::mapping::RewriteError;
 use crate::wasi;
@@ -173,15 +172,12 @@ fn rewritten<'a>(
             return Err(LoadError::UnknownImport { module, name });
         }
     }
-    let loads = match mapping {
-        MappingMode::Stores => false,
-        MappingMode::Loads => true,
-        MappingMode::Twin => return Ok(Cow::Borrowed(bytes)),
-    };
+    if mapping == MappingMode::Twin {
+        return Ok(Cow::Borrowed(bytes));
+    }
     wasmtime::Module::validate(engine.inner(), bytes)
         .map_err(|error| LoadError::Invalid(message(&error)))?;
-    let hooks = Hooks { import_module: wasi::EXTENSION_MODULE, loads };
-    mapping::rewrite(bytes, hooks).map(Cow::Owned).map_err(LoadError::Mapping)
+    mapping::rewrite(bytes, wasi::EXTENSION_MODULE).map(Cow::Owned).map_err(LoadError::Mapping)
 }
 
 /// What a module of imports offers, if it is offered.
@@ -235,4 +231,29 @@ fn check_exports(module: &wasmtime::Module) -> Result<(), LoadError> {
         return Err(LoadError::NoMemory);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::engine::EngineOptions;
+
+    fn is_rewritten(import: &str, mode: MappingMode) -> bool {
+        let engine = Engine::new(EngineOptions::default()).expect("the engine starts");
+        let text = format!(
+            r#"(module (import "crashproof_ext_v0" {import}) (memory (export "memory") 1)
+            (func (export "_start") (i32.store (i32.const 0) (i32.load (i32.const 8)))))"#
+        );
+        let module = wat::parse_str(text).expect("the text is a module");
+        Module::load_with(&engine, &module, mode).expect("it is a program").is_rewritten
+    }
+
+    #[test]
+    fn only_a_module_that_maps_files_pays_for_it() {
+        let maps = r#""fd_mmap" (func (param i32 i32 i32 i32 i32 i64) (result i32))"#;
+        let other = r#""mem_munmap" (func (param i32 i32) (result i32))"#;
+        assert!(is_rewritten(maps, MappingMode::Stores));
+        assert!(!is_rewritten(other, MappingMode::Stores));
+        assert!(!is_rewritten(maps, MappingMode::Twin));
+    }
 }

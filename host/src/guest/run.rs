@@ -24,8 +24,7 @@ use crate::guest::engine::message;
 use crate::guest::engine::ticks;
 use crate::guest::limits::Limits;
 use crate::guest::module::Module;
-use crate::mapping::LEN_GLOBAL;
-use crate::mapping::START_GLOBAL;
+use crate::mapping::ADDED_GLOBALS;
 use crate::sim::Sim;
 use crate::wasi::End;
 use crate::wasi::Killed;
@@ -147,11 +146,11 @@ fn finish(mut store: Store<Process>, end: GuestEnd, limits: &Limits) -> GuestRun
 /// Keeps what calls ask for too often to look it up, as soon as there is an instance.
 fn keep_exports(store: &mut Store<Process>, instance: &Instance, module: &Module) {
     let Some(memory) = instance.get_memory(&mut *store, "memory") else { return };
-    let mut global = |name| instance.get_global(&mut *store, name);
     // Elsewhere these names are the guest's own.
-    let hull =
-        if module.is_rewritten { global(START_GLOBAL).zip(global(LEN_GLOBAL)) } else { None };
-    store.data_mut().keep_memory(memory, hull);
+    let names = if module.is_rewritten { &ADDED_GLOBALS[..] } else { &[] };
+    let global = |name: &&str| instance.get_global(&mut *store, name);
+    let added: Vec<_> = names.iter().filter_map(global).collect();
+    store.data_mut().keep_memory(memory, added.try_into().ok());
 }
 
 /// Tells what a guest stored before its end, and closes what it left open, unless the run is over.

@@ -1,9 +1,13 @@
-//! The rewriter: a module in, the same module out, which announces each store to mapped memory.
+//! The rewriter: a module in, the same module out, which announces each store to mapped memory, and
+//! each load from what of it may be barred.
 //!
 //! After every store comes `if (address - start) <u len { on_store(address, bytes) }`, where
 //! `start` and `len` are two added globals that the host keeps at the hull of what is mapped. A
 //! bulk instruction is done whole, as WebAssembly has it, and then announced whole; the host hands
 //! it on atom by atom, in ascending order, from the bytes as they are when it is announced.
+//!
+//! Before every load comes the same with `on_load` and two other globals, which the host keeps at
+//! the hull of what cannot be loaded from: mostly nothing, so that a load costs one comparison.
 //!
 //! Only valid modules are rewritten, and what comes out is validated by whoever compiles it.
 
@@ -35,8 +39,7 @@ use crate::mapping::access::Access;
 use crate::mapping::access::Held;
 use crate::mapping::access::access;
 use crate::mapping::access::is_foreign;
-use crate::mapping::shape::LEN_GLOBAL;
-use crate::mapping::shape::START_GLOBAL;
+use crate::mapping::shape::ADDED_GLOBALS;
 use crate::mapping::shape::Shape;
 
 /// Why a module that maps files cannot be rewritten.
@@ -80,23 +83,14 @@ impl From<wasmparser::BinaryReaderError> for RewriteError {
 
 type Refused = reencode::Error<RewriteError>;
 
-/// What is announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hooks<'a> {
-    /// From which module the announcing imports come.
-    pub(crate) import_module: &'a str,
-    /// Are loads announced, before they are made?
-    pub(crate) loads: bool,
-}
-
-/// Rewrites a valid module.
-pub(crate) fn rewrite(bytes: &[u8], hooks: Hooks<'_>) -> Result<Vec<u8>, RewriteError> {
+/// Rewrites a valid module. The announcing imports come from the named module.
+pub(crate) fn rewrite(bytes: &[u8], import_module: &str) -> Result<Vec<u8>, RewriteError> {
     let shape = Shape::of(bytes)?;
     if shape.imported_function_count == 0 {
         // The added import needs a section to go to. Whoever maps files imports a function.
         return Err(RewriteError::Broken("it imports nothing".to_owned()));
     }
-    let mut rewriter = Rewriter { shape, hooks, has_globals: false, body: 0 };
+    let mut rewriter = Rewriter { shape, import_module, has_globals: false, body: 0 };
     let mut module = Module::new();
     let parser = wasmparser::Parser::new(0);
     match rewriter.parse_core_module(&mut module, parser, bytes) {
@@ -109,31 +103,38 @@ pub(crate) fn rewrite(bytes: &[u8], hooks: Hooks<'_>) -> Result<Vec<u8>, Rewrite
 
 struct Rewriter<'a> {
     shape: Shape,
-    hooks: Hooks<'a>,
+    import_module: &'a str,
     has_globals: bool,
     /// How many bodies were rewritten.
     body: usize,
 }
 
+/// Functions that are imported besides those of the module.
+const ADDED_IMPORTS: [&str; 2] = [STORE_IMPORT, LOAD_IMPORT];
+
+/// What announces an access: a function, and the range of addresses that it is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hook {
+    function: u32,
+    start_global: u32,
+    len_global: u32,
+}
+
 impl Rewriter<'_> {
-    fn store_hook(&self) -> u32 {
-        self.shape.imported_function_count
+    /// What announces stores; in the order of [`ADDED_IMPORTS`] and [`ADDED_GLOBALS`].
+    fn store_hook(&self) -> Hook {
+        let (function, global) = (self.shape.imported_function_count, self.shape.global_count);
+        Hook { function, start_global: global, len_global: global + 1 }
     }
 
-    fn load_hook(&self) -> u32 {
-        self.shape.imported_function_count + 1
-    }
-
-    fn start_global(&self) -> u32 {
-        self.shape.global_count
-    }
-
-    fn len_global(&self) -> u32 {
-        self.shape.global_count + 1
+    /// What announces loads.
+    fn load_hook(&self) -> Hook {
+        let (function, global) = (self.shape.imported_function_count, self.shape.global_count);
+        Hook { function: function + 1, start_global: global + 2, len_global: global + 3 }
     }
 
     fn add_globals(&mut self, globals: &mut GlobalSection) {
-        for _ in [START_GLOBAL, LEN_GLOBAL] {
+        for _ in ADDED_GLOBALS {
             let kind = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
             globals.global(kind, &ConstExpr::i32_const(0));
         }
@@ -170,11 +171,7 @@ impl Rewriter<'_> {
                 let name = name.split(' ').next().unwrap_or_default().to_owned();
                 return Err(reencode::Error::UserError(RewriteError::Instruction(name)));
             }
-            touched |= match access(&op) {
-                Access::Store { .. } | Access::Copy | Access::Fill => true,
-                Access::Load { .. } => self.hooks.loads,
-                Access::None => false,
-            };
+            touched |= access(&op) != Access::None;
         }
         Ok(touched)
     }
@@ -233,32 +230,42 @@ impl Body<'_> {
         }
     }
 
-    /// Announces an access at the kept address, if mapped memory may be there.
-    fn announce(&mut self, offset: u64, bytes: u32, hook: u32) {
+    /// Announces an access at the kept address, if it may be in the hook's range.
+    fn announce(&mut self, offset: u64, bytes: u32, hook: Hook) {
         let to = self.slot(Slot::To);
+        let offset = offset as u32 as i32;
         self.put(&[Instruction::LocalGet(to)]);
         if offset != 0 {
-            // Memory ends at 4 GiB: where this wraps around, the access itself traps.
-            self.put(&[Instruction::I32Const(offset as u32 as i32), Instruction::I32Add]);
+            self.put(&[Instruction::I32Const(offset), Instruction::I32Add]);
         }
         self.put(&[
             Instruction::LocalTee(to),
-            Instruction::GlobalGet(self.rewriter.start_global()),
+            Instruction::GlobalGet(hook.start_global),
             Instruction::I32Sub,
-            Instruction::GlobalGet(self.rewriter.len_global()),
+            Instruction::GlobalGet(hook.len_global),
             Instruction::I32LtU,
             Instruction::If(BlockType::Empty),
             Instruction::LocalGet(to),
             Instruction::I32Const(bytes as i32),
-            Instruction::Call(hook),
-            Instruction::End,
         ]);
+        if offset != 0 {
+            // Memory ends at 4 GiB: where this wrapped around, the access itself traps, and its
+            // length is told as 0.
+            self.put(&[
+                Instruction::I32Const(0),
+                Instruction::LocalGet(to),
+                Instruction::I32Const(offset),
+                Instruction::I32GeU,
+                Instruction::Select,
+            ]);
+        }
+        self.put(&[Instruction::Call(hook.function), Instruction::End]);
     }
 
-    /// Announces an access of the kept length, if mapped memory may be in it.
-    fn announce_range(&mut self, at: Slot, hook: u32) {
+    /// Announces an access of the kept length, if some of the hook's range may be in it.
+    fn announce_range(&mut self, at: Slot, hook: Hook) {
         let (at, len) = (self.slot(at), self.slot(Slot::Len));
-        let (start_global, len_global) = (self.rewriter.start_global(), self.rewriter.len_global());
+        let (start_global, len_global) = (hook.start_global, hook.len_global);
         self.put(&[
             // It begins in the hull, or the hull begins in it.
             Instruction::LocalGet(at),
@@ -275,7 +282,7 @@ impl Body<'_> {
             Instruction::If(BlockType::Empty),
             Instruction::LocalGet(at),
             Instruction::LocalGet(len),
-            Instruction::Call(hook),
+            Instruction::Call(hook.function),
             Instruction::End,
         ]);
     }
@@ -283,14 +290,13 @@ impl Body<'_> {
     /// Writes an instruction, and what announces it.
     fn write(&mut self, access: Access, instruction: &Instruction<'_>) {
         let (stored, loaded) = (self.rewriter.store_hook(), self.rewriter.load_hook());
-        let loads = self.rewriter.hooks.loads;
         match access {
             Access::Store { offset, bytes, held } => {
                 self.keep_address(Some(held));
                 self.function.instruction(instruction);
                 self.announce(offset, bytes, stored);
             }
-            Access::Load { offset, bytes, held } if loads => {
+            Access::Load { offset, bytes, held } => {
                 self.keep_address(held);
                 self.announce(offset, bytes, loaded);
                 self.function.instruction(instruction);
@@ -303,7 +309,7 @@ impl Body<'_> {
                     Instruction::LocalSet(from),
                     Instruction::LocalSet(to),
                 ]);
-                if loads && access == Access::Copy {
+                if access == Access::Copy {
                     self.announce_range(Slot::From, loaded);
                 }
                 self.put(&[
@@ -314,7 +320,7 @@ impl Body<'_> {
                 self.function.instruction(instruction);
                 self.announce_range(Slot::To, stored);
             }
-            Access::Load { .. } | Access::None => {
+            Access::None => {
                 self.function.instruction(instruction);
             }
         }
@@ -325,7 +331,7 @@ impl Reencode for Rewriter<'_> {
     type Error = RewriteError;
 
     fn function_index(&mut self, function: u32) -> Result<u32, Refused> {
-        let added = 1 + u32::from(self.hooks.loads);
+        let added = ADDED_IMPORTS.len() as u32;
         let is_import = function < self.shape.imported_function_count;
         Ok(if is_import { function } else { function.saturating_add(added) })
     }
@@ -347,9 +353,8 @@ impl Reencode for Rewriter<'_> {
     ) -> Result<(), Refused> {
         reencode::utils::parse_import_section(self, imports, section)?;
         let kind = EntityType::Function(self.shape.type_count);
-        imports.import(self.hooks.import_module, STORE_IMPORT, kind);
-        if self.hooks.loads {
-            imports.import(self.hooks.import_module, LOAD_IMPORT, kind);
+        for name in ADDED_IMPORTS {
+            imports.import(self.import_module, name, kind);
         }
         Ok(())
     }
@@ -370,8 +375,9 @@ impl Reencode for Rewriter<'_> {
         section: wasmparser::ExportSectionReader<'_>,
     ) -> Result<(), Refused> {
         reencode::utils::parse_export_section(self, exports, section)?;
-        exports.export(START_GLOBAL, ExportKind::Global, self.start_global());
-        exports.export(LEN_GLOBAL, ExportKind::Global, self.len_global());
+        for (global, name) in (self.shape.global_count..).zip(ADDED_GLOBALS) {
+            exports.export(name, ExportKind::Global, global);
+        }
         Ok(())
     }
 

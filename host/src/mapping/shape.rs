@@ -8,10 +8,14 @@ use wasmparser::TypeRef;
 
 use crate::mapping::rewrite::RewriteError;
 
-/// Name of the exported global that holds where mapped memory begins.
-pub(crate) const START_GLOBAL: &str = "crashproof:mapped-start";
-/// Name of the exported global that holds how far mapped memory goes.
-pub(crate) const LEN_GLOBAL: &str = "crashproof:mapped-len";
+/// Names of the globals that the rewriter adds and exports: where mapped memory begins and how far
+/// it goes, and the same of what of it cannot be loaded from.
+pub(crate) const ADDED_GLOBALS: [&str; 4] = [
+    "crashproof:mapped-start",
+    "crashproof:mapped-len",
+    "crashproof:barred-start",
+    "crashproof:barred-len",
+];
 
 /// Numbers of things in a module.
 #[derive(Debug, Default)]
@@ -65,7 +69,7 @@ impl Shape {
         } else if let Payload::ExportSection(section) = payload {
             for export in section {
                 let name = export?.name;
-                if [START_GLOBAL, LEN_GLOBAL].contains(&name) {
+                if ADDED_GLOBALS.contains(&name) {
                     return Err(RewriteError::ReservedExport(name.to_owned()));
                 }
             }

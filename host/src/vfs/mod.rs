@@ -331,6 +331,10 @@ impl Vfs for ReferenceVfs {
         self.cache.take_stale(process)
     }
 
+    fn take_barred(&self, process: ProcessId) -> Option<Vec<(MappingId, Range<u64>)>> {
+        self.cache.take_barred(process)
+    }
+
     fn end_process(&self, process: ProcessId) -> ReplyFuture<'_> {
         Box::pin(async move {
             match self.end_all(process).await {

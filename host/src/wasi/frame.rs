@@ -102,12 +102,23 @@ impl<'a> Frame<'a> {
         global.set(&mut self.store, value).expect("the rewriter added a mutable i32");
     }
 
+    /// Could the guest itself load from all of a place?
+    fn check_unbarred(&self, place: &Place) -> Outcome {
+        let mapped = &self.looked_at().mapped;
+        match mapped.is_empty() || mapped.barred.within(&place.prefix(place.len())).is_empty() {
+            true => Ok(()),
+            false => Err(AbiErrno::Fault.into()),
+        }
+    }
+
     pub(super) fn place(&self, at: u32, len: u32) -> Result<Place, Failure> {
-        Ok(memory::place(self.bytes(), at, len)?)
+        let place = memory::place(self.bytes(), at, len)?;
+        self.check_unbarred(&place).map(|()| place)
     }
 
     pub(super) fn places(&self, at: u32, count: u32, size: u32) -> Result<Place, Failure> {
-        Ok(memory::places(self.bytes(), at, count, size)?)
+        let place = memory::places(self.bytes(), at, count, size)?;
+        self.check_unbarred(&place).map(|()| place)
     }
 
     pub(super) fn read(&self, place: &Place) -> &[u8] {
@@ -120,11 +131,16 @@ impl<'a> Frame<'a> {
     }
 
     pub(super) fn path(&self, at: u32, len: u32) -> Result<Bytes, Failure> {
+        self.place(at, len)?;
         Ok(memory::path(self.bytes(), at, len)?)
     }
 
     pub(super) fn vectors(&self, at: u32, count: u32) -> Result<Vectors, Failure> {
-        Ok(memory::vectors(self.bytes(), at, count)?)
+        let vectors = memory::vectors(self.bytes(), at, count)?;
+        self.places(at, count, abi::VECTOR_BYTES)?;
+        let mut places = vectors.places().iter();
+        places.try_for_each(|place| self.check_unbarred(place))?;
+        Ok(vectors)
     }
 
     pub(super) fn gather(&self, vectors: &Vectors) -> Bytes {

@@ -15,12 +15,13 @@ use crate::call::Memory;
 use crate::call::Request;
 use crate::call::Signal;
 use crate::call::Value;
+use crate::mapping::ACCESS_BYTES_MAX;
 use crate::mapping::ATOM_BYTES;
+use crate::mapping::Barred;
 use crate::mapping::MappingMode;
 use crate::mapping::PAGE_BYTES;
 use crate::mapping::Piece;
 use crate::mapping::Regions;
-use crate::mapping::STORE_BYTES_MAX;
 use crate::mapping::differences;
 use crate::wasi::frame::Failure;
 use crate::wasi::frame::Frame;
@@ -39,10 +40,13 @@ const FILE_PAGE_BYTES_MIN: u64 = 512;
 #[derive(Debug)]
 pub(super) struct Mapped {
     pub(super) regions: Regions,
+    /// What of it the process cannot load from.
+    pub(super) barred: Barred,
     /// What the call under way left in memory.
     pub(super) written: Vec<Range<u64>>,
-    /// Where mapped memory begins and how far it goes, for the code that the rewriter added.
-    pub(super) hull: Option<(Global, Global)>,
+    /// Where mapped memory begins and how far it goes, and the same of what is barred, for the code
+    /// that the rewriter added.
+    pub(super) globals: Option<[Global; 4]>,
     /// What each page held when it was last looked at, where nothing is rewritten.
     twins: Option<BTreeMap<u64, Box<[u8]>>>,
 }
@@ -50,10 +54,16 @@ pub(super) struct Mapped {
 impl Mapped {
     pub(super) fn new(mode: MappingMode) -> Self {
         let twins = match mode {
-            MappingMode::Stores | MappingMode::Loads => None,
+            MappingMode::Stores => None,
             MappingMode::Twin => Some(BTreeMap::new()),
         };
-        Self { regions: Regions::default(), written: Vec::new(), hull: None, twins }
+        Self {
+            regions: Regions::default(),
+            barred: Barred::default(),
+            written: Vec::new(),
+            globals: None,
+            twins,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -77,22 +87,27 @@ fn in_memory(range: &Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
+/// Where an access may begin that reaches into a range: its first address, and how many there are.
+fn reach(hull: &Range<u64>) -> (u32, u32) {
+    if hull.is_empty() {
+        return (0, 0);
+    }
+    let margin = ACCESS_BYTES_MAX - 1;
+    let len = hull.end - hull.start + u64::from(margin);
+    ((hull.start as u32).wrapping_sub(margin), u32::try_from(len).unwrap_or(u32::MAX))
+}
+
 impl Frame<'_> {
-    /// Tells the code that the rewriter added where mapped memory is. A store may begin before it
-    /// and reach into it.
-    pub(super) fn set_hull(&mut self) {
-        let mapped = &self.looked_at().mapped;
-        let Some((start, len)) = mapped.hull else { return };
-        let hull = mapped.regions.hull();
-        let margin = u64::from(STORE_BYTES_MAX) - 1;
-        let (from, reach) = match mapped.is_empty() {
-            true => (0, 0),
-            false => {
-                ((hull.start as u32).wrapping_sub(margin as u32), hull.end - hull.start + margin)
-            }
-        };
-        self.set_global(start, from);
-        self.set_global(len, u32::try_from(reach).unwrap_or(u32::MAX));
+    /// Tells the code that the rewriter added where mapped memory is, and what of it is barred.
+    pub(super) fn set_hulls(&mut self) {
+        let mapped = &mut self.process().mapped;
+        mapped.barred.locate(&mapped.regions);
+        let (hull, barred) = (mapped.regions.hull(), mapped.barred.hull());
+        let Some(globals) = mapped.globals else { return };
+        let [(start, len), (barred_start, barred_len)] = [reach(&hull), reach(&barred)];
+        for (global, value) in globals.into_iter().zip([start, len, barred_start, barred_len]) {
+            self.set_global(global, value);
+        }
     }
 
     /// Begins to watch pages for what is stored to them, where nothing is rewritten.
@@ -160,18 +175,22 @@ impl Frame<'_> {
         }
     }
 
-    /// Asks the file system for what the process is about to load.
+    /// Asks the file system for what is barred of what the process is about to load.
     pub(super) async fn announce_load(&mut self, range: Range<u64>) -> Outcome {
-        for piece in self.looked_at().mapped.regions.pieces(&range) {
-            for atom in atoms(&piece) {
-                let offset = piece.offset_of(atom.start);
-                let len = (atom.end - atom.start) as u32;
-                let load = Memory::Load { mapping: piece.mapping, offset, len };
-                match self.touch(load).await? {
-                    Ok(Value::Data(data)) => self.place_loaded(atom.start, &data),
-                    Ok(_) => unexpected(),
-                    Err(signal) => return Err(killed(signal, false, atom.start)),
-                }
+        let mapped = &self.looked_at().mapped;
+        let barred = mapped.barred.within(&range).into_iter();
+        let pieces: Vec<_> = barred.flat_map(|part| mapped.regions.pieces(&part)).collect();
+        for piece in pieces {
+            let len = (piece.at.end - piece.at.start).min(LOAD_BYTES_MAX) as u32;
+            let load = Memory::Load { mapping: piece.mapping, offset: piece.offset, len };
+            if let Err(signal) = self.touch(load).await? {
+                return Err(killed(signal, false, piece.at.start));
+            }
+            // It can be had now: all of its pages are loaded, as far as they can be.
+            let first = piece.at.start - piece.at.start % FILE_PAGE_BYTES_MIN;
+            let pages = first..piece.at.end.next_multiple_of(FILE_PAGE_BYTES_MIN);
+            for piece in self.looked_at().mapped.regions.pieces(&pages) {
+                self.load_piece(&piece).await?;
             }
         }
         Ok(())
@@ -217,13 +236,22 @@ impl Frame<'_> {
         outcome
     }
 
-    /// Loads what the process's copy does not have.
+    /// Loads what the process's copy does not have, and learns what it cannot have.
     pub(super) async fn refresh(&mut self) -> Outcome {
         loop {
             let process = self.looked_at();
             let (vfs, id) = (Arc::clone(&process.vfs), process.caller.process);
             let stale = vfs.take_stale(id);
             if stale.is_empty() {
+                // Nothing comes between: both are of one moment.
+                let told = vfs.take_barred(id);
+                let barred = &mut self.process().mapped.barred;
+                if let Some(told) = told {
+                    barred.tell(told);
+                }
+                if barred.is_changed() {
+                    self.set_hulls();
+                }
                 return Ok(());
             }
             for (mapping, range) in stale {
@@ -239,10 +267,14 @@ impl Frame<'_> {
         let mut step = LOAD_BYTES_MAX;
         while at < piece.at.end {
             let end = piece.at.end.min((at / step + 1) * step);
-            let (offset, len) = (piece.offset_of(at), (end - at) as u32);
-            let load = Memory::Load { mapping: piece.mapping, offset, len };
+            let part = Piece { at: at..end, mapping: piece.mapping, offset: piece.offset_of(at) };
+            let len = (end - at) as u32;
+            let load = Memory::Load { mapping: part.mapping, offset: part.offset, len };
             match self.touch(load).await? {
-                Ok(Value::Data(data)) => self.place_loaded(at, &data),
+                Ok(Value::Data(data)) => {
+                    self.place_loaded(at, &data);
+                    self.process().mapped.barred.remove_unread(&part);
+                }
                 Ok(_) => unexpected(),
                 // The file became shorter meanwhile, or a page cannot be had: which one is found
                 // page by page.
@@ -250,9 +282,11 @@ impl Frame<'_> {
                     step = FILE_PAGE_BYTES_MIN;
                     continue;
                 }
-                // The process did not touch it yet: when it does, it is told, if its accesses are
-                // announced.
-                Err(_) => self.place_loaded(at, &vec![0; len as usize]),
+                // The process did not touch it yet: when it does, it is told.
+                Err(_) => {
+                    self.place_loaded(at, &vec![0; len as usize]);
+                    self.process().mapped.barred.add_unread(&part);
+                }
             }
             at = end;
         }

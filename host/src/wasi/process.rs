@@ -183,9 +183,9 @@ impl Process {
     }
 
     /// The exported memory, and the globals that the rewriter added, where it did.
-    pub(crate) fn keep_memory(&mut self, memory: Memory, hull: Option<(Global, Global)>) {
+    pub(crate) fn keep_memory(&mut self, memory: Memory, added: Option<[Global; 4]>) {
         self.memory = Some(memory);
-        self.mapped.hull = hull;
+        self.mapped.globals = added;
     }
 
     pub(crate) fn take_output(&mut self) -> (Vec<u8>, Vec<u8>) {

@@ -63,4 +63,8 @@ impl Vfs for Noting {
     fn take_stale(&self, process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
         self.inner.take_stale(process)
     }
+
+    fn take_barred(&self, process: ProcessId) -> Option<Vec<(MappingId, Range<u64>)>> {
+        self.inner.take_barred(process)
+    }
 }

@@ -314,6 +314,40 @@ fn stale_is_what_others_changed_and_a_new_mapping_where_there_is_data() {
 }
 
 #[test]
+fn what_cannot_be_loaded_is_told_when_it_changed() {
+    let world = World::new();
+    let barred = || {
+        let told = world.vfs.take_barred(ProcessId(world.process))?;
+        Some(told.into_iter().map(|(_, range)| (range.start, range.end)).collect::<Vec<_>>())
+    };
+    assert_eq!(barred(), None, "nothing is mapped");
+    let handle = world.file("f", &[b'.'; BLOCK + 1]);
+    let one = world.map(handle, 8 * PAGE);
+    assert_eq!(barred(), Some(vec![(2 * PAGE, 8 * PAGE)]));
+    assert_eq!(barred(), None);
+    assert_eq!(world.write(handle, PAGE + 1, b"same page"), Ok(9));
+    assert_eq!(world.store(one, 0, b"x"), Ok(()));
+    assert_eq!(barred(), None, "the end moved within its page");
+    assert_eq!(world.write(handle, 2 * PAGE, b"x"), Ok(1));
+    assert_eq!(barred(), Some(vec![(3 * PAGE, 8 * PAGE)]));
+    let far = world.map_as(handle, 4 * PAGE, 2 * PAGE, RW, Sharing::Private);
+    let far = far.expect("it can be mapped");
+    assert_eq!(barred(), Some(vec![(3 * PAGE, 8 * PAGE), (0, 2 * PAGE)]));
+    assert_eq!(world.truncate(handle, 9 * PAGE), Ok(()));
+    assert_eq!(barred(), Some(vec![]));
+    assert_eq!(world.truncate(handle, 8 * PAGE), Ok(()));
+    assert_eq!(barred(), None, "it ends where what is mapped does");
+    assert_eq!(world.protect(one, 0, Access::default()), Ok(()));
+    assert_eq!(barred(), Some(vec![(0, PAGE)]));
+    assert_eq!(world.truncate(handle, 0), Ok(()));
+    assert_eq!(barred(), Some(vec![(0, 8 * PAGE), (0, 2 * PAGE)]));
+    assert_eq!(world.unmap(one, PAGE, PAGE), Ok(()));
+    assert_eq!(barred(), Some(vec![(0, PAGE), (2 * PAGE, 8 * PAGE), (0, 2 * PAGE)]));
+    assert_eq!(world.unmap(far, 0, 2 * PAGE), Ok(()));
+    assert_eq!(barred(), None, "what is gone is not told");
+}
+
+#[test]
 fn dirty_pages_of_a_mapping_are_not_evicted_and_the_cache_keeps_its_bound() {
     let cache = CachePolicy { cached_bytes_max: 3 * PAGE, ..CachePolicy::default() };
     let world = World::with(formatted(TINY), Sim::calm(), VfsPolicy::default(), cache);

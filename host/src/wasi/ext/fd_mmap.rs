@@ -94,7 +94,7 @@ pub(super) async fn fd_mmap(
     unmap(frame, &at).await?;
     frame.process().mapped.regions.insert(Piece { at: at.clone(), mapping, offset: 0 });
     frame.watch(&at);
-    frame.set_hull();
+    frame.set_hulls();
     Ok(())
 }
 

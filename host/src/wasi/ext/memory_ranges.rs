@@ -30,7 +30,7 @@ pub(super) async fn mem_munmap(frame: &mut Frame<'_>, address: u32, len: u32) ->
         return Err(AbiErrno::Inval.into());
     }
     let outcome = unmap(frame, &range).await;
-    frame.set_hull();
+    frame.set_hulls();
     outcome
 }
 
