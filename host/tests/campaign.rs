@@ -35,7 +35,7 @@ fn the_clean_stack_keeps_its_promises() {
 #[test]
 fn every_defect_is_caught_by_a_clause_that_it_names() {
     // Their races are too rare here; `vfs::tests::mapped_races` walks through all schedules.
-    let needs_races = ["write_cleans_pages", "tail_zeroed_by_old_size"];
+    let needs_races = ["write_cleans_pages", "stale_lookup_zeroes", "tail_zeroed_by_old_size"];
     for defect in crashproof::subject::DEFECTS {
         if needs_races.contains(&defect.name) {
             continue;

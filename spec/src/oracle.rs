@@ -420,7 +420,8 @@ fn earlier(items: &Vector<Item>, free: &[Step], pending: &OrdMap<Step, Pending>)
 impl Judge {
     /// Judges what happened in a group, in this order.
     fn group(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>, overlapped: bool) {
-        let is_rename = |pending: &Pending| matches!(pending.call, Call::Rename { .. });
+        let is_rename =
+            |pending: &Pending| matches!(pending.call, Call::Rename { .. } | Call::Exchange { .. });
         self.renames = overlapped && pending.values().any(is_rename);
         let is_snapshot = |pending: &Pending| makes_snapshot(&pending.call);
         let before = pending.values().any(is_snapshot).then(|| self.model.clone());

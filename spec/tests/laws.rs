@@ -151,7 +151,10 @@ impl Subject {
 
     fn rename(&mut self, from: &'static str, to: &'static str) {
         let Some(file) = self.names.get(from).copied() else { return };
-        self.call(Call::Rename { from: Self::at(from), to: Self::at(to) }, Ok(Value::Done));
+        self.call(
+            Call::Rename { from: Self::at(from), to: Self::at(to), replace: true },
+            Ok(Value::Done),
+        );
         self.names.remove(from);
         self.names.insert(to, file);
         self.history.push(self.names.clone());

@@ -185,7 +185,7 @@ impl Maker {
     }
 
     fn further_call(&mut self) -> Call {
-        match self.below(12) {
+        match self.below(13) {
             0 => Call::Fsync { handle: self.handle() },
             1 => Call::Fdatasync { handle: self.handle() },
             2 => Call::SetStatusFlags { handle: self.handle(), status: self.status() },
@@ -197,10 +197,11 @@ impl Maker {
             4 => Call::MakeDirectory { at: self.at() },
             5 => Call::RemoveDirectory { at: self.at() },
             6 => Call::Unlink { at: self.at() },
-            7 => Call::Rename { from: self.at(), to: self.at() },
+            7 => Call::Rename { from: self.at(), to: self.at(), replace: self.yes() },
             8 => Call::Link { from: self.at(), follow: self.yes(), to: self.at() },
             9 => Call::Symlink { target: self.bytes(), at: self.at() },
             10 => Call::ReadLink { at: self.at() },
+            11 => Call::Exchange { from: self.at(), to: self.at() },
             _ => Call::SyncAll,
         }
     }
@@ -395,7 +396,7 @@ fn what_is_written_reads_back_as_itself() {
 fn a_trace_that_was_changed_does_not_read_back_as_the_same() {
     let made = made(100);
     let text = written(&made);
-    let changed = text.replacen("h0", "h1", 1);
+    let changed = text.replacen("crash kernel", "crash power", 1);
     assert_ne!(text, changed);
     assert_ne!(parse(&changed).ok(), Some(made));
 }

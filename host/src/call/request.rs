@@ -285,11 +285,20 @@ pub enum Request {
         /// The name.
         at: At,
     },
-    /// `renameat`.
+    /// `renameat`; `renameat2(RENAME_NOREPLACE)`.
     Rename {
         /// The old name.
         from: At,
-        /// The new name; replaced if it is there.
+        /// The new name.
+        to: At,
+        /// May the new name be there? Then it is replaced.
+        replace: bool,
+    },
+    /// `renameat2(RENAME_EXCHANGE)`.
+    Exchange {
+        /// One name.
+        from: At,
+        /// The other.
         to: At,
     },
     /// `linkat`.

@@ -141,6 +141,10 @@ pub enum Operation {
     Unlink(Name),
     /// `rename`.
     Rename(Name, Name),
+    /// `renameat2`, which replaces nothing.
+    RenameNew(Name, Name),
+    /// `renameat2`, of two names.
+    Exchange(Name, Name),
     /// `link`.
     Link(Name, Name),
     /// `symlink`.
@@ -231,6 +235,10 @@ fn fail_rule(which: u8, how: u8) -> FailRule {
     }
 }
 
+fn rename(from: Name, to: Name, replace: bool) -> Request {
+    Request::Rename { from: from.at(), to: to.at(), replace }
+}
+
 /// The handles a program has open.
 #[derive(Debug, Clone, Default)]
 pub struct Slots {
@@ -319,7 +327,9 @@ impl Slots {
             O::MakeDirectory(name) => plain(Request::MakeDirectory { at: name.at() }),
             O::RemoveDirectory(name) => plain(Request::RemoveDirectory { at: name.at() }),
             O::Unlink(name) => plain(Request::Unlink { at: name.at() }),
-            O::Rename(from, to) => plain(Request::Rename { from: from.at(), to: to.at() }),
+            O::Rename(from, to) => plain(rename(from, to, true)),
+            O::RenameNew(from, to) => plain(rename(from, to, false)),
+            O::Exchange(from, to) => plain(Request::Exchange { from: from.at(), to: to.at() }),
             O::Link(from, to) => {
                 plain(Request::Link { from: from.at(), follow: false, to: to.at() })
             }

@@ -59,7 +59,10 @@ pub fn request(request: &call::Request) -> words::Call {
         R::MakeDirectory { at: target } => C::MakeDirectory { at: at(target) },
         R::RemoveDirectory { at: target } => C::RemoveDirectory { at: at(target) },
         R::Unlink { at: target } => C::Unlink { at: at(target) },
-        R::Rename { from, to } => C::Rename { from: at(from), to: at(to) },
+        R::Rename { from, to, replace } => {
+            C::Rename { from: at(from), to: at(to), replace: *replace }
+        }
+        R::Exchange { from, to } => C::Exchange { from: at(from), to: at(to) },
         R::Link { from, follow, to } => C::Link { from: at(from), follow: *follow, to: at(to) },
         R::Symlink { target, at: name } => C::Symlink { target: target.clone(), at: at(name) },
         R::ReadLink { at: name } => C::ReadLink { at: at(name) },

@@ -13,6 +13,7 @@
 mod allocate;
 mod background;
 mod drop_caches;
+mod exchange;
 mod handles;
 mod inodes;
 mod link;
@@ -51,6 +52,9 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+pub use exchange::EXCHANGE_ATOMIC;
+pub use exchange::EXCHANGE_IN_TWO;
+pub use exchange::ExchangeStep;
 pub use rename::RENAME_ATOMIC;
 pub use rename::RENAME_SOURCE_LATER;
 pub use rename::RENAME_TARGET_FIRST;
@@ -104,6 +108,8 @@ pub enum DirectorySync {
 pub struct VfsPolicy {
     /// The steps of a rename.
     pub rename: &'static [RenameStep],
+    /// The steps of an exchange of two names.
+    pub exchange: &'static [ExchangeStep],
     /// What `fsync` of a directory does.
     pub directory_sync: DirectorySync,
     /// Handles that one process can have open.
@@ -120,6 +126,7 @@ impl Default for VfsPolicy {
     fn default() -> Self {
         Self {
             rename: RENAME_ATOMIC,
+            exchange: EXCHANGE_ATOMIC,
             directory_sync: DirectorySync::Synced,
             open_handles_max: 1024,
             mapped_parts_max: 65_530,
@@ -280,7 +287,8 @@ impl ReferenceVfs {
             Request::MakeDirectory { at } => self.make_directory(&at).await,
             Request::RemoveDirectory { at } => self.remove_directory(&at).await,
             Request::Unlink { at } => self.unlink(&at).await,
-            Request::Rename { from, to } => self.rename(&from, &to).await,
+            Request::Rename { from, to, replace } => self.rename(&from, &to, replace).await,
+            Request::Exchange { from, to } => self.exchange(&from, &to).await,
             Request::Link { from, follow, to } => self.link(&from, follow, &to).await,
             Request::Symlink { target, at } => self.symlink(&target, &at).await,
             Request::ReadLink { at } => self.read_link(&at).await,

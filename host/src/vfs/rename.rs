@@ -58,7 +58,8 @@ struct Rename {
     replaced: Option<(u64, Kind)>,
 }
 
-fn name_of(place: &Place) -> Result<Bytes, Errno> {
+/// The name at the end of a path.
+pub(super) fn name_of(place: &Place) -> Result<Bytes, Errno> {
     match &place.last {
         Last::Name(name, _) => Ok(name.clone()),
         Last::Here | Last::Parent => Err(Errno::Busy),
@@ -66,24 +67,28 @@ fn name_of(place: &Place) -> Result<Bytes, Errno> {
 }
 
 impl ReferenceVfs {
-    pub(super) async fn rename(&self, from: &At, to: &At) -> Outcome<Value> {
+    pub(super) async fn rename(&self, from: &At, to: &At, replace: bool) -> Outcome<Value> {
         let _names = self.names.acquire().await;
         let from = self.resolve(from, LastLink::AlwaysKept).await?;
         let to = self.resolve(to, LastLink::AlwaysKept).await?;
-        if let Some(rename) = self.permitted(&from, &to).await? {
+        if let Some(rename) = self.permitted(&from, &to, replace).await? {
             self.apply(&rename).await?;
         }
         Ok(Value::Done)
     }
 
     /// What is to be done; nothing, if both names lead to the same file.
-    async fn permitted(&self, from: &Place, to: &Place) -> Outcome<Option<Rename>> {
+    async fn permitted(&self, from: &Place, to: &Place, replace: bool) -> Outcome<Option<Rename>> {
         let (from_name, to_name) = (name_of(from)?, name_of(to)?);
         if !Cow::is_same_tree(from.dir, to.dir) {
             return Err(Errno::CrossDevice.into());
         }
         let (ino, kind) = from.existing()?;
         changeable(from.dir)?;
+        // Also where both names lead to one file.
+        if !replace && to.target()?.is_some() {
+            return Err(Errno::Exists.into());
+        }
         let is_directory = kind == Kind::Directory;
         if to.has_slash && !is_directory {
             return Err(Errno::NotDirectory.into());
@@ -109,7 +114,7 @@ impl ReferenceVfs {
     }
 
     /// Is a directory another, or somewhere beneath it?
-    async fn is_within(&self, dir: u64, ancestor: u64) -> Outcome<bool> {
+    pub(super) async fn is_within(&self, dir: u64, ancestor: u64) -> Outcome<bool> {
         let (mut here, mut seen) = (dir, BTreeSet::new());
         while here != ancestor {
             // Only a damaged medium has directories in a ring.

@@ -46,5 +46,5 @@ pub(super) async fn path_rename(
 ) -> Outcome {
     let from = frame.at(from_fd, rights::PATH_RENAME_SOURCE, from, from_len)?;
     let to = frame.at(to_fd, rights::PATH_RENAME_TARGET, to, to_len)?;
-    frame.ask_done(Request::Rename { from, to }).await
+    frame.ask_done(Request::Rename { from, to, replace: true }).await
 }

@@ -92,6 +92,7 @@ fn answer(request: &Request, call: usize) -> Value {
         | Request::RemoveDirectory { .. }
         | Request::Unlink { .. }
         | Request::Rename { .. }
+        | Request::Exchange { .. }
         | Request::Link { .. }
         | Request::Symlink { .. }
         | Request::SyncAll => Value::Done,

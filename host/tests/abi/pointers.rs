@@ -57,6 +57,7 @@ pub(crate) const CALLS: &[(&str, &[Arg])] = &[
     ("path_readlink", &[S(3), P(64), C(4), P(512), C(16), P(256)]),
     ("path_remove_directory", &[S(3), P(64), C(4)]),
     ("path_rename", &[S(3), P(64), C(4), S(3), P(64), C(4)]),
+    ("path_rename2", &[S(3), P(64), C(4), S(3), P(64), C(4), S(1)]),
     ("path_symlink", &[P(64), C(4), S(3), P(64), C(4)]),
     ("path_unlink_file", &[S(3), P(64), C(4)]),
     ("poll_oneoff", &[P(1024), P(2048), C(1), P(256)]),
@@ -114,7 +115,6 @@ const UNSUPPORTED: &[(&str, &[Arg])] = &[
     ("fd_xattr_set", &[S(4), P(64), C(4), P(512), C(16), S(0)]),
     ("fs_fault", &[P(64), C(4)]),
     ("path_chmod", &[S(3), S(0), P(64), C(4), S(0)]),
-    ("path_rename2", &[S(3), P(64), C(4), S(3), P(64), C(4), S(1)]),
     ("path_stat_ext", &[S(3), S(0), P(64), C(4), P(256)]),
 ];
 

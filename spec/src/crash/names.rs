@@ -20,6 +20,7 @@ use crate::model::Promise;
 use crate::model::difference;
 use crate::words::Found;
 use crate::words::FoundKind;
+use crate::words::Ino;
 
 /// Everything that a name may mean: first what is promised, then, by order, what came later.
 #[derive(Debug, Clone, Default)]
@@ -194,8 +195,14 @@ fn identify(
         return unexplained(inquest, histories, path, &name, found, &history);
     }
     if found.kind == FoundKind::Directory {
-        fitting = directory(inquest, path, &fitting);
-        let chosen = *fitting.last().expect("a name that fits has a candidate");
+        fitting = directory(inquest, path, found.ino, &fitting);
+        // One that was found elsewhere is there; of the others the last one is taken.
+        let elsewhere = |directory: &&FileId| {
+            let place = inquest.reading.found_directories.get(*directory);
+            place.is_some_and(|place| place != path)
+        };
+        let chosen = fitting.iter().rev().find(|directory| !elsewhere(directory));
+        let chosen = chosen.or(fitting.last()).copied().expect("a name that fits has a candidate");
         inquest.is_good &= inquest.reading.place(path, chosen);
     } else {
         inquest.reading.may_mean(path, fitting.iter().copied());
@@ -238,29 +245,61 @@ fn fits(inquest: &mut Inquest<'_>, path: &Bytes, file: FileId, found: &Found) ->
     }
 }
 
-/// Of several directories that may be here, those that its entries speak for: all alike, if
-/// nothing tells them apart. The last one is taken for what is found in it.
-fn directory(inquest: &Inquest<'_>, path: &Bytes, fitting: &BTreeSet<FileId>) -> BTreeSet<FileId> {
-    let names = &inquest.judge.model.names;
-    let score = |directory: FileId| -> usize {
-        let known = |name: &Bytes| {
-            names.durable.get(&(directory, name.clone())).is_some_and(|b| b.file.is_some())
-                || names.log.values().flat_map(|op| &op.edits).any(|edit| {
-                    edit.directory == directory && edit.name == *name && edit.after.is_some()
-                })
-        };
-        let entries = below(&inquest.survey.names, path).map(split);
-        let found = entries.filter(|(parent, name)| parent == path && known(name));
-        let lacks = inside(&names.durable, directory).filter(|((_, name), bound)| {
-            bound.file.is_some() && !inquest.survey.names.contains_key(&child(path, name))
-        });
-        (1 << 20) + 2 * found.count() - lacks.count().min(1 << 10)
-    };
+/// Of several directories that may be here, those that its entries speak for, and its number where
+/// they do not: all alike, if nothing tells them apart.
+fn directory(
+    inquest: &mut Inquest<'_>,
+    path: &Bytes,
+    number: Ino,
+    fitting: &BTreeSet<FileId>,
+) -> BTreeSet<FileId> {
     if fitting.len() == 1 {
         return fitting.clone();
     }
-    let best = fitting.iter().map(|directory| score(*directory)).max();
-    fitting.iter().copied().filter(|directory| Some(score(*directory)) == best).collect()
+    let mut best = BTreeSet::new();
+    let mut best_score = (0, false);
+    for directory in fitting {
+        let has_number = inquest.judge.model.file(*directory).ino == Some(number);
+        let score = (support(inquest, path, *directory), has_number);
+        if score > best_score {
+            best.clear();
+            best_score = score;
+        }
+        if score == best_score {
+            best.insert(*directory);
+        }
+    }
+    best
+}
+
+/// How much of what was found in a directory speaks for it to be this one.
+fn support(inquest: &mut Inquest<'_>, path: &Bytes, directory: FileId) -> usize {
+    let survey = inquest.survey;
+    let mut score: usize = 1 << 20;
+    for entry in below(&survey.names, path) {
+        let (parent, name) = split(entry);
+        if parent != *path {
+            continue;
+        }
+        let meant = meanings(inquest, &(directory, name));
+        score += 2 * usize::from(!meant.is_empty());
+        let fits = meant.iter().any(|file| fits(inquest, entry, *file, &survey.names[entry]));
+        score += usize::from(fits);
+    }
+    let durable = inside(&inquest.judge.model.names.durable, directory);
+    let lacks = durable.filter(|((_, name), bound)| {
+        bound.file.is_some() && !survey.names.contains_key(&child(path, name))
+    });
+    score - lacks.count().min(1 << 10)
+}
+
+/// Every file that a name durably means, or was made to mean since.
+fn meanings(inquest: &Inquest<'_>, name: &Name) -> BTreeSet<FileId> {
+    let names = &inquest.judge.model.names;
+    let edits = names.log.values().flat_map(|op| &op.edits);
+    let since = edits.filter(|edit| edit.directory == name.0 && edit.name == name.1);
+    let durable = names.durable.get(name).and_then(|bound| bound.file);
+    durable.into_iter().chain(since.filter_map(|edit| edit.after)).collect()
 }
 
 /// A name was found whose meaning nothing explains.

@@ -4,6 +4,7 @@
 //! fail, any of their errors is permitted.
 
 mod cut;
+mod exchange;
 mod handles;
 mod link;
 mod load;
@@ -288,7 +289,10 @@ impl Judge {
             Call::MakeDirectory { at } => make_directory::judge(self, frame, at, outcome),
             Call::RemoveDirectory { at } => remove::directory(self, frame, at, outcome),
             Call::Unlink { at } => remove::unlink(self, frame, at, outcome),
-            Call::Rename { from, to } => rename::judge(self, frame, from, to, outcome),
+            Call::Rename { from, to, replace } => {
+                rename::judge(self, frame, from, to, *replace, outcome);
+            }
+            Call::Exchange { from, to } => exchange::judge(self, frame, from, to, outcome),
             Call::Link { from, follow, to } => link::judge(self, frame, from, *follow, to, outcome),
             Call::Symlink { target, at } => link::symlink(self, frame, target, at, outcome),
             Call::ReadLink { at } => link::read(self, frame, at, outcome),

@@ -12,7 +12,14 @@ use crate::words::At;
 use crate::words::Errno;
 use crate::words::Outcome;
 
-pub(crate) fn judge(judge: &mut Judge, frame: &Frame, from: &At, to: &At, outcome: &Outcome) {
+pub(crate) fn judge(
+    judge: &mut Judge,
+    frame: &Frame,
+    from: &At,
+    to: &At,
+    replace: bool,
+    outcome: &Outcome,
+) {
     let source = resolve(&judge.model, from, false);
     let target = resolve(&judge.model, to, false);
     let mut permitted = Permitted::path("NS-RENAME-01", &from.path)
@@ -22,7 +29,11 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, from: &At, to: &At, outcom
         .may(std::str::from_utf8(&to.path).is_err(), &[Errno::IllegalSequence]);
     if let (Ok(source), Ok(target)) = (&source, &target) {
         permitted = conditions(judge, permitted, source, target);
+        let is_kept = !replace && source.file.is_some() && target.file.is_some();
+        permitted = permitted.must_by(is_kept, &[Errno::Exists], "NS-RENAME-04");
     }
+    // A file system need not have the flag.
+    permitted = permitted.may(!replace, &[Errno::Invalid]);
     if !judge.settle(frame, &permitted, outcome) {
         if outcome.is_err() {
             judge.exercise("NS-RENAME-03");
@@ -68,7 +79,7 @@ fn conditions(judge: &Judge, permitted: Permitted, source: &Place, target: &Plac
 }
 
 /// Is a directory another one, or beneath it?
-fn is_within(model: &Model, mut directory: FileId, ancestor: FileId) -> bool {
+pub(super) fn is_within(model: &Model, mut directory: FileId, ancestor: FileId) -> bool {
     loop {
         if directory == ancestor {
             return true;

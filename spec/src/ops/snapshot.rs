@@ -130,9 +130,9 @@ fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
         | Call::Unlink { at }
         | Call::Symlink { at, .. }
         | Call::ReadLink { at } => [Some(at.directory), None],
-        Call::Rename { from, to } | Call::Link { from, to, .. } => {
-            [Some(from.directory), Some(to.directory)]
-        }
+        Call::Rename { from, to, .. }
+        | Call::Exchange { from, to }
+        | Call::Link { from, to, .. } => [Some(from.directory), Some(to.directory)],
         Call::Close { handle }
         | Call::Read { handle, .. }
         | Call::Write { handle, .. }

@@ -37,7 +37,11 @@ pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
         "mkdir" => Ok(Call::MakeDirectory { at: at(cursor)? }),
         "rmdir" => Ok(Call::RemoveDirectory { at: at(cursor)? }),
         "unlink" => Ok(Call::Unlink { at: at(cursor)? }),
-        "rename" => Ok(Call::Rename { from: at(cursor)?, to: at(cursor)? }),
+        "rename" => {
+            let (from, to) = (at(cursor)?, at(cursor)?);
+            Ok(Call::Rename { from, to, replace: !cursor.takes("noreplace") })
+        }
+        "exchange" => Ok(Call::Exchange { from: at(cursor)?, to: at(cursor)? }),
         "link" => {
             let from = at(cursor)?;
             let follow = cursor.takes("follow");

@@ -144,7 +144,11 @@ pub fn write_call(out: &mut impl Write, call: &Call) -> fmt::Result {
         Call::MakeDirectory { at } => write!(out, "mkdir {}", AtText(at)),
         Call::RemoveDirectory { at } => write!(out, "rmdir {}", AtText(at)),
         Call::Unlink { at } => write!(out, "unlink {}", AtText(at)),
-        Call::Rename { from, to } => write!(out, "rename {} {}", AtText(from), AtText(to)),
+        Call::Rename { from, to, replace } => {
+            write!(out, "rename {} {}", AtText(from), AtText(to))?;
+            out.write_str(if *replace { "" } else { " noreplace" })
+        }
+        Call::Exchange { from, to } => write!(out, "exchange {} {}", AtText(from), AtText(to)),
         Call::Link { from, follow, to } => {
             write!(out, "link {}{} {}", AtText(from), follow_text(*follow), AtText(to))
         }

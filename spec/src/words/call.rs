@@ -285,11 +285,20 @@ pub enum Call {
         /// The name.
         at: At,
     },
-    /// `renameat`.
+    /// `renameat`; `renameat2(RENAME_NOREPLACE)`.
     Rename {
         /// The old name.
         from: At,
-        /// The new name; replaced if it is there.
+        /// The new name.
+        to: At,
+        /// May the new name be there? Then it is replaced.
+        replace: bool,
+    },
+    /// `renameat2(RENAME_EXCHANGE)`.
+    Exchange {
+        /// One name.
+        from: At,
+        /// The other.
         to: At,
     },
     /// `linkat`.
@@ -346,6 +355,7 @@ impl Call {
             | Self::RemoveDirectory { .. }
             | Self::Unlink { .. }
             | Self::Rename { .. }
+            | Self::Exchange { .. }
             | Self::Link { .. }
             | Self::Symlink { .. }
             | Self::Memory(Memory::Store { .. }) => Role::Changes,

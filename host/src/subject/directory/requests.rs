@@ -149,7 +149,10 @@ impl DirectorySubject {
                 let target = text(&target)?;
                 self.at(&at, |directory, path| ready(directory.symlink(target, path)))
             }
-            Request::Rename { from, to } => {
+            Request::Rename { replace: false, .. } | Request::Exchange { .. } => {
+                Err(Halt::Unsupported("renameat2 on a host directory").into())
+            }
+            Request::Rename { from, to, replace: true } => {
                 let target = self.directory(to.directory)?;
                 let to = text(&to.path)?;
                 self.at(&from, |directory, from| ready(directory.rename(from, &*target, to)))
@@ -224,6 +227,7 @@ impl DirectorySubject {
             | Request::RemoveDirectory { .. }
             | Request::Unlink { .. }
             | Request::Rename { .. }
+            | Request::Exchange { .. }
             | Request::Link { .. }
             | Request::Symlink { .. }
             | Request::ReadLink { .. }

@@ -130,7 +130,12 @@ fn a_name_that_is_renamed_over_is_never_absent() {
             world.close(handle);
         }
         let answers = Answers::default();
-        spawn(&world, 1, vec![Request::Rename { from: at("g"), to: at("f") }], &answers);
+        spawn(
+            &world,
+            1,
+            vec![Request::Rename { from: at("g"), to: at("f"), replace: true }],
+            &answers,
+        );
         let look = || Request::Open { at: at("f"), options: READ };
         spawn(&world, 2, vec![look(), look()], &answers);
         world.sim.run_background();
@@ -200,7 +205,7 @@ fn overlapping_calls_are_all_answered_and_each_says_once_when_it_took_effect() {
             let requests = vec![
                 append(handle, b"0123456789"),
                 Request::Fsync { handle },
-                Request::Rename { from: at("f"), to: at("g") },
+                Request::Rename { from: at("f"), to: at("g"), replace: true },
                 Request::Truncate { handle, size_bytes: 700 },
                 append(handle, b"tail"),
                 Request::Read { handle, offset: Some(0), len: 2000 },

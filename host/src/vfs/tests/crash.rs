@@ -9,6 +9,9 @@ use crate::device::StateBounds;
 use crate::device::Walk;
 use crate::sim::Sim;
 use crate::vfs::DirectorySync;
+use crate::vfs::EXCHANGE_ATOMIC;
+use crate::vfs::EXCHANGE_IN_TWO;
+use crate::vfs::ExchangeStep;
 use crate::vfs::RENAME_SOURCE_LATER;
 use crate::vfs::RENAME_TARGET_FIRST;
 use crate::vfs::VfsPolicy;
@@ -75,6 +78,38 @@ fn a_rename_in_two_steps_is_noticed() {
     for rename in [RENAME_SOURCE_LATER, RENAME_TARGET_FIRST] {
         assert!(rename_over(VfsPolicy { rename, ..VfsPolicy::default() }) > 0);
     }
+}
+
+/// Exchanges a file and a directory; answers states with neither the old names nor the new ones.
+fn exchange(exchange: &'static [ExchangeStep]) -> u32 {
+    let world = world_of(VfsPolicy { exchange, ..VfsPolicy::default() }, CachePolicy::default());
+    world.file("f", &[b'f'; 700]);
+    assert_eq!(world.mkdir("d"), Ok(()));
+    world.file("d/g", b"inside");
+    assert_eq!(world.done(Request::SyncAll), Ok(()));
+    let start = now(&world);
+    assert_eq!(world.exchange("f", "d"), Ok(()));
+    assert_eq!(world.fsync(HandleId::ROOT), Ok(()));
+    let synced = now(&world);
+    let is_old = |world: &World| {
+        world.content("f").is_ok_and(|content| content[..] == [b'f'; 700])
+            && world.content("d/g").is_ok()
+    };
+    let is_new = |world: &World| {
+        world.content("d").is_ok_and(|content| content[..] == [b'f'; 700])
+            && world.content("f/g").is_ok()
+    };
+    broken(&world, start, |world| is_old(world) || is_new(world)) + broken(&world, synced, is_new)
+}
+
+#[test]
+fn an_exchange_is_atomic_and_durable_after_its_directory_is_synced() {
+    assert_eq!(exchange(EXCHANGE_ATOMIC), 0);
+}
+
+#[test]
+fn an_exchange_in_two_steps_is_noticed() {
+    assert!(exchange(EXCHANGE_IN_TWO) > 0);
 }
 
 #[test]

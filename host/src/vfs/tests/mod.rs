@@ -241,7 +241,15 @@ impl World {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
-        self.done(Request::Rename { from: at(from), to: at(to) })
+        self.done(Request::Rename { from: at(from), to: at(to), replace: true })
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> Result<(), Errno> {
+        self.done(Request::Rename { from: at(from), to: at(to), replace: false })
+    }
+
+    fn exchange(&self, from: &str, to: &str) -> Result<(), Errno> {
+        self.done(Request::Exchange { from: at(from), to: at(to) })
     }
 
     fn link(&self, from: &str, to: &str) -> Result<(), Errno> {

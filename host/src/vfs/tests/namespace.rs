@@ -299,3 +299,65 @@ fn a_call_on_a_closed_handle_is_refused() {
     assert_eq!(world.read(handle, 0, 1), Err(Errno::BadFile));
     assert_eq!(world.fsync(handle), Err(Errno::BadFile));
 }
+
+#[test]
+fn a_rename_that_replaces_nothing_fails_over_any_name() {
+    let world = World::new();
+    world.file("a", b"a");
+    world.file("b", b"b");
+    assert_eq!(world.link("a", "same"), Ok(()));
+    assert_eq!(world.mkdir("d"), Ok(()));
+    for to in ["a", "b", "same", "d", "d/"] {
+        assert_eq!(world.rename_new("a", to), Err(Errno::Exists), "{to}");
+    }
+    assert_eq!(world.rename_new("missing", "b"), Err(Errno::NoEntry));
+    assert_eq!(world.rename_new("d", "d/below"), Err(Errno::Invalid));
+    assert_eq!(world.rename_new("a", "d/a"), Ok(()));
+    assert_eq!(world.content("d/a").as_deref(), Ok(&b"a"[..]));
+    assert_eq!(world.stat("a"), Err(Errno::NoEntry));
+}
+
+#[test]
+fn an_exchange_gives_each_name_the_other_s_file_whatever_its_kind() {
+    let world = World::new();
+    world.file("a", b"of a");
+    assert_eq!(world.mkdir("d"), Ok(()));
+    assert_eq!(world.mkdir("d/inner"), Ok(()));
+    world.file("d/inner/f", b"inside");
+    assert_eq!(world.symlink("a", "link"), Ok(()));
+    assert_eq!(world.exchange("a", "d/inner"), Ok(()));
+    assert_eq!(world.content("d/inner").as_deref(), Ok(&b"of a"[..]));
+    assert_eq!(world.content("a/f").as_deref(), Ok(&b"inside"[..]));
+    // `..` of the directory is where it is now.
+    assert_eq!(world.content("a/../d/inner").as_deref(), Ok(&b"of a"[..]));
+    assert_eq!(world.exchange("link", "d/inner"), Ok(()));
+    assert_eq!(world.content("link").as_deref(), Ok(&b"of a"[..]));
+    assert_eq!(world.exchange("a", "d"), Ok(()));
+    assert_eq!(world.content("d/f").as_deref(), Ok(&b"inside"[..]));
+    assert_eq!(world.stat("link").map(|stat| stat.link_count), Ok(1));
+}
+
+#[test]
+fn what_cannot_be_exchanged_stays() {
+    let world = World::new();
+    world.file("a", b"a");
+    assert_eq!(world.mkdir("d"), Ok(()));
+    assert_eq!(world.mkdir("d/e"), Ok(()));
+    world.file("d/e/f", b"f");
+    let cases = [
+        ("a", "missing", Errno::NoEntry),
+        ("missing", "a", Errno::NoEntry),
+        ("d", "d/e", Errno::Invalid),
+        ("d/e/f", "d", Errno::Invalid),
+        ("a/", "d", Errno::NotDirectory),
+        ("a", "d/.", Errno::Busy),
+    ];
+    for (from, to, errno) in cases {
+        assert_eq!(world.exchange(from, to), Err(errno), "{from} {to}");
+    }
+    assert_eq!(world.exchange("d", "d"), Ok(()));
+    assert_eq!(world.link("a", "same"), Ok(()));
+    assert_eq!(world.exchange("a", "same"), Ok(()));
+    assert_eq!(world.stat("a").map(|stat| stat.link_count), Ok(2));
+    assert_eq!(world.content("d/e/f").as_deref(), Ok(&b"f"[..]));
+}

@@ -149,13 +149,13 @@ fn every_change_through_a_snapshot_is_refused() {
     refused(Request::Symlink { target: named("x"), at: here("new") });
     refused(Request::Unlink { at: here("f") });
     refused(Request::RemoveDirectory { at: here("d") });
-    refused(Request::Rename { from: here("f"), to: here("new") });
+    refused(Request::Rename { from: here("f"), to: here("new"), replace: true });
     refused(Request::Link { from: here("f"), follow: false, to: here("new") });
     refused(Request::Link { from: at("f"), follow: false, to: here("new") });
     let elsewhere = |request| assert_eq!(world.call(request), Err(Errno::CrossDevice));
     elsewhere(Request::Link { from: here("f"), follow: false, to: at("new") });
-    elsewhere(Request::Rename { from: here("f"), to: at("new") });
-    elsewhere(Request::Rename { from: at("f"), to: here("new") });
+    elsewhere(Request::Rename { from: here("f"), to: at("new"), replace: true });
+    elsewhere(Request::Rename { from: at("f"), to: here("new"), replace: true });
     let (access, modify) = (TimeChange::Now, TimeChange::At(7));
     for path in ["f", "d", "l"] {
         refused(Request::SetTimes { at: here(path), follow: false, access, modify });

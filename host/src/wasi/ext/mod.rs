@@ -10,6 +10,7 @@ mod hooks;
 mod machine;
 mod mem_msync;
 mod memory_ranges;
+mod path_rename2;
 mod snapshots;
 mod space;
 mod unsupported;
@@ -49,6 +50,9 @@ imports! {
     memory_ranges::mem_madvise(address: u32, len: u32, advice: u32);
     memory_ranges::mem_mprotect(address: u32, len: u32, protection: u32);
     memory_ranges::mem_munmap(address: u32, len: u32);
+    path_rename2::path_rename2(
+        from_fd: u32, from: u32, from_len: u32, to_fd: u32, to: u32, to_len: u32, flags: u32
+    );
     snapshots::fs_snapshot(name: u32, name_len: u32);
     snapshots::fs_snapshot_delete(name: u32, name_len: u32);
     snapshots::fs_snapshot_open(name: u32, name_len: u32, result: u32);
@@ -77,8 +81,5 @@ imports! {
         fd: u32, name: u32, name_len: u32, value: u32, value_len: u32, flags: u32
     );
     unsupported::path_chmod(fd: u32, flags: u32, path: u32, path_len: u32, mode: u32);
-    unsupported::path_rename2(
-        from_fd: u32, from: u32, from_len: u32, to_fd: u32, to: u32, to_len: u32, flags: u32
-    );
     unsupported::path_stat_ext(fd: u32, flags: u32, path: u32, path_len: u32, result: u32);
 }

@@ -25,6 +25,5 @@ unsupported! {
     fd_xattr_remove(u32, u32, u32);
     fd_xattr_set(u32, u32, u32, u32, u32, u32);
     path_chmod(u32, u32, u32, u32, u32);
-    path_rename2(u32, u32, u32, u32, u32, u32, u32);
     path_stat_ext(u32, u32, u32, u32, u32);
 }
