@@ -49,9 +49,16 @@ fn answers(calls: &[(u32, String)]) {
 const A: u32 = 16;
 const B: u32 = 17;
 const C: u32 = 18;
+/// Where `.` is, and a name that nobody uses after it.
+const DOT: u32 = 19;
 
 fn make(name: u32) -> String {
     format!("(call $make (i32.const {name}))")
+}
+
+/// Opens a directory's name for a file without one, with these flags and rights.
+fn unnamed(directory: u32, flags: u32, rights: u32) -> String {
+    format!("(call $unnamed (i32.const {directory}) (i32.const {flags}) (i64.const {rights}))")
 }
 
 fn rename(from: u32, to: u32, flags: u32) -> String {
@@ -75,6 +82,30 @@ fn a_rename_replaces_not_or_exchanges_as_its_flags_say() {
         (44, rename(C, B, 0)),
     ];
     answers(&calls);
+}
+
+/// What the last file that was made without a name is linked as.
+fn link(name: u32) -> String {
+    format!("(call $link (i32.const {name}))")
+}
+
+#[test]
+fn a_file_without_a_name_is_linked_once_and_more() {
+    answers(&[
+        // Without write access; with O_CREAT; of a file.
+        (28, unnamed(DOT, 0, 2)),
+        (28, unnamed(DOT, 1, 0x42)),
+        (0, make(A)),
+        (54, unnamed(A, 0, 0x42)),
+        (0, unnamed(DOT, 2, 0x42)),
+        (20, link(A)),
+        (0, link(B)),
+        (0, link(C)),
+        // With O_EXCL.
+        (0, unnamed(DOT, 4, 0x42)),
+        (44, link(DOT + 1)),
+        (8, "(call $fd_link (i32.const 77) (i32.const 3) (i32.const 16) (i32.const 1))".to_owned()),
+    ]);
 }
 
 #[test]

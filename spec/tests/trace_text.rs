@@ -185,7 +185,7 @@ impl Maker {
     }
 
     fn further_call(&mut self) -> Call {
-        match self.below(13) {
+        match self.below(15) {
             0 => Call::Fsync { handle: self.handle() },
             1 => Call::Fdatasync { handle: self.handle() },
             2 => Call::SetStatusFlags { handle: self.handle(), status: self.status() },
@@ -201,6 +201,8 @@ impl Maker {
             8 => Call::Link { from: self.at(), follow: self.yes(), to: self.at() },
             9 => Call::Symlink { target: self.bytes(), at: self.at() },
             10 => Call::ReadLink { at: self.at() },
+            12 => Call::OpenUnnamed { at: self.at(), options: self.options() },
+            13 => Call::LinkHandle { handle: self.handle(), to: self.at() },
             11 => Call::Exchange { from: self.at(), to: self.at() },
             _ => Call::SyncAll,
         }

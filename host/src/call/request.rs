@@ -310,6 +310,20 @@ pub enum Request {
         /// The new name.
         to: At,
     },
+    /// `openat(O_TMPFILE)`; answers [`Value::Handle`].
+    OpenUnnamed {
+        /// The directory in whose file system the file is made.
+        at: At,
+        /// With `exclusive` it can never be linked; `create`, `truncate` and `directory` are unset.
+        options: OpenOptions,
+    },
+    /// `linkat(AT_EMPTY_PATH)`: a name for an open file.
+    LinkHandle {
+        /// The file; it need not have a name.
+        handle: HandleId,
+        /// The new name.
+        to: At,
+    },
     /// `symlinkat`.
     Symlink {
         /// What the link says: any bytes.

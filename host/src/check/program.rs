@@ -147,6 +147,10 @@ pub enum Operation {
     Exchange(Name, Name),
     /// `link`.
     Link(Name, Name),
+    /// `open` of a file without a name into a slot; may it ever be linked?
+    OpenUnnamed(u8, bool),
+    /// `link` of the file in a slot.
+    LinkHandle(u8, Name),
     /// `symlink`.
     Symlink(Name, Name),
     /// `syncfs`.
@@ -254,6 +258,13 @@ impl Slots {
         usize::from(slot) % SLOT_COUNT
     }
 
+    fn open(&mut self, open: Request, index: usize) -> Asked {
+        match self.handles[index].take() {
+            Some(handle) => Asked::Replace(handle, open, index),
+            None => Asked::Request(open, Some(index)),
+        }
+    }
+
     /// Any open handle will do: an operation on an empty slot would test nothing.
     pub(super) fn handle(&self, slot: u8) -> Option<HandleId> {
         let open: Vec<HandleId> = self.handles.iter().flatten().copied().collect();
@@ -289,10 +300,15 @@ impl Slots {
             O::Open(slot, name, mode) => {
                 let index = Self::index(slot);
                 let open = Request::Open { at: name.at(), options: mode.options() };
-                match self.handles[index].take() {
-                    Some(handle) => Asked::Replace(handle, open, index),
-                    None => Asked::Request(open, Some(index)),
-                }
+                self.open(open, index)
+            }
+            O::OpenUnnamed(slot, linkable) => {
+                let at = At { directory: HandleId::ROOT, path: Bytes::from_static(b".") };
+                let options = OpenOptions { exclusive: !linkable, ..Mode::Update.options() };
+                self.open(Request::OpenUnnamed { at, options }, Self::index(slot))
+            }
+            O::LinkHandle(slot, name) => {
+                self.with(slot, |handle| Request::LinkHandle { handle, to: name.at() })
             }
             O::Close(slot) => match self.handles[Self::index(slot)].take() {
                 Some(handle) => plain(Request::Close { handle }),

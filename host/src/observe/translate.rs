@@ -64,6 +64,10 @@ pub fn request(request: &call::Request) -> words::Call {
         }
         R::Exchange { from, to } => C::Exchange { from: at(from), to: at(to) },
         R::Link { from, follow, to } => C::Link { from: at(from), follow: *follow, to: at(to) },
+        R::OpenUnnamed { at: target, options: how } => {
+            C::OpenUnnamed { at: at(target), options: options(*how) }
+        }
+        R::LinkHandle { handle: h, to } => C::LinkHandle { handle: handle(*h), to: at(to) },
         R::Symlink { target, at: name } => C::Symlink { target: target.clone(), at: at(name) },
         R::ReadLink { at: name } => C::ReadLink { at: at(name) },
         R::SyncAll => C::SyncAll,

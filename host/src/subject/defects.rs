@@ -18,7 +18,6 @@ use crate::cow::Replay;
 use crate::cow::SyncStep;
 use crate::subject::Policies;
 use crate::vfs::DirectorySync;
-use crate::vfs::EXCHANGE_IN_TWO;
 use crate::vfs::RENAME_TARGET_FIRST;
 
 /// A way in which the stack can be broken.
@@ -156,17 +155,6 @@ pub const DEFECTS: &[Defect] = &[
         exercised_by: EXERCISED_WITH_CRASHES,
         controls: &[CALM, "explore crash_append_log -- 3"],
         apply: |policies| policies.vfs.rename = RENAME_TARGET_FIRST,
-    },
-    Defect {
-        name: "exchange_in_two_steps",
-        mechanism: "an exchange changes one name after the other, each committed: between them one \
-                    file has both names and the other none",
-        source: "synthetic",
-        needs: "a crash",
-        clauses: &["CRASH-06", "CRASH-03"],
-        audit: &[],
-        silent: "runs without a crash or an exchange",
-        apply: |policies| policies.vfs.exchange = EXCHANGE_IN_TWO,
     },
     Defect {
         name: "truncate_keeps_bytes",

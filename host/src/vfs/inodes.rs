@@ -29,6 +29,8 @@ struct Use {
     is_cached: bool,
     /// Is it without a name?
     is_orphan: bool,
+    /// Was it made without a name, to get one later?
+    is_linkable: bool,
     /// Is it being removed?
     is_doomed: bool,
     content: TaskLock,
@@ -148,6 +150,25 @@ impl ReferenceVfs {
                 self.drop_holder(ino);
                 Err(error.into())
             }
+        }
+    }
+
+    /// A file that is held was made without a name.
+    pub(super) fn set_unnamed(&self, ino: u64, is_linkable: bool) {
+        if let Some(entry) = self.inodes().uses.get_mut(&ino) {
+            (entry.is_orphan, entry.is_linkable) = (true, is_linkable);
+        }
+    }
+
+    /// May a file that has no name get one?
+    pub(super) fn is_linkable(&self, ino: u64) -> bool {
+        self.inodes().uses.get(&ino).is_some_and(|entry| entry.is_linkable)
+    }
+
+    /// A file that is held got its first name. When it loses its last one, it gets no other.
+    pub(super) fn set_named(&self, ino: u64) {
+        if let Some(entry) = self.inodes().uses.get_mut(&ino) {
+            (entry.is_orphan, entry.is_linkable) = (false, false);
         }
     }
 

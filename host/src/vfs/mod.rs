@@ -44,6 +44,7 @@ mod tests;
 mod truncate;
 mod unlink;
 mod unmap;
+mod unnamed;
 mod write;
 
 use std::ops::Range;
@@ -290,6 +291,8 @@ impl ReferenceVfs {
             Request::Rename { from, to, replace } => self.rename(&from, &to, replace).await,
             Request::Exchange { from, to } => self.exchange(&from, &to).await,
             Request::Link { from, follow, to } => self.link(&from, follow, &to).await,
+            Request::OpenUnnamed { at, options } => self.open_unnamed(call, &at, &options).await,
+            Request::LinkHandle { handle, to } => self.link_handle(handle, &to).await,
             Request::Symlink { target, at } => self.symlink(&target, &at).await,
             Request::ReadLink { at } => self.read_link(&at).await,
             Request::SyncAll => self.sync_all().await,

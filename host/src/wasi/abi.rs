@@ -40,6 +40,8 @@ pub(super) const FD_NONBLOCKING: u32 = 1 << 2;
 pub(super) const FD_READ_SYNC: u32 = 1 << 3;
 pub(super) const FD_SYNC: u32 = 1 << 4;
 pub(super) const FD_ALL: u32 = (1 << 5) - 1;
+/// The one of [`FD_PRIVATE`] that `path_open` knows.
+pub(super) const FD_UNNAMED: u32 = 0x400;
 /// Bits that are ours: wasi-libc hands them on as they are.
 pub(super) const FD_PRIVATE: [(u32, &str); 3] = [
     (0x100, "O_DIRECT (fdflags 0x100)"),

@@ -42,9 +42,9 @@ fn decode_options(
 }
 
 /// What must not have been given up at the directory.
-fn needed(options: &OpenOptions) -> u64 {
+fn needed(options: &OpenOptions, is_unnamed: bool) -> u64 {
     rights::PATH_OPEN
-        | if options.create { rights::PATH_CREATE_FILE } else { 0 }
+        | if options.create || is_unnamed { rights::PATH_CREATE_FILE } else { 0 }
         | if options.truncate { rights::PATH_FILESTAT_SET_SIZE } else { 0 }
 }
 
@@ -74,10 +74,19 @@ pub(super) async fn path_open(
     result: u32,
 ) -> Outcome {
     let place = frame.place(result, 4)?;
-    let options = decode_options(lookup_flags, open_flags, base, fd_flags)?;
-    let at = frame.at(fd, needed(&options), path, path_len)?;
+    let is_unnamed = fd_flags & abi::FD_UNNAMED != 0;
+    let mut options = decode_options(lookup_flags, open_flags, base, fd_flags & !abi::FD_UNNAMED)?;
+    if is_unnamed {
+        // As Linux has it: the path is a directory, and there is nothing to cut.
+        (options.truncate, options.directory) = (false, false);
+    }
+    let at = frame.at(fd, needed(&options, is_unnamed), path, path_len)?;
     let vacant = frame.process().fds.vacant()?;
-    let opened = frame.ask(Request::Open { at, options }).await?;
+    let opened = frame.ask(match is_unnamed {
+        true => Request::OpenUnnamed { at, options },
+        false => Request::Open { at, options },
+    });
+    let opened = opened.await?;
     let Value::Handle { handle, kind, .. } = opened else { unexpected() };
     let descriptor = Descriptor {
         target: Target::Handle { handle, kind },

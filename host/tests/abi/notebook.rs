@@ -93,6 +93,8 @@ fn answer(request: &Request, call: usize) -> Value {
         | Request::Unlink { .. }
         | Request::Rename { .. }
         | Request::Exchange { .. }
+        | Request::OpenUnnamed { .. }
+        | Request::LinkHandle { .. }
         | Request::Link { .. }
         | Request::Symlink { .. }
         | Request::SyncAll => Value::Done,

@@ -86,6 +86,8 @@ pub(crate) struct File {
     pub(crate) path: Bytes,
     /// The last operation on its names, by order; 0 if none.
     pub(crate) named_at: u64,
+    /// Was it made to get its first name later?
+    pub(crate) is_linkable: bool,
 }
 
 /// A scan of a directory from its start.
@@ -367,7 +369,7 @@ impl PartialEq for File {
 
 impl File {
     pub(crate) fn new(node: Node, path: Bytes) -> Self {
-        Self { node, ino: None, names: 0, handles: 0, path, named_at: 0 }
+        Self { node, ino: None, names: 0, handles: 0, path, named_at: 0, is_linkable: false }
     }
 
     pub(crate) fn kind(&self) -> FileKind {

@@ -56,7 +56,7 @@ pub(crate) fn judge(
     }
 }
 
-fn new_name(judge: &Judge, permitted: Permitted, place: &Place) -> Permitted {
+pub(super) fn new_name(judge: &Judge, permitted: Permitted, place: &Place) -> Permitted {
     let odd = place.slash || place.name.is_none();
     permitted
         .must(place.file.is_some(), &[Errno::Exists])

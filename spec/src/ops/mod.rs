@@ -26,6 +26,7 @@ mod stat;
 mod store;
 pub(crate) mod sync;
 mod truncate;
+mod unnamed;
 mod write;
 
 use std::ops::Range;
@@ -294,6 +295,10 @@ impl Judge {
             }
             Call::Exchange { from, to } => exchange::judge(self, frame, from, to, outcome),
             Call::Link { from, follow, to } => link::judge(self, frame, from, *follow, to, outcome),
+            Call::OpenUnnamed { at, options } => {
+                unnamed::open(self, frame, at, *options, outcome);
+            }
+            Call::LinkHandle { handle, to } => unnamed::link(self, frame, *handle, to, outcome),
             Call::Symlink { target, at } => link::symlink(self, frame, target, at, outcome),
             Call::ReadLink { at } => link::read(self, frame, at, outcome),
             Call::SyncAll => sync::all(self, frame, outcome),

@@ -52,6 +52,17 @@ pub(crate) fn judge(
         let observed = format!("opened as {kind:?}");
         judge.broken(frame, "NS-CREATE-01", subject, observed, format!("{expected:?}"));
     }
+    give_handle(judge, frame, *handle, file, options);
+}
+
+/// The handle leads to the file from now on.
+pub(super) fn give_handle(
+    judge: &mut Judge,
+    frame: &Frame,
+    handle: HandleId,
+    file: FileId,
+    options: OpenOptions,
+) {
     let seen = judge
         .model
         .regular(file)
@@ -60,7 +71,7 @@ pub(crate) fn judge(
         })
         .unwrap_or(crate::words::Step(0));
     judge.model.open(
-        *handle,
+        handle,
         Handle {
             file,
             process: frame.process,

@@ -123,6 +123,7 @@ fn mapping_of(asked: &Memory) -> Option<MappingId> {
 fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
     match call {
         Call::Open { at, .. }
+        | Call::OpenUnnamed { at, .. }
         | Call::Stat { at, .. }
         | Call::SetTimes { at, .. }
         | Call::MakeDirectory { at }
@@ -133,6 +134,7 @@ fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
         Call::Rename { from, to, .. }
         | Call::Exchange { from, to }
         | Call::Link { from, to, .. } => [Some(from.directory), Some(to.directory)],
+        Call::LinkHandle { handle, to } => [Some(*handle), Some(to.directory)],
         Call::Close { handle }
         | Call::Read { handle, .. }
         | Call::Write { handle, .. }

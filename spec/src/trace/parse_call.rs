@@ -47,6 +47,8 @@ pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
             let follow = cursor.takes("follow");
             Ok(Call::Link { from, follow, to: at(cursor)? })
         }
+        "openunnamed" => Ok(Call::OpenUnnamed { at: at(cursor)?, options: open_options(cursor)? }),
+        "linkhandle" => Ok(Call::LinkHandle { handle: handle(cursor)?, to: at(cursor)? }),
         "symlink" => Ok(Call::Symlink { target: cursor.bytes()?, at: at(cursor)? }),
         "readlink" => Ok(Call::ReadLink { at: at(cursor)? }),
         "syncfs" => Ok(Call::SyncAll),

@@ -152,6 +152,11 @@ pub fn write_call(out: &mut impl Write, call: &Call) -> fmt::Result {
         Call::Link { from, follow, to } => {
             write!(out, "link {}{} {}", AtText(from), follow_text(*follow), AtText(to))
         }
+        Call::OpenUnnamed { at, options } => {
+            write!(out, "openunnamed {}", AtText(at))?;
+            write_open_options(out, *options)
+        }
+        Call::LinkHandle { handle, to } => write!(out, "linkhandle h{} {}", handle.0, AtText(to)),
         Call::Symlink { target, at } => write!(out, "symlink {} {}", Quoted(target), AtText(at)),
         Call::ReadLink { at } => write!(out, "readlink {}", AtText(at)),
         Call::SyncAll => out.write_str("syncfs"),

@@ -157,6 +157,9 @@ impl DirectorySubject {
                 let to = text(&to.path)?;
                 self.at(&from, |directory, from| ready(directory.rename(from, &*target, to)))
             }
+            Request::OpenUnnamed { .. } | Request::LinkHandle { .. } => {
+                Err(Halt::Unsupported("O_TMPFILE on a host directory").into())
+            }
             Request::Link { follow: true, .. } => Err(Errno::Invalid.into()),
             Request::Link { from, follow: false, to } => {
                 let target = self.directory(to.directory)?;
@@ -228,6 +231,8 @@ impl DirectorySubject {
             | Request::Unlink { .. }
             | Request::Rename { .. }
             | Request::Exchange { .. }
+            | Request::OpenUnnamed { .. }
+            | Request::LinkHandle { .. }
             | Request::Link { .. }
             | Request::Symlink { .. }
             | Request::ReadLink { .. }

@@ -112,6 +112,30 @@ fn an_exchange_in_two_steps_is_noticed() {
     assert!(exchange(EXCHANGE_IN_TWO) > 0);
 }
 
+/// A file is written and synced without a name, then linked.
+#[test]
+fn a_file_without_a_name_is_whole_or_gone_after_a_crash() {
+    let world = World::new();
+    let start = now(&world);
+    let handle = world.unnamed(false);
+    assert_eq!(world.write(handle, 0, &[b'n'; 900]), Ok(900));
+    assert_eq!(world.fsync(handle), Ok(()));
+    assert_eq!(world.link_handle(handle, "f"), Ok(()));
+    assert_eq!(world.fsync(HandleId::ROOT), Ok(()));
+    let linked = now(&world);
+    let is_whole = |world: &World| {
+        let orphans = world.sim.block_on(world.vfs.cow().orphans());
+        world.content("f").is_ok_and(|content| content[..] == [b'n'; 900])
+            && orphans == Ok(Vec::new())
+    };
+    let is_gone = |world: &World| {
+        let orphans = world.sim.block_on(world.vfs.cow().orphans());
+        world.stat("f") == Err(Errno::NoEntry) && orphans == Ok(Vec::new())
+    };
+    assert_eq!(broken(&world, start, |world| is_whole(world) || is_gone(world)), 0);
+    assert_eq!(broken(&world, linked, is_whole), 0);
+}
+
 #[test]
 fn a_directory_sync_that_does_nothing_is_noticed() {
     let directory_sync = DirectorySync::Ignored;

@@ -252,6 +252,18 @@ impl World {
         self.done(Request::Exchange { from: at(from), to: at(to) })
     }
 
+    fn unnamed(&self, exclusive: bool) -> HandleId {
+        let options = OpenOptions { exclusive, create: false, truncate: false, ..CREATE };
+        match self.call(Request::OpenUnnamed { at: at("."), options }) {
+            Ok(Value::Handle { handle, .. }) => handle,
+            other => panic!("a file without a name is made, not {other:?}"),
+        }
+    }
+
+    fn link_handle(&self, handle: HandleId, to: &str) -> Result<(), Errno> {
+        self.done(Request::LinkHandle { handle, to: at(to) })
+    }
+
     fn link(&self, from: &str, to: &str) -> Result<(), Errno> {
         self.done(Request::Link { from: at(from), follow: false, to: at(to) })
     }

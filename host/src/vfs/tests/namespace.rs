@@ -361,3 +361,35 @@ fn what_cannot_be_exchanged_stays() {
     assert_eq!(world.stat("a").map(|stat| stat.link_count), Ok(2));
     assert_eq!(world.content("d/e/f").as_deref(), Ok(&b"f"[..]));
 }
+
+#[test]
+fn a_file_without_a_name_gets_one_or_goes_with_its_last_handle() {
+    let world = World::new();
+    let orphans = || world.sim.block_on(world.vfs.cow().orphans()).map(|orphans| orphans.len());
+    let gone = world.unnamed(false);
+    assert_eq!(world.write(gone, 0, b"gone"), Ok(4));
+    let handle = world.unnamed(false);
+    assert_eq!(world.write(handle, 0, b"whole"), Ok(5));
+    assert_eq!(orphans(), Ok(2));
+    assert_eq!(world.link_handle(handle, "a"), Ok(()));
+    assert_eq!(world.link_handle(handle, "a"), Err(Errno::Exists));
+    assert_eq!(world.link_handle(handle, "b"), Ok(()));
+    assert_eq!(world.stat("a").map(|stat| stat.link_count), Ok(2));
+    assert_eq!(orphans(), Ok(1));
+    world.close(gone);
+    assert_eq!(orphans(), Ok(0));
+    world.close(handle);
+    assert_eq!(world.content("b").as_deref(), Ok(&b"whole"[..]));
+}
+
+#[test]
+fn a_file_that_is_never_to_be_linked_and_one_that_lost_its_names_get_none() {
+    let world = World::new();
+    let handle = world.unnamed(true);
+    assert_eq!(world.link_handle(handle, "a"), Err(Errno::NoEntry));
+    let handle = world.unnamed(false);
+    assert_eq!(world.link_handle(handle, "a"), Ok(()));
+    assert_eq!(world.unlink("a"), Ok(()));
+    assert_eq!(world.link_handle(handle, "a"), Err(Errno::NoEntry));
+    assert_eq!(world.link_handle(HandleId::ROOT, "a"), Err(Errno::NotPermitted));
+}

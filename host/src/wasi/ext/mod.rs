@@ -4,6 +4,7 @@
 //! unsupported, and is no errno: the guest would carry on from a call that nobody made.
 
 mod duplicate;
+mod fd_link;
 mod fd_mmap;
 mod file_flags;
 mod hooks;
@@ -40,6 +41,7 @@ pub(super) fn link_tasks(linker: &mut Linker<Process>) -> wasmtime::Result<()> {
 imports! {
     MODULE, [];
     duplicate::fd_dup(fd: u32, result: u32);
+    fd_link::fd_link(fd: u32, to_fd: u32, to: u32, to_len: u32);
     fd_mmap::fd_mmap(fd: u32, address: u32, len: u32, protection: u32, flags: u32, offset: u64);
     file_flags::fd_flags_get(fd: u32, result: u32);
     file_flags::fd_flags_set(fd: u32, flags: u32);
@@ -68,7 +70,6 @@ imports! {
         from: u32, from_offset: u64, len: u64, to: u32, to_offset: u64, differs: u32
     );
     unsupported::fd_flock(fd: u32, operation: u32);
-    unsupported::fd_link(fd: u32, to_fd: u32, to: u32, to_len: u32);
     unsupported::fd_lock(
         fd: u32, command: u32, kind: u32, start: u64, len: u64, result: u32
     );
