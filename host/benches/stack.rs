@@ -73,7 +73,7 @@ fn crash_states(criterion: &mut Criterion) {
         ask(&world, Request::Fsync { handle });
     }
     let at = |name| At { directory: HandleId::ROOT, path: Bytes::from_static(name) };
-    ask(&world, Request::Rename { from: at(b"a"), to: at(b"b") });
+    ask(&world, Request::Rename { from: at(b"a"), to: at(b"b"), replace: true });
     ask(&world, Request::Fsync { handle: HandleId::ROOT });
     ask(&world, Request::SyncAll);
     let history = world.stack.as_ref().expect("the reference stack").disk.history();
