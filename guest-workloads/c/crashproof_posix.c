@@ -482,6 +482,19 @@ int flock(int fd, int operation) {
     return answer(ext_fd_flock(fd, operation));
 }
 
+int lockf(int fd, int function, off_t length) {
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_CUR, .l_len = length};
+    switch (function) {
+    case F_ULOCK: range.l_type = F_UNLCK; return lock(fd, F_SETLK, &range);
+    case F_LOCK: return lock(fd, F_SETLKW, &range);
+    case F_TLOCK: return lock(fd, F_SETLK, &range);
+    case F_TEST:
+        if (lock(fd, F_GETLK, &range) != 0) return -1;
+        return range.l_type == F_UNLCK ? 0 : answer(EACCES);
+    default: return answer(EINVAL);
+    }
+}
+
 /* -- names and attributes -------------------------------------------------------------------- */
 
 /* Where `name` is to be looked up, and under what name: wasi-libc has preopened directories in

@@ -74,6 +74,7 @@ static void descriptors(int fd) {
     note("F_GETFL", fcntl(fd, F_GETFL));
     note("F_SETLK", fcntl(fd, F_SETLK, &range));
     note("F_GETLK", fcntl(fd, F_GETLK, &range));
+    note("lockf", lockf(fd, F_TLOCK, 10));
     note("flock", flock(fd, LOCK_EX | LOCK_NB));
     note("FS_IOC_GETFLAGS", ioctl(fd, FS_IOC_GETFLAGS, &flags));
     flags |= FS_COMPR_FL;

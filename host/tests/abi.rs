@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use crashproof::call::Halt;
 use crashproof::call::HandleId;
+use crashproof::call::Lock;
 use crashproof::call::ProcessId;
 use crashproof::call::Request;
+use crashproof::device::Geometry;
 use crashproof::guest::Engine;
 use crashproof::guest::EngineOptions;
 use crashproof::guest::GuestEnd;
@@ -34,8 +36,13 @@ use crashproof::sim::Chooser;
 use crashproof::sim::Exhaustive;
 use crashproof::sim::Sim;
 use crashproof::sim::Site;
+use crashproof::subject::Policies;
+use crashproof::subject::Stack;
+use crashproof::subject::StackPlan;
 
 use crate::notebook::Notebook;
+use crate::pointers::Arg;
+use crate::pointers::guest;
 
 /// A guest, what it is started with and what it may use up.
 struct Guest {
@@ -82,6 +89,14 @@ impl Guest {
         let module = Module::load(&engine, &self.bytes).expect("the guest is a program");
         run_one(world, &module, self.config, &self.limits)
     }
+}
+
+/// The reference stack, and who runs on it.
+fn stack(sim: &Sim) -> World {
+    let geometry = Geometry { block_size_bytes: 512, block_count: 256 };
+    let plan = StackPlan { geometry, policies: Policies::default(), faults: Vec::new() };
+    let stack = sim.block_on(Stack::format(&plan, sim)).expect("the device is big enough");
+    World { sim: sim.clone(), vfs: stack.vfs }
 }
 
 fn load(bytes: &[u8]) -> LoadError {
@@ -183,6 +198,30 @@ fn what_is_not_modelled_is_a_halt_and_no_errno() {
     let (run, notes) = Guest::from_file("seeks_data.wat").run();
     assert!(matches!(run.end, GuestEnd::Halted(Halt::Unsupported(_))), "{:?}", run.end);
     assert_eq!(notes.len(), 1, "the file was opened, and nothing sought");
+}
+
+#[test]
+fn a_lock_that_a_process_waits_for_by_itself_ends_the_run() {
+    let sim = Sim::calm();
+    let run = Guest::from_file("locks_itself.wat").run_in(&stack(&sim));
+    assert_eq!(run.end, GuestEnd::Halted(Halt::Stuck));
+    // Of two, the second waits for the first.
+    let engine = Engine::new(EngineOptions::default()).expect("the engine starts");
+    let module = Module::load(&engine, &bytes_of("locks_itself.wat")).expect("it is a program");
+    let guests = vec![(module.clone(), config(1)), (module, config(2))];
+    let sim = Sim::calm();
+    let runs = run_many(&stack(&sim), guests, &Limits::default());
+    assert!(runs.iter().all(|run| run.end == GuestEnd::Halted(Halt::Stuck)), "{runs:?}");
+}
+
+#[test]
+fn closing_a_duplicate_is_told_for_the_locks_of_its_process() {
+    let calls =
+        [("fd_dup", vec![Arg::Small(4), Arg::Pointer(256)]), ("fd_close", vec![Arg::Small(5)])];
+    let (_, notes) = Guest::from_text(&guest(&calls)).run();
+    let asked = notes.last().map(|(_, request)| request);
+    let handle = HandleId(1);
+    assert_eq!(asked, Some(&Request::Lock(Lock::CloseDuplicate { handle })));
 }
 
 #[test]

@@ -75,6 +75,22 @@ fn a_log_in_c_that_maps_and_syncs_is_accepted() {
 }
 
 #[test]
+fn locks_in_c_are_told_what_they_are_told_on_linux() {
+    let folder = scratch();
+    let Some(module) = built("locks", folder.path()) else { return };
+    let module = module.to_str().expect("a scratch folder has a plain name");
+    ends_with(&["explore", module], 0);
+    let output = Command::new(env!("CARGO_BIN_EXE_crashproof")).args(["run", module]).output();
+    let said = output.expect("the program was built").stderr;
+    let said = String::from_utf8_lossy(&said);
+    let told: Vec<&str> = said.lines().filter_map(|line| line.rsplit(": ").next()).collect();
+    let expected = [
+        "ok", "ok", "error", "ok", "error", "ok", "ok", "ok", "ok", "taken", "taken", "ok", "error",
+    ];
+    assert_eq!(told, expected, "{said}");
+}
+
+#[test]
 fn every_name_of_the_header_builds_in_sources_that_know_nothing_of_it() {
     let folder = scratch();
     let Some(module) = built("posix_names", folder.path()) else { return };

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use crate::promise::Level;
 
 /// The files of the catalogue, in its order.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     ("namespace.toml", include_str!("../clauses/namespace.toml")),
+    ("lock.toml", include_str!("../clauses/lock.toml")),
     ("data.toml", include_str!("../clauses/data.toml")),
     ("mapping.toml", include_str!("../clauses/mapping.toml")),
     ("seek.toml", include_str!("../clauses/seek.toml")),
@@ -28,7 +29,7 @@ const FILES: [(&str, &str); 12] = [
 ];
 
 /// What a clause can apply to: the operations of a trace, those still to come, and a crash.
-pub const OPERATIONS: [&str; 31] = [
+pub const OPERATIONS: [&str; 33] = [
     "allocate",
     "clone",
     "close",
@@ -38,8 +39,10 @@ pub const OPERATIONS: [&str; 31] = [
     "dedupe",
     "exchange",
     "fdatasync",
+    "flock",
     "fsync",
     "link",
+    "lock",
     "map",
     "mkdir",
     "msync",
@@ -332,9 +335,9 @@ enforced = true
     #[test]
     fn the_embedded_catalogue_is_sound_and_whole() {
         let catalogue = Catalogue::parse(FILES).expect("it is sound");
-        assert_eq!(catalogue.iter().count(), 168);
+        assert_eq!(catalogue.iter().count(), 177);
         let of = |level: Binding| catalogue.iter().filter(|clause| clause.level == level).count();
-        assert_eq!(of(Binding::Posix), 50);
+        assert_eq!(of(Binding::Posix), 57);
         assert_eq!(of(Binding::Linux), 64);
         assert_eq!(of(Binding::Strict), 51);
         assert_eq!(of(Binding::Profile), 3);

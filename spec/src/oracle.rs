@@ -30,8 +30,8 @@ use crate::violation::Reason;
 use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
+use crate::words::Lock;
 use crate::words::Manage;
-use crate::words::MappingId;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
@@ -283,7 +283,7 @@ impl Oracle {
             if !is_dead {
                 // Its effect is judged now and its answer later, as if it had two.
                 self.judge.half_done |= pending.committed;
-                self.pending.insert(called, pending);
+                self.pending.insert(called, as_surviving(pending));
                 self.under_way += 1;
             } else if !pending.committed {
                 let process = pending.process;
@@ -295,7 +295,7 @@ impl Oracle {
             CrashKind::Process(dead) => {
                 self.settled = has_died.then_some(settled);
                 for model in std::iter::once(&mut self.judge.model).chain(&mut self.settled) {
-                    end_process(model, dead);
+                    model.end_process(dead);
                 }
             }
             CrashKind::Kernel | CrashKind::Power => self.judge.snapshots.crash(),
@@ -328,7 +328,7 @@ impl Oracle {
         for item in items {
             match item {
                 Item::Said(step, testimony) => errors::said(&mut judge, *step, testimony),
-                Item::Exited(_, process) => end_process(&mut judge.model, *process),
+                Item::Exited(_, process) => judge.model.end_process(*process),
                 Item::Began(_) => {}
                 Item::Committed(_) | Item::Answered(_) => {
                     self.judge.half_done = true;
@@ -378,18 +378,34 @@ impl Oracle {
     }
 }
 
+/// The call of a process that outlives another. A lock has no effect that a survey could find: it
+/// is judged when it is answered.
+fn as_surviving(pending: Pending) -> Pending {
+    let committed = pending.committed && !matches!(pending.call, Call::Lock(_));
+    Pending { committed, ..pending }
+}
+
+/// Did a crash cut off a call that may have taken a lock, or let go of one? Nobody was told which.
+fn may_have_locked(pending: &OrdMap<Step, Pending>, testifies: bool) -> bool {
+    pending.values().any(|pending| {
+        pending.outcome.is_none()
+            && (pending.committed || !testifies)
+            && matches!(pending.call, Call::Lock(_) | Call::Close { .. })
+    })
+}
+
+fn lock_calls(pending: &OrdMap<Step, Pending>) -> OrdMap<Step, (Pid, Lock)> {
+    let locks = pending.iter().filter_map(|(called, pending)| {
+        let Call::Lock(asked) = &pending.call else { return None };
+        Some((*called, (pending.process, asked.clone())))
+    });
+    locks.collect()
+}
+
 const ORDERS_MAX: usize = 2_000;
 
 fn makes_snapshot(call: &Call) -> bool {
     matches!(call, Call::Manage(Manage::Snapshot { .. }))
-}
-
-/// What a process has open and mapped ends with it.
-fn end_process(model: &mut Model, process: Pid) {
-    model.close_all(|handle| handle.process == process);
-    let mappings = model.mappings.iter().filter(|(_, mapping)| mapping.process == process);
-    let gone: Vec<MappingId> = mappings.map(|(id, _)| *id).collect();
-    gone.into_iter().for_each(|mapping| model.unmap(mapping));
 }
 
 /// Do at least two calls change something whose order nobody told?
@@ -418,12 +434,21 @@ fn earlier(items: &Vector<Item>, free: &[Step], pending: &OrdMap<Step, Pending>)
 }
 
 impl Judge {
+    /// What is known of locks before the calls of a group are judged.
+    fn begin_locks(&mut self, pending: &OrdMap<Step, Pending>, overlapped: bool) {
+        if overlapped {
+            self.lock_calls = lock_calls(pending);
+            self.lock_doubt = may_have_locked(pending, self.testifies);
+        }
+    }
+
     /// Judges what happened in a group, in this order.
     fn group(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>, overlapped: bool) {
         let is_rename =
             |pending: &Pending| matches!(pending.call, Call::Rename { .. } | Call::Exchange { .. });
         self.renames = overlapped && pending.values().any(is_rename);
         let is_snapshot = |pending: &Pending| makes_snapshot(&pending.call);
+        self.begin_locks(pending, overlapped);
         let before = pending.values().any(is_snapshot).then(|| self.model.clone());
         // Where it is known when each change took effect, a snapshot is of the time of its own call;
         // else of any time of the group.
@@ -457,7 +482,7 @@ impl Judge {
         for item in done.into_iter().chain(said) {
             match item {
                 Item::Said(step, testimony) => errors::said(self, *step, testimony),
-                Item::Exited(_, process) => end_process(&mut self.model, *process),
+                Item::Exited(_, process) => self.model.end_process(*process),
                 Item::Began(call) => began.push((*call, self.model.clone())),
                 Item::Committed(call) => {
                     if let Some(pending) = pending.get(call).filter(|pending| at_commit(pending)) {
@@ -485,6 +510,7 @@ impl Judge {
         {
             self.one(*called, call, overlapped);
         }
+        self.lock_doubt = false;
         errors::attribute(self);
         let is_write = |pending: &&Pending| matches!(pending.call, Call::Write { .. });
         let is_sole_writer = pending.values().filter(is_write).count() == 1;

@@ -23,7 +23,10 @@ use crashproof_spec::words::FileKind;
 use crashproof_spec::words::Found;
 use crashproof_spec::words::FoundKind;
 use crashproof_spec::words::HandleId;
+use crashproof_spec::words::HeldLock;
 use crashproof_spec::words::Ino;
+use crashproof_spec::words::Lock;
+use crashproof_spec::words::LockKind;
 use crashproof_spec::words::Manage;
 use crashproof_spec::words::MappingId;
 use crashproof_spec::words::Memory;
@@ -147,7 +150,7 @@ impl Maker {
     }
 
     fn call(&mut self) -> Call {
-        match self.below(28) {
+        match self.below(30) {
             0 => Call::Open { at: self.at(), options: self.options() },
             1 => Call::Close { handle: self.handle() },
             2 => Call::Read { handle: self.handle(), offset: self.offset(), len: self.any_u32() },
@@ -180,6 +183,7 @@ impl Maker {
             11 => Call::Advise { handle: self.handle() },
             12 | 13 => Call::Memory(self.memory()),
             14 | 15 => Call::Manage(self.manage()),
+            16 | 17 => Call::Lock(self.lock()),
             _ => self.further_call(),
         }
     }
@@ -240,6 +244,31 @@ impl Maker {
         }
     }
 
+    fn lock_kind(&mut self) -> LockKind {
+        if self.yes() { LockKind::Shared } else { LockKind::Exclusive }
+    }
+
+    fn lock_kind_or_none(&mut self) -> Option<LockKind> {
+        if self.yes() { Some(self.lock_kind()) } else { None }
+    }
+
+    fn lock(&mut self) -> Lock {
+        let (handle, start, len) = (self.handle(), self.any_u64(), self.any_u64());
+        let (kind, wait) = (self.lock_kind_or_none(), self.yes());
+        match self.below(4) {
+            0 => Lock::Whole { handle, kind, wait },
+            1 => Lock::Record { handle, kind, start, len, wait },
+            2 => Lock::Test { handle, kind: self.lock_kind(), start, len },
+            _ => Lock::CloseDuplicate { handle },
+        }
+    }
+
+    fn held_lock(&mut self) -> Option<HeldLock> {
+        let process = Pid(self.any_u32());
+        let (kind, start, len) = (self.lock_kind(), self.any_u64(), self.any_u64());
+        self.yes().then_some(HeldLock { process, kind, start, len })
+    }
+
     fn manage(&mut self) -> Manage {
         match self.below(7) {
             0 => Manage::Snapshot { name: self.bytes() },
@@ -278,7 +307,7 @@ impl Maker {
     }
 
     fn outcome(&mut self) -> Outcome {
-        let value = match self.below(13) {
+        let value = match self.below(14) {
             0 => Value::Done,
             1 => Value::Handle {
                 handle: self.handle(),
@@ -299,6 +328,7 @@ impl Maker {
                 block_count: self.any_u64(),
                 free_count: self.any_u64(),
             },
+            12 => Value::Lock(self.held_lock()),
             _ => return Err(self.errno()),
         };
         Ok(value)

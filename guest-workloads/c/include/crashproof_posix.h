@@ -88,6 +88,12 @@
 #define F_WRLCK 1
 #define F_UNLCK 2
 
+/* lockf */
+#define F_ULOCK 0
+#define F_LOCK 1
+#define F_TLOCK 2
+#define F_TEST 3
+
 /* extended attributes */
 #define XATTR_CREATE 1
 #define XATTR_REPLACE 2
@@ -157,6 +163,7 @@ void sync(void);
 int sync_file_range(int, long long, long long, unsigned);
 int renameat2(int, const char *, int, const char *, unsigned);
 int flock(int, int);
+int lockf(int, int, long long);
 int statfs(const char *, struct statfs *);
 int fstatfs(int, struct statfs *);
 __INTPTR_TYPE__ fgetxattr(int, const char *, void *, __SIZE_TYPE__);

@@ -1,6 +1,16 @@
 //! The imports themselves. Each returns an error number of preview1, 0 for success; results go
 //! through pointers.
 
+/// What `fd_lock` tells of a lock that is in the way.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HeldLock {
+    pub(crate) start: i64,
+    pub(crate) length: i64,
+    pub(crate) kind: i32,
+    pub(crate) process: u32,
+}
+
 #[link(wasm_import_module = "crashproof_ext_v0")]
 unsafe extern "C" {
     pub(crate) fn fd_mmap(
@@ -48,6 +58,14 @@ unsafe extern "C" {
     pub(crate) fn fd_flags_get(fd: i32, flags: *mut u32) -> i32;
     pub(crate) fn fd_flags_set(fd: i32, flags: u32) -> i32;
     pub(crate) fn fd_flock(fd: i32, operation: i32) -> i32;
+    pub(crate) fn fd_lock(
+        fd: i32,
+        command: i32,
+        kind: i32,
+        start: i64,
+        length: i64,
+        held: *mut HeldLock,
+    ) -> i32;
     pub(crate) fn fd_xattr_get(
         fd: i32,
         name: *const u8,

@@ -7,16 +7,21 @@
 //! [`Answer`] what the guest is told.
 
 mod errno;
+mod lock;
 mod manage;
 mod memory;
 mod request;
 mod witness;
 
+use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 
 pub use errno::Errno;
+pub use lock::HeldLock;
+pub use lock::Lock;
+pub use lock::LockKind;
 pub use manage::Manage;
 pub use memory::Access;
 pub use memory::MappingId;
@@ -53,6 +58,19 @@ pub enum Halt {
     /// The guest asked for something this host does not model. Never an errno: the guest would
     /// carry on, and the trace would be judged against a call that nobody made.
     Unsupported(&'static str),
+    /// Every process waits for a lock that another holds, or that it holds itself: on a real
+    /// machine they would wait for ever.
+    Stuck,
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crashed => f.write_str("crashed"),
+            Self::Unsupported(what) => write!(f, "{what} is not supported"),
+            Self::Stuck => f.write_str("every process waits for a lock"),
+        }
+    }
 }
 
 /// Who asks, and as which call.

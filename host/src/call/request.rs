@@ -6,6 +6,8 @@
 use bytes::Bytes;
 
 use crate::call::Errno;
+use crate::call::HeldLock;
+use crate::call::Lock;
 use crate::call::Manage;
 use crate::call::MappingId;
 use crate::call::Memory;
@@ -338,6 +340,8 @@ pub enum Request {
     },
     /// `syncfs`: everything acknowledged so far.
     SyncAll,
+    /// About locks.
+    Lock(Lock),
     /// About mapped memory.
     Memory(Memory),
     /// What POSIX does not have.
@@ -370,6 +374,8 @@ pub enum Value {
     Entries(Vec<DirectoryEntry>),
     /// What a symbolic link says.
     Target(Bytes),
+    /// The lock that is in the way, if one is.
+    Lock(Option<HeldLock>),
     /// A new mapping.
     Mapping(MappingId),
     /// The access was not made: the process gets this.

@@ -6,6 +6,8 @@
 pub mod campaign;
 pub mod explore;
 pub mod judge;
+#[cfg(test)]
+mod locks;
 pub mod mapped;
 pub mod program;
 pub mod recover;

@@ -331,7 +331,7 @@ impl Verifier {
             GuestEnd::OutputLimit => Verified::Unknown(format!("{name} wrote too much")),
             GuestEnd::Killed(killed) => Verified::Unknown(format!("{name} was killed by {killed}")),
             GuestEnd::NotStarted(why) => Verified::Unknown(format!("{name} did not start: {why}")),
-            GuestEnd::Halted(why) => Verified::Unknown(format!("{name} was halted: {why:?}")),
+            GuestEnd::Halted(why) => Verified::Unknown(format!("{name} was halted: {why}")),
         }
     }
 

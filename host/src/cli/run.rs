@@ -98,7 +98,7 @@ pub(super) fn end_word(run: &GuestRun) -> (String, bool) {
         GuestEnd::OutputLimit => ("wrote more output than it may".to_owned(), true),
         GuestEnd::Killed(killed) => (format!("killed by {killed}"), true),
         GuestEnd::NotStarted(why) => (format!("did not start: {why}"), true),
-        GuestEnd::Halted(halt) => (format!("halted: {halt:?}"), true),
+        GuestEnd::Halted(halt) => (format!("halted: {halt}"), true),
     }
 }
 

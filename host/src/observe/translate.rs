@@ -71,6 +71,7 @@ pub fn request(request: &call::Request) -> words::Call {
         R::Symlink { target, at: name } => C::Symlink { target: target.clone(), at: at(name) },
         R::ReadLink { at: name } => C::ReadLink { at: at(name) },
         R::SyncAll => C::SyncAll,
+        R::Lock(asked) => C::Lock(lock(asked)),
         R::Memory(asked) => C::Memory(memory(asked)),
         R::Manage(asked) => C::Manage(manage(asked)),
     }
@@ -98,6 +99,7 @@ fn value(value: &call::Value) -> words::Value {
         V::Stat(facts) => W::Stat(stat(*facts)),
         V::Entries(entries) => W::Entries(entries.iter().map(entry).collect()),
         V::Target(target) => W::Target(target.clone()),
+        V::Lock(held) => W::Lock(held.map(held_lock)),
         V::Mapping(id) => W::Mapping(mapping(*id)),
         V::Signal(call::Signal::Bus) => W::Signal(words::Signal::Bus),
         V::Signal(call::Signal::Segv) => W::Signal(words::Signal::Segv),
@@ -107,6 +109,39 @@ fn value(value: &call::Value) -> words::Value {
             free_count: *free_count,
         },
     }
+}
+
+fn lock(asked: &call::Lock) -> words::Lock {
+    use call::Lock as R;
+    use words::Lock as C;
+    match asked {
+        R::Whole { handle: h, kind, wait } => {
+            C::Whole { handle: handle(*h), kind: kind.map(lock_kind), wait: *wait }
+        }
+        R::Record { handle: h, kind, start, len, wait } => C::Record {
+            handle: handle(*h),
+            kind: kind.map(lock_kind),
+            start: *start,
+            len: *len,
+            wait: *wait,
+        },
+        R::Test { handle: h, kind, start, len } => {
+            C::Test { handle: handle(*h), kind: lock_kind(*kind), start: *start, len: *len }
+        }
+        R::CloseDuplicate { handle: h } => C::CloseDuplicate { handle: handle(*h) },
+    }
+}
+
+fn lock_kind(kind: call::LockKind) -> words::LockKind {
+    match kind {
+        call::LockKind::Shared => words::LockKind::Shared,
+        call::LockKind::Exclusive => words::LockKind::Exclusive,
+    }
+}
+
+fn held_lock(held: call::HeldLock) -> words::HeldLock {
+    let call::HeldLock { process: holder, kind, start, len } = held;
+    words::HeldLock { process: process(holder), kind: lock_kind(kind), start, len }
 }
 
 fn memory(asked: &call::Memory) -> words::Memory {
@@ -277,6 +312,7 @@ pub fn errno(errno: call::Errno) -> words::Errno {
         E::Again => W::Again,
         E::BadFile => W::BadFile,
         E::Busy => W::Busy,
+        E::Deadlock => W::Deadlock,
         E::Exists => W::Exists,
         E::FileTooBig => W::FileTooBig,
         E::IllegalSequence => W::IllegalSequence,
@@ -289,6 +325,7 @@ pub fn errno(errno: call::Errno) -> words::Errno {
         E::TooManyLinks => W::TooManyLinks,
         E::NameTooLong => W::NameTooLong,
         E::NoEntry => W::NoEntry,
+        E::NoLocks => W::NoLocks,
         E::NoMemory => W::NoMemory,
         E::NoSpace => W::NoSpace,
         E::NotDirectory => W::NotDirectory,

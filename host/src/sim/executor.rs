@@ -66,6 +66,10 @@ pub(super) struct Executor {
     tasks: BTreeMap<TaskNo, (TaskFuture, Waker)>,
     next: TaskNo,
     nested: bool,
+    /// Who waits for what may never come.
+    patient: Vec<Waker>,
+    /// How often every task waited, and these were told.
+    stuck_count: u64,
 }
 
 impl Executor {
@@ -84,6 +88,15 @@ impl Executor {
     /// Number of tasks that could run instead of the one that is running.
     pub(super) fn others(&self) -> usize {
         self.ready.lock().len()
+    }
+
+    /// Wakes those who wait for what may never come; says whether there were any.
+    fn give_up(&mut self) -> bool {
+        let patient = std::mem::take(&mut self.patient);
+        self.stuck_count += 1;
+        let were_any = !patient.is_empty();
+        patient.into_iter().for_each(Waker::wake);
+        were_any
     }
 
     /// Puts a ready task at the head of the queue.
@@ -154,6 +167,18 @@ impl Sim {
         drop(tasks);
     }
 
+    pub(super) fn stuck_count(&self) -> u64 {
+        self.lock().executor.stuck_count
+    }
+
+    /// Remembers who waits for what may never come.
+    pub(super) fn be_patient(&self, waker: &Waker) {
+        let patient = &mut self.lock().executor.patient;
+        if !patient.iter().any(|known| known.will_wake(waker)) {
+            patient.push(waker.clone());
+        }
+    }
+
     fn pop_ready(&self) -> Option<TaskNo> {
         let state = self.lock();
         let mut queue = state.executor.ready.lock();
@@ -162,8 +187,12 @@ impl Sim {
 
     fn next_task(&self) -> TaskNo {
         let preferred = std::mem::take(&mut self.lock().preferred);
-        let ready = self.lock().executor.others();
-        assert!(ready > 0, "every task waits: {Deadlock:?}");
+        let mut ready = self.lock().executor.others();
+        while ready == 0 {
+            let goes_on = self.lock().executor.give_up();
+            assert!(goes_on, "every task waits: {Deadlock:?}");
+            ready = self.lock().executor.others();
+        }
         if !preferred && ready > 1 {
             let choice = self.choose(Site::Schedule, ready as u32);
             self.lock().executor.prefer(choice as usize);

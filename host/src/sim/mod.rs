@@ -11,6 +11,7 @@ mod executor;
 mod lock;
 mod log;
 mod site;
+mod waiting;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub use log::MalformedLog;
 pub use log::Replay;
 pub use site::Point;
 pub use site::Site;
+pub use waiting::Stuck;
+pub use waiting::Waiting;
 
 /// The first moment of every world, in nanoseconds since the Unix epoch: 2001-09-09T01:46:40Z.
 pub const EPOCH_NANOS: u64 = 1_000_000_000_000_000_000;

@@ -11,6 +11,8 @@ mod defects;
 mod directory;
 mod reference;
 
+/// A policy of locks, which no defect of the list changes: locks are for several processes.
+pub use crate::vfs::LockEnd;
 pub use defects::DEFECTS;
 pub use defects::Defect;
 pub use defects::named as defect_named;

@@ -3,6 +3,7 @@
 
 use crate::call::Errno;
 use crate::call::Halt;
+use crate::call::Lock;
 use crate::call::ProcessId;
 use crate::call::Request;
 use crate::sim::Site;
@@ -43,6 +44,10 @@ impl ReferenceVfs {
                 | Request::Allocate { .. }
                 | Request::Fsync { .. }
                 | Request::Fdatasync { .. }
+                | Request::Lock(
+                    Lock::Whole { kind: Some(_), wait: true, .. }
+                        | Lock::Record { kind: Some(_), wait: true, .. },
+                )
         );
         may_wait && process != ProcessId(0) && self.sim.happens(Site::Interrupted)
     }

@@ -146,16 +146,23 @@ impl ReferenceVfs {
             return Ok(Value::Done);
         }
         let description = self.handles().remove(handle)?;
+        self.unlock_closed(description.ino, call.caller.process, Some(handle));
         call.takes_effect();
         self.release(description.ino).await?;
         Ok(Value::Done)
     }
 
-    pub(super) async fn close_all(&self, process: ProcessId) -> Outcome<()> {
+    /// Closes what a process had open, and says in `closed` what that was.
+    pub(super) async fn close_all(
+        &self,
+        process: ProcessId,
+        closed: &mut Vec<(u64, HandleId)>,
+    ) -> Outcome<()> {
         let handles = self.handles().of_process(process);
         for handle in handles {
             let removed = self.handles().remove(handle);
             if let Ok(description) = removed {
+                closed.push((description.ino, handle));
                 self.release(description.ino).await?;
             }
         }

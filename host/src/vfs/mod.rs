@@ -14,10 +14,12 @@ mod allocate;
 mod background;
 mod drop_caches;
 mod exchange;
+mod flock;
 mod handles;
 mod inodes;
 mod link;
 mod load;
+mod locks;
 mod make_directory;
 mod map;
 mod open;
@@ -25,6 +27,7 @@ mod protect;
 mod read;
 mod read_directory;
 mod read_link;
+mod record_lock;
 mod remove_directory;
 mod rename;
 mod resolve;
@@ -56,6 +59,7 @@ use std::sync::atomic::Ordering;
 pub use exchange::EXCHANGE_ATOMIC;
 pub use exchange::EXCHANGE_IN_TWO;
 pub use exchange::ExchangeStep;
+pub use locks::LockEnd;
 pub use rename::RENAME_ATOMIC;
 pub use rename::RENAME_SOURCE_LATER;
 pub use rename::RENAME_TARGET_FIRST;
@@ -71,6 +75,7 @@ use crate::call::Caller;
 use crate::call::Errno;
 use crate::call::FileKind;
 use crate::call::Halt;
+use crate::call::Lock;
 use crate::call::Manage;
 use crate::call::MappingId;
 use crate::call::Memory;
@@ -88,8 +93,10 @@ use crate::cow::Kind;
 use crate::sim::Point;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
+use crate::sim::Waiting;
 use crate::vfs::handles::Handles;
 use crate::vfs::inodes::Inodes;
+use crate::vfs::locks::Locks;
 use crate::vfs::map::Mapped;
 
 /// The largest offset at which a file can end.
@@ -115,6 +122,10 @@ pub struct VfsPolicy {
     pub directory_sync: DirectorySync,
     /// Handles that one process can have open.
     pub open_handles_max: u32,
+    /// What ends a lock, besides its release.
+    pub lock_end: LockEnd,
+    /// Pieces that one process's locks on bytes can be in.
+    pub record_locks_max: usize,
     /// Parts that one process's mappings can be in.
     pub mapped_parts_max: usize,
     /// Size of a page of memory; a block of the file system may be larger.
@@ -130,6 +141,8 @@ impl Default for VfsPolicy {
             exchange: EXCHANGE_ATOMIC,
             directory_sync: DirectorySync::Synced,
             open_handles_max: 1024,
+            lock_end: LockEnd::WithDescriptor,
+            record_locks_max: 1024,
             mapped_parts_max: 65_530,
             memory_page_bytes: 4096,
             tick_nanos: 1_000,
@@ -198,6 +211,9 @@ pub struct ReferenceVfs {
     mapped: Arc<Mutex<Mapped>>,
     /// Held by whoever changes names.
     names: TaskLock,
+    locks: Arc<Mutex<Locks>>,
+    /// A lock was released.
+    lock_news: Waiting,
 }
 
 impl ReferenceVfs {
@@ -221,6 +237,8 @@ impl ReferenceVfs {
             inodes: Arc::default(),
             mapped: Arc::default(),
             names: TaskLock::default(),
+            locks: Arc::default(),
+            lock_news: Waiting::default(),
         }
     }
 
@@ -236,10 +254,17 @@ impl ReferenceVfs {
         &self.cow
     }
 
-    /// A process is gone: its mappings and its handles go with it.
+    /// A process is gone: its mappings, its handles and its locks go with it. The locks go last,
+    /// and nothing waits after that: whoever gets one gets it from a process that has ended.
     async fn end_all(&self, process: ProcessId) -> Outcome<()> {
-        self.unmap_all(process).await?;
-        self.close_all(process).await
+        let unmapped = self.unmap_all(process).await;
+        let mut closed = Vec::new();
+        let ended = match unmapped {
+            Ok(()) => self.close_all(process, &mut closed).await,
+            Err(failure) => Err(failure),
+        };
+        self.unlock_ended(process, &closed);
+        ended
     }
 
     async fn answer(&self, caller: Caller, request: Request) -> Reply {
@@ -296,8 +321,22 @@ impl ReferenceVfs {
             Request::Symlink { target, at } => self.symlink(&target, &at).await,
             Request::ReadLink { at } => self.read_link(&at).await,
             Request::SyncAll => self.sync_all().await,
+            Request::Lock(asked) => self.dispatch_lock(call, asked).await,
             Request::Memory(asked) => self.dispatch_memory(call, asked).await,
             Request::Manage(asked) => self.dispatch_manage(call, asked).await,
+        }
+    }
+
+    async fn dispatch_lock(&self, call: &Call, asked: Lock) -> Outcome<Value> {
+        match asked {
+            Lock::Whole { handle, kind, wait } => self.flock(call, handle, kind, wait).await,
+            Lock::Record { handle, kind, start, len, wait } => {
+                self.record_lock(call, handle, kind, [start, len], wait).await
+            }
+            Lock::Test { handle, kind, start, len } => {
+                self.test_lock(call, handle, kind, [start, len])
+            }
+            Lock::CloseDuplicate { handle } => self.close_duplicate(call, handle),
         }
     }
 

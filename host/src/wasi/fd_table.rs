@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::call::HandleId;
+use crate::call::Lock;
 use crate::call::Request;
 use crate::wasi::abi;
 use crate::wasi::errno::AbiErrno;
@@ -14,13 +15,14 @@ use crate::wasi::frame::Outcome;
 
 async fn release(frame: &mut Frame<'_>, descriptor: &Descriptor) -> Outcome {
     match descriptor.target {
-        // The root is open before the process is, and after.
-        Target::Handle { handle: HandleId::ROOT, .. }
-        | Target::Stdin
-        | Target::Stdout
-        | Target::Stderr => Ok(()),
-        // A duplicate keeps the description open.
-        Target::Handle { handle, .. } if frame.process().fds.is_shared(handle) => Ok(()),
+        Target::Stdin | Target::Stdout | Target::Stderr => Ok(()),
+        // A duplicate keeps the description open; the root is open before the process is, and
+        // after. The process's record locks go all the same.
+        Target::Handle { handle, .. }
+            if handle == HandleId::ROOT || frame.process().fds.is_shared(handle) =>
+        {
+            frame.ask_done(Request::Lock(Lock::CloseDuplicate { handle })).await
+        }
         Target::Handle { handle, .. } => frame.ask_done(Request::Close { handle }).await,
     }
 }

@@ -79,7 +79,9 @@ fn assert_it_was_answered(run: &GuestRun, seed: u64) {
     // A result that goes to mapped memory may kill its process.
     let is_answered = matches!(
         run.end,
-        GuestEnd::Exited(_) | GuestEnd::Killed(_) | GuestEnd::Halted(Halt::Unsupported(_))
+        GuestEnd::Exited(_)
+            | GuestEnd::Killed(_)
+            | GuestEnd::Halted(Halt::Unsupported(_) | Halt::Stuck)
     );
     assert!(is_answered, "seed {seed}: {:?}", run.end);
 }

@@ -9,6 +9,7 @@ use crashproof::call::FileKind;
 use crashproof::call::Halt;
 use crashproof::call::HandleId;
 use crashproof::call::Ino;
+use crashproof::call::Lock;
 use crashproof::call::Manage;
 use crashproof::call::MappingId;
 use crashproof::call::Memory;
@@ -98,6 +99,10 @@ fn answer(request: &Request, call: usize) -> Value {
         | Request::Link { .. }
         | Request::Symlink { .. }
         | Request::SyncAll => Value::Done,
+        Request::Lock(lock) => match lock {
+            Lock::Test { .. } => Value::Lock(None),
+            Lock::Whole { .. } | Lock::Record { .. } | Lock::CloseDuplicate { .. } => Value::Done,
+        },
         Request::Memory(memory) => match memory {
             Memory::Map { .. } => Value::Mapping(MappingId(call as u64)),
             Memory::Load { len, .. } => Value::Data(vec![b'x'; *len as usize].into()),

@@ -30,7 +30,7 @@ pub(crate) fn go_on(
     model.order = live.order;
     model.next_file = live.next_file;
     if let CrashKind::Process(dead) = kind {
-        model.close_all(|handle| handle.process == dead);
+        model.end_process(dead);
     }
     model.names.acknowledge(inquest.step);
     for (_, op) in live.names.log.range(died_after + 1..) {

@@ -4,6 +4,7 @@
 mod compact;
 mod difference;
 mod extents;
+mod locks;
 mod mappings;
 mod names;
 mod regular;
@@ -29,6 +30,8 @@ pub(crate) use extents::Promise;
 pub(crate) use extents::Run;
 pub(crate) use extents::differs;
 pub(crate) use extents::index;
+pub(crate) use locks::Extent;
+pub(crate) use locks::Locks;
 pub(crate) use mappings::Mapping;
 pub(crate) use names::Bound;
 pub(crate) use names::Edit;
@@ -127,6 +130,7 @@ pub(crate) struct Model {
     pub(crate) mappings: OrdMap<MappingId, Arc<Mapping>>,
     /// The greatest number that a mapping had.
     pub(crate) last_mapping: MappingId,
+    pub(crate) locks: Locks,
     pub(crate) inos: OrdMap<Ino, FileId>,
     pub(crate) names: Names,
     /// Names of which more than their creation is told by a lookup.
@@ -144,6 +148,7 @@ impl Model {
             handles: OrdMap::new(),
             mappings: OrdMap::new(),
             last_mapping: MappingId(0),
+            locks: Locks::default(),
             inos: OrdMap::new(),
             names: Names::default(),
             lookups: OrdMap::new(),
@@ -328,17 +333,20 @@ impl Model {
         }
         if let Some(handle) = self.handles.remove(&id) {
             self.file_mut(handle.file).handles -= 1;
+            self.locks.close_description(handle.file, id);
             self.collect(handle.file);
         }
     }
 
-    /// Closes the handles of the dead.
-    pub(crate) fn close_all(&mut self, is_dead: impl Fn(&Handle) -> bool) {
-        let handles = self.handles.iter().filter(|(_, handle)| is_dead(handle));
+    /// A process is gone, and with it its handles, its mappings and its locks.
+    pub(crate) fn end_process(&mut self, process: Pid) {
+        let handles = self.handles.iter().filter(|(_, handle)| handle.process == process);
         let handles: Vec<HandleId> = handles.map(|(id, _)| *id).collect();
-        for handle in handles {
-            self.close(handle);
-        }
+        handles.into_iter().for_each(|handle| self.close(handle));
+        let mappings = self.mappings.iter().filter(|(_, mapping)| mapping.process == process);
+        let mappings: Vec<MappingId> = mappings.map(|(id, _)| *id).collect();
+        mappings.into_iter().for_each(|mapping| self.unmap(mapping));
+        self.locks.end_process(process);
     }
 
     /// A file that is open no more, and that no crash can bring back, is forgotten by number.

@@ -1,4 +1,5 @@
-//! Calls on handles that change no content: `close`, times, advice, status flags.
+//! Calls on handles that change no content: `close`, times, advice, status flags. With any
+//! descriptor of a file, the record locks go that the process has there [LOCK-REC-03].
 
 use crate::model::resolve;
 use crate::ops::Frame;
@@ -12,8 +13,25 @@ use crate::words::StatusFlags;
 
 /// `close`: the handle is gone, whatever the answer; nothing is promised to be durable.
 pub(crate) fn close(judge: &mut Judge, frame: &Frame, handle: HandleId, outcome: &Outcome) {
-    if judge.handle(frame, handle, outcome).is_some() && *outcome != Err(Errno::BadFile) {
+    if let Some(known) = judge.handle(frame, handle, outcome)
+        && *outcome != Err(Errno::BadFile)
+    {
+        judge.model.locks.close_file(known.file, frame.process);
         judge.model.close(handle);
+    }
+}
+
+/// `close` of a descriptor whose description another one keeps open.
+pub(crate) fn close_duplicate(
+    judge: &mut Judge,
+    frame: &Frame,
+    handle: HandleId,
+    outcome: &Outcome,
+) {
+    if let Some(known) = judge.handle(frame, handle, outcome)
+        && *outcome != Err(Errno::BadFile)
+    {
+        judge.model.locks.close_file(known.file, frame.process);
     }
 }
 

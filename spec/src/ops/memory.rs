@@ -110,6 +110,7 @@ impl Judge {
             | Value::Entries(_)
             | Value::Target(_)
             | Value::Mapping(_)
+            | Value::Lock(_)
             | Value::Space { .. } => None,
         };
         let (clause, allowed) = match (is_permitted, told) {

@@ -5,6 +5,7 @@
 
 mod cut;
 mod exchange;
+mod flock;
 mod handles;
 mod link;
 mod load;
@@ -18,6 +19,7 @@ mod munmap;
 mod open;
 mod read;
 mod read_directory;
+mod record_lock;
 mod remove;
 mod rename;
 mod seek;
@@ -39,6 +41,7 @@ use imbl::Vector;
 
 use crate::enforced::level_of;
 use crate::model::Edit;
+use crate::model::Extent;
 use crate::model::FileId;
 use crate::model::Handle;
 use crate::model::Model;
@@ -53,6 +56,7 @@ use crate::words::Call;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Ino;
+use crate::words::Lock;
 use crate::words::Manage;
 use crate::words::Outcome;
 use crate::words::Pid;
@@ -124,6 +128,10 @@ pub(crate) struct Judge {
     pub(crate) synced_writes: OrdMap<Step, sync::Written>,
     /// Is a rename among the calls that overlap?
     pub(crate) renames: bool,
+    /// Calls about locks that overlap others and are not judged yet.
+    pub(crate) lock_calls: OrdMap<Step, (Pid, Lock)>,
+    /// Is it unknown who holds which lock, until the calls that overlap are all judged?
+    pub(crate) lock_doubt: bool,
     /// What was frozen.
     pub(crate) snapshots: snapshot::Snapshots,
     /// Is the model that of a snapshot?
@@ -152,6 +160,8 @@ impl Judge {
             is_orderly: false,
             synced_writes: OrdMap::new(),
             renames: false,
+            lock_calls: OrdMap::new(),
+            lock_doubt: false,
             snapshots: snapshot::Snapshots::default(),
             frozen: None,
         }
@@ -170,7 +180,7 @@ impl Judge {
             (Some(_), clause) if clause.starts_with("SNAP-") => clause,
             (Some(_), _) => return,
         };
-        if self.enforces(clause) {
+        if self.enforces(clause) && !self.is_doubtful_lock(clause) {
             *self.exercised.entry(clause).or_insert(0) += 1;
         }
     }
@@ -183,6 +193,9 @@ impl Judge {
 
     /// Reports a violation, unless it may come from a wrong guess at what happened.
     pub(crate) fn report(&mut self, mut violation: Violation) {
+        if self.is_doubtful_lock(violation.clause) {
+            return;
+        }
         if self.frozen.is_some() {
             if self.is_in_between() && !violation.clause.starts_with("SNAP-") {
                 return;
@@ -195,6 +208,10 @@ impl Judge {
         if violation.clauses().any(|clause| self.enforces(clause)) {
             self.undecided(violation.step, what);
         }
+    }
+
+    fn is_doubtful_lock(&self, clause: &str) -> bool {
+        self.lock_doubt && clause.starts_with("LOCK-")
     }
 
     /// Why a mismatch may come from a guess.
@@ -302,8 +319,30 @@ impl Judge {
             Call::Symlink { target, at } => link::symlink(self, frame, target, at, outcome),
             Call::ReadLink { at } => link::read(self, frame, at, outcome),
             Call::SyncAll => sync::all(self, frame, outcome),
+            Call::Lock(asked) => self.lock(frame, asked, outcome),
             Call::Memory(asked) => memory::judge(self, frame, asked, outcome),
             Call::Manage(asked) => manage::judge(self, frame, asked, outcome),
+        }
+    }
+
+    fn lock(&mut self, frame: &Frame, asked: &Lock, outcome: &Outcome) {
+        self.lock_calls.remove(&frame.called);
+        match asked {
+            Lock::Whole { handle, kind, wait } => {
+                flock::judge(self, frame, *handle, *kind, *wait, outcome);
+            }
+            Lock::Record { handle, kind, start, len, wait } => {
+                let (kind, start, len, wait) = (*kind, *start, *len, *wait);
+                let wanted = record_lock::Wanted { kind, start, len, wait };
+                record_lock::judge(self, frame, *handle, wanted, outcome);
+            }
+            Lock::Test { handle, kind, start, len } => {
+                let extent = Extent::new(*start, *len);
+                record_lock::test(self, frame, *handle, *kind, extent, outcome);
+            }
+            Lock::CloseDuplicate { handle } => {
+                handles::close_duplicate(self, frame, *handle, outcome);
+            }
         }
     }
 

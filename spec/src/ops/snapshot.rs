@@ -12,6 +12,7 @@ use imbl::OrdMap;
 
 use crate::model::FileId;
 use crate::model::Handle;
+use crate::model::Locks;
 use crate::model::Model;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -151,6 +152,7 @@ fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
         | Call::Memory(Memory::Map { handle, .. })
         | Call::Manage(Manage::SetCompression { handle, .. })
         | Call::Manage(Manage::SyncRange { handle, .. }) => [Some(*handle), None],
+        Call::Lock(asked) => [Some(asked.handle()), None],
         Call::SyncAll | Call::Memory(_) | Call::Manage(_) => [None, None],
     }
 }
@@ -162,7 +164,7 @@ pub(crate) fn make(judge: &mut Judge, frame: &Frame, name: &Bytes, outcome: &Out
     }
     let mut model = judge.model.clone();
     (model.mappings, model.inos) = (OrdMap::new(), OrdMap::new());
-    model.handles = OrdMap::new();
+    (model.handles, model.locks) = (OrdMap::new(), Locks::default());
     model.open_root();
     let id = judge.snapshots.made.get_max().map_or(0, |(last, _)| last + 1);
     let is_vague = frame.acked.is_none();

@@ -10,11 +10,15 @@ use crate::words::Call;
 use crate::words::DirectoryEntry;
 use crate::words::FileKind;
 use crate::words::HandleId;
+use crate::words::HeldLock;
+use crate::words::Lock;
+use crate::words::LockKind;
 use crate::words::Manage;
 use crate::words::MappingId;
 use crate::words::Memory;
 use crate::words::OpenOptions;
 use crate::words::Outcome;
+use crate::words::Pid;
 use crate::words::Sharing;
 use crate::words::Signal;
 use crate::words::Stat;
@@ -25,7 +29,7 @@ use crate::words::Whence;
 
 const CALL_EXPECTED: &str = "the name of an operation such as open or write";
 const OUTCOME_EXPECTED: &str = "ok, handle, data, count, offset, stat, entries, target, \
-     mapping, signal, space or error with an errno";
+     lock, mapping, signal, space or error with an errno";
 
 /// One call, after its process.
 pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
@@ -60,6 +64,9 @@ pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
         name => {
             if let Some(asked) = memory(cursor, name)? {
                 return Ok(Call::Memory(asked));
+            }
+            if let Some(asked) = lock(cursor, name)? {
+                return Ok(Call::Lock(asked));
             }
             call_of_handle(cursor, name)?.ok_or_else(|| cursor.expected_at(column, CALL_EXPECTED))
         }
@@ -175,6 +182,62 @@ fn memory(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Memory>, ParseEr
     Ok(Some(known))
 }
 
+/// A call about locks; nothing if there is no such operation.
+fn lock(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Lock>, ParseError> {
+    let known = match name {
+        "flock" => Lock::Whole {
+            handle: handle(cursor)?,
+            kind: lock_kind_or_none(cursor)?,
+            wait: cursor.takes("wait"),
+        },
+        "lock" => Lock::Record {
+            handle: handle(cursor)?,
+            kind: lock_kind_or_none(cursor)?,
+            start: offset(cursor)?,
+            len: cursor.number("", "a number of bytes")?,
+            wait: cursor.takes("wait"),
+        },
+        "testlock" => Lock::Test {
+            handle: handle(cursor)?,
+            kind: lock_kind(cursor)?,
+            start: offset(cursor)?,
+            len: cursor.number("", "a number of bytes")?,
+        },
+        "closeduplicate" => Lock::CloseDuplicate { handle: handle(cursor)? },
+        _ => return Ok(None),
+    };
+    Ok(Some(known))
+}
+
+fn lock_kind_or_none(cursor: &mut Cursor<'_>) -> Result<Option<LockKind>, ParseError> {
+    cursor.one_of("shared, exclusive or unlock", |word| match word {
+        "shared" => Some(Some(LockKind::Shared)),
+        "exclusive" => Some(Some(LockKind::Exclusive)),
+        "unlock" => Some(None),
+        _ => None,
+    })
+}
+
+fn lock_kind(cursor: &mut Cursor<'_>) -> Result<LockKind, ParseError> {
+    cursor.one_of("shared or exclusive", |word| match word {
+        "shared" => Some(LockKind::Shared),
+        "exclusive" => Some(LockKind::Exclusive),
+        _ => None,
+    })
+}
+
+fn held_lock(cursor: &mut Cursor<'_>) -> Result<Option<HeldLock>, ParseError> {
+    if cursor.takes("none") {
+        return Ok(None);
+    }
+    Ok(Some(HeldLock {
+        process: Pid(cursor.small_number("p", "none, or a process such as p1")?),
+        kind: lock_kind(cursor)?,
+        start: offset(cursor)?,
+        len: cursor.number("", "a number of bytes")?,
+    }))
+}
+
 fn mapping(cursor: &mut Cursor<'_>) -> Result<MappingId, ParseError> {
     Ok(MappingId(cursor.number("m", "a mapping such as m1")?))
 }
@@ -207,6 +270,7 @@ pub(crate) fn outcome(cursor: &mut Cursor<'_>) -> Result<Outcome, ParseError> {
         "stat" => Value::Stat(stat(cursor)?),
         "entries" => Value::Entries(entries(cursor)?),
         "target" => Value::Target(cursor.bytes()?),
+        "lock" => Value::Lock(held_lock(cursor)?),
         "mapping" => Value::Mapping(mapping(cursor)?),
         "signal" => Value::Signal(cursor.one_of("SIGBUS or SIGSEGV", |word| match word {
             "SIGBUS" => Some(Signal::Bus),

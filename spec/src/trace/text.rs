@@ -15,6 +15,9 @@ use crate::words::DirectoryEntry;
 use crate::words::FileKind;
 use crate::words::Found;
 use crate::words::FoundKind;
+use crate::words::HeldLock;
+use crate::words::Lock;
+use crate::words::LockKind;
 use crate::words::Manage;
 use crate::words::Memory;
 use crate::words::OpenOptions;
@@ -160,6 +163,7 @@ pub fn write_call(out: &mut impl Write, call: &Call) -> fmt::Result {
         Call::Symlink { target, at } => write!(out, "symlink {} {}", Quoted(target), AtText(at)),
         Call::ReadLink { at } => write!(out, "readlink {}", AtText(at)),
         Call::SyncAll => out.write_str("syncfs"),
+        Call::Lock(asked) => write_lock(out, asked),
         Call::Memory(asked) => write_memory(out, asked),
         Call::Manage(asked) => write_manage(out, asked),
     }
@@ -183,12 +187,42 @@ pub fn write_outcome(out: &mut impl Write, outcome: &Outcome) -> fmt::Result {
             entries.iter().try_for_each(|entry| write_entry(out, entry))
         }
         Ok(Value::Target(target)) => write!(out, "target {}", Quoted(target)),
+        Ok(Value::Lock(None)) => out.write_str("lock none"),
+        Ok(Value::Lock(Some(held))) => {
+            let HeldLock { process, kind, start, len } = held;
+            write!(out, "lock p{} {} @{start} {len}", process.0, lock_name(Some(*kind)))
+        }
         Ok(Value::Mapping(mapping)) => write!(out, "mapping m{}", mapping.0),
         Ok(Value::Signal(Signal::Bus)) => out.write_str("signal SIGBUS"),
         Ok(Value::Signal(Signal::Segv)) => out.write_str("signal SIGSEGV"),
         Ok(Value::Space { block_size_bytes, block_count, free_count }) => {
             write!(out, "space block={block_size_bytes} blocks={block_count} free={free_count}")
         }
+    }
+}
+
+fn write_lock(out: &mut impl Write, asked: &Lock) -> fmt::Result {
+    match asked {
+        Lock::Whole { handle, kind, wait } => {
+            write!(out, "flock h{} {}", handle.0, lock_name(*kind))?;
+            write_flags(out, &[(*wait, "wait")])
+        }
+        Lock::Record { handle, kind, start, len, wait } => {
+            write!(out, "lock h{} {} @{start} {len}", handle.0, lock_name(*kind))?;
+            write_flags(out, &[(*wait, "wait")])
+        }
+        Lock::Test { handle, kind, start, len } => {
+            write!(out, "testlock h{} {} @{start} {len}", handle.0, lock_name(Some(*kind)))
+        }
+        Lock::CloseDuplicate { handle } => write!(out, "closeduplicate h{}", handle.0),
+    }
+}
+
+fn lock_name(kind: Option<LockKind>) -> &'static str {
+    match kind {
+        Some(LockKind::Shared) => "shared",
+        Some(LockKind::Exclusive) => "exclusive",
+        None => "unlock",
     }
 }
 

@@ -6,6 +6,8 @@
 use bytes::Bytes;
 
 use crate::words::Errno;
+use crate::words::HeldLock;
+use crate::words::Lock;
 use crate::words::Manage;
 use crate::words::MappingId;
 use crate::words::Memory;
@@ -338,6 +340,8 @@ pub enum Call {
     },
     /// `syncfs`: everything acknowledged so far.
     SyncAll,
+    /// About locks.
+    Lock(Lock),
     /// About mapped memory.
     Memory(Memory),
     /// What POSIX does not have.
@@ -391,6 +395,7 @@ impl Call {
             | Self::SetStatusFlags { .. }
             | Self::ReadDirectory { .. }
             | Self::ReadLink { .. }
+            | Self::Lock(_)
             | Self::Memory(_)
             | Self::Manage(_) => Role::Looks,
         }
@@ -435,6 +440,8 @@ pub enum Value {
     Entries(Vec<DirectoryEntry>),
     /// What a symbolic link says.
     Target(Bytes),
+    /// The lock that is in the way, if one is.
+    Lock(Option<HeldLock>),
     /// A new mapping.
     Mapping(MappingId),
     /// The access was not made: the process gets this.

@@ -6,6 +6,7 @@
 mod call;
 mod errno;
 mod found;
+mod lock;
 mod manage;
 mod memory;
 mod testimony;
@@ -32,6 +33,9 @@ pub use found::Content;
 pub use found::Found;
 pub use found::FoundKind;
 pub use found::Survey;
+pub use lock::HeldLock;
+pub use lock::Lock;
+pub use lock::LockKind;
 pub use manage::Manage;
 pub use memory::Access;
 pub use memory::MappingId;

@@ -42,11 +42,12 @@ impl From<wasi_common::Error> for Failure {
 }
 
 /// Every errno of the seam, by what preview1 calls it. The other errnos of preview1 have no word.
-const WORDS: [(HostErrno, Errno); 30] = [
+const WORDS: [(HostErrno, Errno); 32] = [
     (HostErrno::Acces, Errno::Access),
     (HostErrno::Again, Errno::Again),
     (HostErrno::Badf, Errno::BadFile),
     (HostErrno::Busy, Errno::Busy),
+    (HostErrno::Deadlk, Errno::Deadlock),
     (HostErrno::Exist, Errno::Exists),
     (HostErrno::Fbig, Errno::FileTooBig),
     (HostErrno::Ilseq, Errno::IllegalSequence),
@@ -59,6 +60,7 @@ const WORDS: [(HostErrno, Errno); 30] = [
     (HostErrno::Mlink, Errno::TooManyLinks),
     (HostErrno::Nametoolong, Errno::NameTooLong),
     (HostErrno::Noent, Errno::NoEntry),
+    (HostErrno::Nolck, Errno::NoLocks),
     (HostErrno::Nomem, Errno::NoMemory),
     (HostErrno::Nospc, Errno::NoSpace),
     (HostErrno::Notdir, Errno::NotDirectory),

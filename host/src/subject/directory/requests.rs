@@ -28,6 +28,7 @@ use crate::call::FileKind;
 use crate::call::Halt;
 use crate::call::HandleId;
 use crate::call::Ino;
+use crate::call::Lock;
 use crate::call::OpenOptions;
 use crate::call::Path;
 use crate::call::Reply;
@@ -168,6 +169,9 @@ impl DirectorySubject {
             }
             Request::ReadLink { at } => self.read_link(&at),
             Request::SyncAll => Err(Halt::Unsupported("syncfs of a host directory").into()),
+            // Nobody has a lock to lose by it.
+            Request::Lock(Lock::CloseDuplicate { .. }) => Ok(Value::Done),
+            Request::Lock(_) => Err(Halt::Unsupported("locks on a host directory").into()),
             Request::Memory(_) => {
                 Err(Halt::Unsupported("mapping files of a host directory").into())
             }
@@ -237,6 +241,7 @@ impl DirectorySubject {
             | Request::Symlink { .. }
             | Request::ReadLink { .. }
             | Request::SyncAll
+            | Request::Lock(_)
             | Request::Memory(_)
             | Request::Manage(_) => unreachable!("requests of names are answered above"),
         }

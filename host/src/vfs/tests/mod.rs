@@ -5,6 +5,7 @@ mod concurrent;
 mod crash;
 mod data;
 mod litmus;
+mod locks;
 mod mapped;
 mod mapped_races;
 mod model;

@@ -8,6 +8,7 @@ mod fd_link;
 mod fd_mmap;
 mod file_flags;
 mod hooks;
+mod locks;
 mod machine;
 mod mem_msync;
 mod memory_ranges;
@@ -45,6 +46,8 @@ imports! {
     fd_mmap::fd_mmap(fd: u32, address: u32, len: u32, protection: u32, flags: u32, offset: u64);
     file_flags::fd_flags_get(fd: u32, result: u32);
     file_flags::fd_flags_set(fd: u32, flags: u32);
+    locks::fd_flock(fd: u32, operation: u32);
+    locks::fd_lock(fd: u32, command: u32, kind: u32, start: u64, len: u64, result: u32);
     machine::fs_drop_caches();
     machine::fs_fault(rule: u32, rule_len: u32);
     machine::note(tag: u32, value: u64);
@@ -68,10 +71,6 @@ imports! {
     );
     unsupported::fd_dedupe_range(
         from: u32, from_offset: u64, len: u64, to: u32, to_offset: u64, differs: u32
-    );
-    unsupported::fd_flock(fd: u32, operation: u32);
-    unsupported::fd_lock(
-        fd: u32, command: u32, kind: u32, start: u64, len: u64, result: u32
     );
     unsupported::fd_xattr_get(
         fd: u32, name: u32, name_len: u32, buffer: u32, buffer_len: u32, used: u32

@@ -17,8 +17,6 @@ unsupported! {
     fd_clone_range(u32, u64, u64, u32, u64);
     fd_copy_range(u32, u64, u32, u64, u64, u32, u32);
     fd_dedupe_range(u32, u64, u64, u32, u64, u32);
-    fd_flock(u32, u32);
-    fd_lock(u32, u32, u32, u64, u64, u32);
     fd_xattr_get(u32, u32, u32, u32, u32, u32);
     fd_xattr_list(u32, u32, u32, u32);
     fd_xattr_remove(u32, u32, u32);

@@ -1,0 +1,108 @@
+//! `fcntl(F_SETLK)`, `F_SETLKW` and `F_GETLK`.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::call::Errno;
+use crate::call::HandleId;
+use crate::call::LockKind;
+use crate::call::ProcessId;
+use crate::call::Value;
+use crate::vfs::Call;
+use crate::vfs::Outcome;
+use crate::vfs::ReferenceVfs;
+use crate::vfs::handles::Description;
+use crate::vfs::locks::Extent;
+use crate::vfs::locks::Locks;
+use crate::vfs::locks::Wait;
+
+/// A process that waits for a lock on bytes, until this is dropped.
+struct Waiter {
+    locks: Arc<Mutex<Locks>>,
+    process: ProcessId,
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.set_waiting(self.process, None);
+    }
+}
+
+/// May a lock of this kind be taken through the description?
+fn permitted(description: &Description, kind: Option<LockKind>) -> Result<(), Errno> {
+    let has_access = match kind {
+        Some(LockKind::Shared) => description.read,
+        Some(LockKind::Exclusive) => description.write,
+        None => true,
+    };
+    if has_access { Ok(()) } else { Err(Errno::BadFile) }
+}
+
+impl ReferenceVfs {
+    pub(super) async fn record_lock(
+        &self,
+        call: &Call,
+        handle: HandleId,
+        kind: Option<LockKind>,
+        [start, len]: [u64; 2],
+        wait: bool,
+    ) -> Outcome<Value> {
+        let description = self.description(handle)?;
+        permitted(&description, kind)?;
+        let (ino, process) = (description.ino, call.caller.process);
+        let extent = Extent::new(start, len)?;
+        let set = || {
+            let count_max = self.policy.record_locks_max;
+            let set = self.locks().set_records(ino, process, kind, extent, count_max);
+            call.takes_effect();
+            if kind != Some(LockKind::Exclusive) {
+                self.lock_news.wake_all();
+            }
+            set.map(|()| Value::Done)
+        };
+        let Some(kind) = kind else { return Ok(set()?) };
+        let attempt = || {
+            let met = self.locks().first_in_the_way(ino, process, kind, extent);
+            if met.is_some() { None } else { Some(set()) }
+        };
+        if let Some(answer) = attempt() {
+            return Ok(answer?);
+        }
+        if !wait {
+            call.takes_effect();
+            return Err(Errno::Again.into());
+        }
+        let wanted = Wait { ino, kind, extent };
+        if self.locks().would_deadlock(process, &wanted) {
+            call.takes_effect();
+            return Err(Errno::Deadlock.into());
+        }
+        self.locks().set_waiting(process, Some(wanted));
+        let _waiter = Waiter { locks: Arc::clone(&self.locks), process };
+        Ok(self.sim.wait_until(&self.lock_news, attempt).await??)
+    }
+
+    pub(super) fn test_lock(
+        &self,
+        call: &Call,
+        handle: HandleId,
+        kind: LockKind,
+        [start, len]: [u64; 2],
+    ) -> Outcome<Value> {
+        let ino = self.description(handle)?.ino;
+        let extent = Extent::new(start, len)?;
+        let met = self.locks().first_in_the_way(ino, call.caller.process, kind, extent);
+        call.takes_effect();
+        Ok(Value::Lock(met))
+    }
+
+    /// `close` of a descriptor whose description another one keeps open.
+    pub(super) fn close_duplicate(&self, call: &Call, handle: HandleId) -> Outcome<Value> {
+        let ino = self.description(handle)?.ino;
+        self.unlock_closed(ino, call.caller.process, None);
+        call.takes_effect();
+        Ok(Value::Done)
+    }
+}
