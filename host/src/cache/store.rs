@@ -41,13 +41,15 @@ impl PageCache {
         takes_effect: impl Fn() + Send,
     ) -> Result<Option<Signal>, CowError> {
         let mut last_fault = None;
+        // One for all faults of the store: its pages do not take the last block from each other.
+        let mut granted = Granted::none(&self.cow);
         loop {
             let page_no = match self.try_store(id, offset, data) {
                 Attempt::Done => break takes_effect(),
                 Attempt::Signal(signal) => return Ok(Some(signal)),
                 Attempt::Fault { page_no } => page_no,
             };
-            match self.fault(id, page_no).await {
+            match self.fault(id, page_no, &mut granted).await {
                 Ok(()) => last_fault = Some(page_no),
                 Err(error) if is_power_off(&error) => return Err(error),
                 // MAP-11: a page that cannot be had, or has no space, is told at the store.
@@ -115,9 +117,13 @@ impl PageCache {
     }
 
     /// Makes a page of a mapping writable, or a copy of it for a private mapping.
-    async fn fault(&self, id: MappingId, page_no: u64) -> Result<(), CowError> {
+    async fn fault(
+        &self,
+        id: MappingId,
+        page_no: u64,
+        granted: &mut Granted<'_>,
+    ) -> Result<(), CowError> {
         self.sim.point(Point::Fault).await;
-        let mut granted = Granted::none(&self.cow);
         loop {
             let Some((ino, sharing)) = self.lock().mappings.get(id).map(|m| (m.ino, m.sharing))
             else {
@@ -135,10 +141,10 @@ impl PageCache {
                 continue;
             }
             if granted.blocks == 0 && !self.is_reserved(ino, page_no)? {
-                self.grant(&mut granted, 1).await?;
+                self.grant(granted, 1).await?;
                 continue; // Much may have happened meanwhile.
             }
-            if self.make_writable(id, ino, page_no, &mut granted)? {
+            if self.make_writable(id, ino, page_no, granted)? {
                 return Ok(());
             }
         }

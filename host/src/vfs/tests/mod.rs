@@ -10,6 +10,7 @@ mod mapped;
 mod mapped_races;
 mod model;
 mod namespace;
+mod shortage;
 mod snapshot;
 
 use std::sync::Arc;
