@@ -423,7 +423,11 @@ fn judged(body: &str, mode: MappingMode, policies: Policies) -> (Vec<String>, Ve
         stdin: Bytes::new(),
     };
     let plan = RunPlan {
-        subject: SubjectPlan::Reference(StackPlan { geometry, policies, faults: Vec::new() }),
+        subject: SubjectPlan::Reference(Box::new(StackPlan {
+            geometry,
+            policies,
+            faults: Vec::new(),
+        })),
         expectation: Expectation {
             promises: Arc::new(promises),
             level: Level::Strict,

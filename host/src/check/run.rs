@@ -67,7 +67,7 @@ pub struct ProcessPlan {
 #[derive(Debug, Clone)]
 pub enum SubjectPlan {
     /// The reference stack.
-    Reference(StackPlan),
+    Reference(Box<StackPlan>),
     /// A directory of this machine.
     Directory(std::path::PathBuf),
 }

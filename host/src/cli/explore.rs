@@ -88,7 +88,7 @@ pub(super) fn verifier(name: Option<&str>, planned: &Planned) -> Result<Option<V
     };
     Ok(Some(Verifier {
         process: plan::verifier(planned, name)?,
-        stack: stack.clone(),
+        stack: (**stack).clone(),
         directories: planned.run.directories.clone(),
         limits: planned.run.limits.clone(),
         expectation: planned.run.expectation.clone(),
@@ -120,7 +120,7 @@ fn explore_recorded(
             subset_count_max: arguments.subset_bound,
             torn: arguments.torn_writes,
         },
-        stack: stack.clone(),
+        stack: (**stack).clone(),
         audited: planned.run.expectation.audited,
     };
     let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);

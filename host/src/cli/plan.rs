@@ -93,7 +93,7 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
     let stack = stack(arguments, &scenario, &profile)?;
     let promises = named_promises(&expect)?;
     let subject = match &arguments.subject {
-        SubjectName::Reference => SubjectPlan::Reference(stack),
+        SubjectName::Reference => SubjectPlan::Reference(Box::new(stack)),
         SubjectName::Directory(path) => SubjectPlan::Directory(path.clone()),
     };
     let run = RunPlan {

@@ -64,7 +64,7 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
         let explore_plan = ExplorePlan {
             crash: plan::crash_kind(arguments.crash_kind),
             bounds: StateBounds { subset_count_max: 0, torn: false },
-            stack: stack.clone(),
+            stack: (**stack).clone(),
             audited: planned.run.expectation.audited,
         };
         let verifier = explore::verifier(arguments.verify.as_deref(), &planned)?;
