@@ -37,10 +37,10 @@ fn map(world: &World, handle: HandleId, len: u64) -> MappingId {
     let access = Access { read: true, write: true };
     let sharing = Sharing::Shared;
     let request = Request::Memory(Memory::Map { handle, offset: 0, len, access, sharing });
-    match ask(world, request) {
-        Value::Mapping(mapping) => mapping,
-        other => panic!("mmap answers a mapping: {other:?}"),
-    }
+    let Value::Mapping(mapping) = ask(world, request) else {
+        panic!("mmap answers a mapping");
+    };
+    mapping
 }
 
 fn unmap(world: &World, mapping: MappingId, len: u64) {

@@ -54,15 +54,16 @@ fn shared(
     let kept = regular.size.saturating_sub(at).min(data.len() as u64);
     let kept = index(kept);
     let most = regular.size_most();
-    if kept < data.len() && most > at + kept as u64 {
-        // A failed write may have made the file longer, and these bytes a part of it.
+    if kept < data.len() {
         let (offset, data) = (at + kept as u64, data.slice(kept..));
-        let data = data.slice(..index(most - offset).min(data.len()));
-        let effect = Effect::Store { offset, data, mapping: id, blurred: 0..0 };
-        let change = Change { acked: None, ..Change::new(frame, mapping.handle.0, effect) };
-        regular.maybes.insert(order, change);
-    } else if kept < data.len() {
-        regular.tail.put_stored(at + kept as u64, data.slice(kept..), order, id);
+        regular.tail.put_stored(offset, data.clone(), order, id);
+        if most > offset {
+            // A failed write may have made the file longer, and these bytes a part of it.
+            let data = data.slice(..index(most - offset).min(data.len()));
+            let effect = Effect::Store { offset, data, mapping: id, blurred: 0..0 };
+            let change = Change { acked: None, ..Change::new(frame, mapping.handle.0, effect) };
+            regular.maybes.insert(order, change);
+        }
     }
     if kept > 0 {
         let data = data.slice(..kept);
