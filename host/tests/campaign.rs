@@ -34,10 +34,12 @@ fn the_clean_stack_keeps_its_promises() {
 
 #[test]
 fn every_defect_is_caught_by_a_clause_that_it_names() {
-    // Their races are too rare here; `vfs::tests::mapped_races` walks through all schedules.
-    let needs_races = ["write_cleans_pages", "stale_lookup_zeroes", "tail_zeroed_by_old_size"];
+    // Races that are too rare here, and a device that is nearly full: `mapped_races` walks through
+    // all schedules, `shortage` fills one.
+    let not_here =
+        ["write_cleans_pages", "tail_zeroed_by_old_size", "failed_write_clears_uptodate"];
     for defect in crashproof::subject::DEFECTS {
-        if needs_races.contains(&defect.name) {
+        if not_here.contains(&defect.name) {
             continue;
         }
         let campaign = Campaign::with_defect(Some(defect.name)).expect("it is in the list");

@@ -55,6 +55,7 @@ pub use policy::TransformFallback;
 pub use policy::Truncation;
 pub use policy::WriteLookup;
 pub use policy::WriteRetry;
+pub use policy::WriteShortage;
 pub use sync::SyncScope;
 pub use transitions::Transition;
 pub use transitions::TransitionStep;

@@ -29,11 +29,20 @@ pub(super) struct Page {
     pub writeback: bool,
     /// Is a block set aside for it?
     pub reserved: bool,
+    /// Does it hold what the file has? Of one that does not, a write zeroes what it leaves out.
+    pub uptodate: bool,
 }
 
 impl Page {
     pub(super) fn clean(bytes: Bytes) -> Self {
-        Self { bytes, dirty: false, locked: false, writeback: false, reserved: false }
+        Self {
+            bytes,
+            dirty: false,
+            locked: false,
+            writeback: false,
+            reserved: false,
+            uptodate: true,
+        }
     }
 
     /// Does the medium, as far as the page knows, hold the same?

@@ -103,6 +103,16 @@ pub enum WriteRetry {
     CleansPages,
 }
 
+/// What becomes of the pages of a write if there is no block for them just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WriteShortage {
+    /// They hold what they held.
+    KeepsPages,
+    /// They count as not read. When there are blocks, the same write or a later one takes them for
+    /// new, and zeroes what it does not cover (D-07).
+    ClearsUptodate,
+}
+
 /// When writeback looks where the pages are beneath.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExtentLookup {
@@ -136,6 +146,8 @@ pub struct CachePolicy {
     pub write_lookup: WriteLookup,
     /// What a write that waits does with its pages.
     pub write_retry: WriteRetry,
+    /// What a write does with its pages while there is no space for them.
+    pub write_shortage: WriteShortage,
     /// When writeback looks where its pages are.
     pub extent_lookup: ExtentLookup,
     /// More cached bytes are written back and evicted.
@@ -157,6 +169,7 @@ impl Default for CachePolicy {
             tail_zeroing: TailZeroing::InCopy,
             write_lookup: WriteLookup::AtTheWrite,
             write_retry: WriteRetry::KeepsMarks,
+            write_shortage: WriteShortage::KeepsPages,
             extent_lookup: ExtentLookup::UnderLock,
             cached_bytes_max: 64 << 20,
             batch_pages_max: 256,

@@ -141,7 +141,7 @@ impl PageCache {
                 continue;
             }
             if granted.blocks == 0 && !self.is_reserved(ino, page_no)? {
-                self.grant(granted, 1).await?;
+                self.grant(granted, 1, || ()).await?;
                 continue; // Much may have happened meanwhile.
             }
             if self.make_writable(id, ino, page_no, granted)? {

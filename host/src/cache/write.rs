@@ -9,6 +9,7 @@ use crate::cache::PageCache;
 use crate::cache::State;
 use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
+use crate::cache::WriteShortage;
 use crate::cache::page::Change;
 use crate::cache::page::Page;
 use crate::cow::Cow;
@@ -69,7 +70,8 @@ impl PageCache {
             if needed <= granted.blocks {
                 return self.apply(ino, offset, &changes, granted);
             }
-            match self.grant(&mut granted, needed).await {
+            let is_short = || self.note_shortage(ino, &changes);
+            match self.grant(&mut granted, needed, is_short).await {
                 Ok(()) => {}
                 Err(CowError::NoSpace) if changes.len() > 1 => {
                     // What fits is found by halving; the rest is left to the next call.
@@ -80,14 +82,18 @@ impl PageCache {
         }
     }
 
-    /// Sets blocks aside until `needed` are.
+    /// Sets blocks aside until `needed` are; says so if they are not there at once.
     pub(super) async fn grant(
         &self,
         granted: &mut Granted<'_>,
         needed: u64,
+        is_short: impl FnOnce() + Send,
     ) -> Result<(), CowError> {
         let more = needed - granted.blocks;
         let mut reserved = self.cow.reserve(more).await;
+        if reserved == Err(CowError::NoSpace) {
+            is_short();
+        }
         if reserved == Err(CowError::NoSpace) && !granted.was_cleaned {
             // Overwritten blocks become free only when their successors are committed.
             granted.was_cleaned = true;
@@ -163,6 +169,21 @@ impl PageCache {
         Ok(())
     }
 
+    /// There is no block for some pages of a write: what the policy does with those.
+    fn note_shortage(&self, ino: u64, changes: &Changes) {
+        match self.policy.write_shortage {
+            WriteShortage::KeepsPages => return,
+            WriteShortage::ClearsUptodate => {}
+        }
+        let mut state = self.lock();
+        let Some(file) = state.files.get_mut(&ino) else { return };
+        for (page_no, _) in changes {
+            if let Some(page) = file.pages.get_mut(page_no).filter(|page| !page.reserved) {
+                page.uptodate = false;
+            }
+        }
+    }
+
     /// What to wait for if writeback has a page of the changes locked.
     fn locked(&self, ino: u64, changes: &Changes) -> Result<Option<TaskLock>, CowError> {
         let mut state = self.lock();
@@ -207,6 +228,10 @@ impl PageCache {
                 added += 1;
                 Page::clean(self.zero_page.clone())
             });
+            if !std::mem::replace(&mut page.uptodate, true) {
+                page.bytes = self.zero_page.clone();
+                state.mappings.changed(&file.mappings, &self.page_range(*page_no), None);
+            }
             page.apply(change);
             granted.blocks -= u64::from(!std::mem::replace(&mut page.reserved, true));
             page.dirty = true;

@@ -13,6 +13,7 @@ use crate::cache::TransformFallback;
 use crate::cache::Truncation;
 use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
+use crate::cache::WriteShortage;
 use crate::cow::CommitStep;
 use crate::cow::Replay;
 use crate::cow::SyncStep;
@@ -370,6 +371,18 @@ pub const DEFECTS: &[Defect] = &[
         exercised_by: EXERCISED_WITH_RACES,
         controls: &[CALM],
         apply: |policies| policies.cache.write_lookup = WriteLookup::Once,
+    },
+    Defect {
+        name: "failed_write_clears_uptodate",
+        mechanism: "pages of a write for which there is no space count as not read; once there is \
+                    space the write is tried again, takes them for new, and zeroes what it does \
+                    not cover (D-07)",
+        source: "D-07; torvalds/linux f9f07b6c1372",
+        needs: "a device that is full until overwritten blocks are free, writes of parts of pages",
+        clauses: &["DATA-RW-03", "DATA-ERR-01", "MAP-01", "DATA-RW-01", "RSTAB-01"],
+        audit: &[],
+        silent: "runs with space to spare, or with writes of whole pages",
+        apply: |policies| policies.cache.write_shortage = WriteShortage::ClearsUptodate,
     },
     Defect {
         name: "dropped_on_error",
