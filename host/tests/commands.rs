@@ -68,32 +68,13 @@ fn a_forgotten_sync_error_is_rejected_where_it_is_not_expected_and_accepted_wher
     ends_with("run seed_004_qemu_fsync --profile linux-errseq-4.17 --level linux", 0);
 }
 
-/// Defects that no guest shows yet: `host/tests/campaign.rs` and the races of `vfs` do.
-const NEEDS_RACES: [&str; 7] = [
-    "capture_before_protect",
-    "fault_ignores_page_lock",
-    "write_cleans_pages",
-    "stale_lookup_skips_pages",
-    "stale_lookup_zeroes",
-    "dropped_on_error",
-    "tail_zeroed_by_old_size",
-];
-
-/// A workload that shows each defect, with its options and arguments.
-fn workload_of(defect: &str) -> (&'static str, &'static str) {
-    match defect {
-        "clean_on_error" | "report_once" => ("seed_004_qemu_fsync", ""),
-        "rename_in_two_steps" | "directory_sync_ignored" => ("crash_write_rename", ""),
-        "log_not_replayed" | "sync_without_log" => ("crash_write_rename", "-- file"),
-        "sync_without_flush" => ("crash_append_log", "-- 3"),
-        "root_before_tree" => ("posix_exerciser --seed 3", ""),
-        "truncate_keeps_bytes" => ("posix_data", ""),
-        "failed_write_clears_uptodate" => {
-            ("posix_exerciser", "--fs-size 40K --block-size 512 -- 1 250 files")
-        }
-        "no_redirty_on_fallback" => ("seed_000_leveldb_mmap", "-- write random records=14"),
-        "fdatasync_forgets_size" => ("crash_append_log", "-- 5 fdatasync"),
-        other => panic!("no workload shows {other}"),
+/// Runs every defect, in its own workload and under the general exerciser, and every control.
+#[test]
+fn every_defect_is_caught_and_every_control_is_silent() {
+    let shown = ends_with("defects --matrix", 0);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/defects.md");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &shown).expect("the checkout can be written to");
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(kept, shown, "{}: BLESS=1 writes it", path.display());

@@ -296,8 +296,8 @@ fn nonsense_is_an_errno_and_changes_nothing() {
 #[test]
 fn what_the_stack_does_not_have_ends_the_run_by_name() {
     let (run, _) =
-        run("(call $open) (drop (call $flock (global.get $fd) (i32.const 2)))", MODES[0]);
-    assert_eq!(run.end, GuestEnd::Halted(Halt::Unsupported("fd_flock")));
+        run("(call $open) (drop (call $flags (global.get $fd) (i32.const 60)))", MODES[0]);
+    assert_eq!(run.end, GuestEnd::Halted(Halt::Unsupported("fd_flags_get")));
 }
 
 #[test]

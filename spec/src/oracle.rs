@@ -450,8 +450,8 @@ impl Judge {
         let is_snapshot = |pending: &Pending| makes_snapshot(&pending.call);
         self.begin_locks(pending, overlapped);
         let before = pending.values().any(is_snapshot).then(|| self.model.clone());
-        // Where it is known when each change took effect, a snapshot is of the time of its own call;
-        // else of any time of the group.
+        // Where it is known when each change took effect, a snapshot is of the time of its own
+        // call; else of any time of the group.
         let is_timed = |pending: &Pending| pending.committed || !pending.call.changes();
         let are_timed = pending.values().all(is_timed);
         let mut began: Vec<(Step, Model)> = Vec::new();

@@ -52,7 +52,8 @@ pub struct Defect {
 }
 
 /// The general exerciser, which goes on after writes that the device refused.
-const EXERCISED_WITH_FAULTS: &str = "run posix_exerciser --fail-write data:3x2 --seed 1 --adversity --seeds 20 -- random 300 mapped";
+const EXERCISED_WITH_FAULTS: &str = "run posix_exerciser --fail-write data:3x2 --seed 1 \
+                                     --adversity --seeds 20 -- random 300 mapped";
 
 /// The general exerciser, cut short after every event of the device.
 const EXERCISED_WITH_CRASHES: &str =
@@ -61,6 +62,10 @@ const EXERCISED_WITH_CRASHES: &str =
 /// The general exerciser on mapped memory, under random schedules.
 const EXERCISED_WITH_RACES: &str =
     "run posix_exerciser --seed 1 --adversity --seeds 1000 -- random 300 mapped";
+
+/// The general exerciser, on a device that is nearly full.
+const EXERCISED_WITHOUT_SPACE: &str =
+    "run posix_exerciser --fs-size 40K --block-size 512 --seed 1 --seeds 200 -- random 250 files";
 
 /// The general exerciser, calmly: no crash, no refused write, nothing beside it.
 const CALM: &str = "run posix_exerciser -- 1 300";
@@ -374,14 +379,18 @@ pub const DEFECTS: &[Defect] = &[
     },
     Defect {
         name: "failed_write_clears_uptodate",
+        number: "D-07",
         mechanism: "pages of a write for which there is no space count as not read; once there is \
                     space the write is tried again, takes them for new, and zeroes what it does \
-                    not cover (D-07)",
+                    not cover",
         source: "D-07; torvalds/linux f9f07b6c1372",
         needs: "a device that is full until overwritten blocks are free, writes of parts of pages",
         clauses: &["DATA-RW-03", "DATA-ERR-01", "MAP-01", "DATA-RW-01", "RSTAB-01"],
         audit: &[],
         silent: "runs with space to spare, or with writes of whole pages",
+        shown_by: "run posix_data --fs-size 40K --block-size 512",
+        exercised_by: EXERCISED_WITHOUT_SPACE,
+        controls: &[CALM],
         apply: |policies| policies.cache.write_shortage = WriteShortage::ClearsUptodate,
     },
     Defect {

@@ -18,7 +18,7 @@
   (import "crashproof_ext_v0" "mem_mprotect" (func $mprotect (param i32 i32 i32) (result i32)))
   (import "crashproof_ext_v0" "mem_madvise" (func $madvise (param i32 i32 i32) (result i32)))
   (import "crashproof_ext_v0" "fd_dup" (func $dup (param i32 i32) (result i32)))
-  (import "crashproof_ext_v0" "fd_flock" (func $flock (param i32 i32) (result i32)))
+  (import "crashproof_ext_v0" "fd_flags_get" (func $flags (param i32 i32) (result i32)))
   (import "crashproof_ext_v0" "fd_statfs" (func $statfs (param i32 i32) (result i32)))
   (import "crashproof_ext_v0" "fd_syncfs" (func $syncfs (param i32) (result i32)))
   (import "crashproof_ext_v0" "fs_drop_caches" (func $drop_caches (result i32)))
