@@ -30,13 +30,19 @@ fn sources() -> PathBuf {
     host.parent().expect("host is in the workspace").join("guest-workloads").join("c")
 }
 
+/// What a program is built with that uses the header and the object.
+const WITH_HEADER: &[&str] =
+    &["-I", "include", "-include", "crashproof_posix.h", "crashproof_posix.c"];
+/// What a program is built with that has nothing but its libc.
+const WITH_LIBC_ALONE: &[&str] = &["-D_WASI_EMULATED_MMAN", "-lwasi-emulated-mman"];
+
 /// Builds the source called `name` as its users do; without a compiler, nothing.
-fn built(name: &str, folder: &Path) -> Option<PathBuf> {
+fn built(name: &str, with: &[&str], folder: &Path) -> Option<PathBuf> {
     let module = folder.join(format!("{name}.wasm"));
     let output = Command::new(compiler()?)
         .current_dir(sources())
-        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-I", "include"])
-        .args(["-include", "crashproof_posix.h", "crashproof_posix.c"])
+        .args(["-O2", "-Wall", "-Wextra", "-Werror"])
+        .args(with)
         .arg(format!("{name}.c"))
         .arg("-o")
         .arg(&module)
@@ -67,7 +73,7 @@ fn scratch() -> tempfile::TempDir {
 #[test]
 fn a_log_in_c_that_maps_and_syncs_is_accepted() {
     let folder = scratch();
-    let Some(module) = built("mmap_log", folder.path()) else { return };
+    let Some(module) = built("mmap_log", WITH_HEADER, folder.path()) else { return };
     let module = module.to_str().expect("a scratch folder has a plain name");
     ends_with(&["run", module], 0);
     ends_with(&["run", module, "--seed", "5"], 0);
@@ -77,7 +83,7 @@ fn a_log_in_c_that_maps_and_syncs_is_accepted() {
 #[test]
 fn locks_in_c_are_told_what_they_are_told_on_linux() {
     let folder = scratch();
-    let Some(module) = built("locks", folder.path()) else { return };
+    let Some(module) = built("locks", WITH_HEADER, folder.path()) else { return };
     let module = module.to_str().expect("a scratch folder has a plain name");
     ends_with(&["explore", module], 0);
     let output = Command::new(env!("CARGO_BIN_EXE_crashproof")).args(["run", module]).output();
@@ -93,10 +99,20 @@ fn locks_in_c_are_told_what_they_are_told_on_linux() {
 #[test]
 fn every_name_of_the_header_builds_in_sources_that_know_nothing_of_it() {
     let folder = scratch();
-    let Some(module) = built("posix_names", folder.path()) else { return };
+    let Some(module) = built("posix_names", WITH_HEADER, folder.path()) else { return };
     let bytes = std::fs::read(module).expect("it was written");
     let imports = |name: &str| bytes.windows(name.len()).any(|part| part == name.as_bytes());
     for name in ["fd_mmap", "mem_msync", "fd_copy_range", "fd_clone_range", "fd_lock", "fd_dup"] {
         assert!(imports(name), "it does not import {name}");
     }
+}
+
+#[test]
+fn a_libc_that_emulates_mmap_is_recognised_and_its_lost_stores_are_told() {
+    let folder = scratch();
+    let Some(module) = built("plain_mmap", WITH_LIBC_ALONE, folder.path()) else { return };
+    let module = module.to_str().expect("a scratch folder has a plain name");
+    let shown = ends_with(&["run", module], 0);
+    let told = "its libc emulates mmap: what it stored to shared mappings never reached a file";
+    assert!(shown.contains(told), "{shown}");
 }

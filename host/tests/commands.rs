@@ -94,6 +94,9 @@ fn the_first_founding_bug_is_rejected_by_its_number_and_replays_byte_for_byte() 
     let bytes = |name: &str| std::fs::read(trace(name)).expect("it was written");
     assert_eq!(bytes("run"), bytes("again"));
     ends_with("run seed_000_leveldb_mmap", 0);
+    let twin = ends_with(&format!("run {run} --mapping twin"), 1);
+    assert!(twin.starts_with("REJECTED  MAP-12 "), "{twin}");
+    ends_with("run seed_000_leveldb_mmap --mapping twin", 0);
 }
 
 #[test]
@@ -165,6 +168,14 @@ fn bad_input_is_named_and_ends_with_its_code() {
         assert_eq!(output.status.code(), Some(code), "{words}\n{complaint}");
         assert!(complaint.contains(part), "{words}: {complaint}");
         assert!(!complaint.contains("panicked"), "{words}: {complaint}");
+    }
+}
+
+#[test]
+fn files_are_mapped_only_where_a_block_is_a_page() {
+    for size in ["512", "16384"] {
+        let shown = ends_with(&format!("run posix_mapping --block-size {size}"), 4);
+        assert!(shown.contains("fd_mmap where a block has not 4096 bytes"), "{shown}");
     }
 }
 

@@ -3,7 +3,8 @@
 //! 1. Arguments: seed (1), count (300), and `files` or `mapped` for one half alone. The draws are
 //!    its own, so that one seed is one program; `random` takes a seed of the system's random bytes.
 //! 2. Each turn draws an operation, a name of six and an offset: opens, reads, writes, truncates,
-//!    renames, links, unlinks, makes and removes directories, lists, syncs files and directories.
+//!    renames, exchanges, links, unlinks, makes and removes directories, lists, duplicates, locks,
+//!    syncs files and directories.
 //!    Few names and small offsets make collisions common. [NS-*, DATA-*, TRUNC-*, DUR-*]
 //! 3. Or an operation on one more file that nobody else uses: stores and copies in a mapping of it,
 //!    msync, reads and writes, truncation, syncs, snapshots, compression, memory pressure. All
@@ -11,6 +12,9 @@
 //!    SNAP-01, SNAP-04]
 //! 4. Prints each operation with what it was told. What no sync covered may be lost anywhere.
 
+use crashproof_guest::file;
+use crashproof_guest::locks;
+use crashproof_guest::locks::Kind;
 use crashproof_guests as guest;
 use crashproof_guests::abi;
 use crashproof_guests::draws;
@@ -69,7 +73,26 @@ impl Exerciser {
             5 => file.set_len(offset),
             6 => abi::sync_data(file),
             7 => abi::allocate(file, offset, size + 1),
+            8 => {
+                let same = file::duplicate(file)?;
+                abi::write_all_at(&same, &bytes, offset)
+            }
+            9 => self.lock(position, offset, size),
             _ => file.sync_all(),
+        }
+    }
+
+    /// Takes a lock or lets go of it; nobody else is there to be in its way but other descriptors.
+    fn lock(&mut self, position: usize, offset: u64, size: u64) -> io::Result<()> {
+        let kind = if self.draws.below(2) == 0 { Kind::Shared } else { Kind::Exclusive };
+        let chosen = self.draws.below(5);
+        let file = &self.open[position];
+        match chosen {
+            0 => locks::try_lock_shared(file),
+            1 => locks::try_lock_exclusive(file),
+            2 => locks::unlock(file),
+            3 => locks::try_lock_range(file, kind, offset, size),
+            _ => locks::unlock_range(file, offset, size),
         }
     }
 
@@ -86,6 +109,8 @@ impl Exerciser {
             11 => fs::metadata(name).map(drop),
             12 => fs::read_dir("d")?.try_for_each(|entry| entry.map(drop)),
             13 => guest::sync_directory("d"),
+            14 => file::rename(name, other, file::NO_REPLACE),
+            15 => file::rename(name, other, file::EXCHANGE),
             _ => guest::sync_directory("/"),
         }
     }
@@ -114,11 +139,11 @@ fn main() {
     for turn in 1..=count {
         let (kind, answer) = match kind(&what, &mut exerciser.draws) {
             0 => {
-                let operation = exerciser.draws.below(10);
+                let operation = exerciser.draws.below(12);
                 (format!("file {operation}"), exerciser.on_file(operation))
             }
             1 => {
-                let operation = exerciser.draws.below(15);
+                let operation = exerciser.draws.below(17);
                 (format!("name {operation}"), exerciser.on_names(operation))
             }
             _ => {

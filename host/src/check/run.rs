@@ -41,6 +41,7 @@ use crate::guest::GuestEnd;
 use crate::guest::GuestRun;
 use crate::guest::Limits;
 use crate::guest::Module;
+use crate::guest::PAGE_BYTES;
 use crate::guest::ProcessConfig;
 use crate::sim::DecisionLog;
 use crate::sim::Sim;
@@ -235,6 +236,9 @@ fn config(
             act(action.act, stack.as_ref(), &sim);
         }
     }));
+    if let SubjectPlan::Reference(stack) = &plan.subject {
+        config.maps_files = u64::from(stack.geometry.block_size_bytes) == PAGE_BYTES;
+    }
     if let Some(stack) = &world.stack {
         let faulty = Arc::clone(&stack.faulty);
         config.on_fault = Some(Box::new(move |rule: &str| match rule.parse() {

@@ -24,6 +24,7 @@ pub use run::run_many;
 pub use run::run_one;
 
 pub use crate::mapping::MappingMode;
+pub(crate) use crate::mapping::PAGE_BYTES;
 pub use crate::mapping::RewriteError;
 pub use crate::wasi::FaultSink;
 pub use crate::wasi::Killed;

@@ -41,6 +41,8 @@ pub struct ProcessConfig {
     pub on_line: Option<LineSink>,
     /// Who makes the device fail when it asks for that.
     pub on_fault: Option<FaultSink>,
+    /// Is a page of memory a page of the file system's cache? Else no file can be mapped.
+    pub maps_files: bool,
     /// By how much each reading of a clock moves it on.
     pub clock_tick_nanos: u64,
 }
@@ -57,6 +59,7 @@ impl ProcessConfig {
             preopens: Vec::new(),
             on_line: None,
             on_fault: None,
+            maps_files: true,
             clock_tick_nanos: 1_000,
         }
     }
@@ -148,6 +151,7 @@ pub(crate) struct Process {
     pub(super) input: Input,
     pub(super) output: Output,
     pub(super) on_fault: Option<FaultSink>,
+    pub(super) maps_files: bool,
     /// The exported memory, kept because looking it up costs more than a call.
     pub(super) memory: Option<Memory>,
     /// What of it is mapped.
@@ -176,6 +180,7 @@ impl Process {
             input: Input(config.stdin),
             output: Output::new(config.on_line, limits.output_bytes),
             on_fault: config.on_fault,
+            maps_files: config.maps_files,
             memory: None,
             mapped: Mapped::new(mapping),
             limits: limits.store,

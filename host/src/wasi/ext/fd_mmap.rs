@@ -88,6 +88,9 @@ pub(super) async fn fd_mmap(
     let writes = access.write && sharing == Sharing::Shared;
     let needed = rights::FD_READ | if writes { rights::FD_WRITE } else { 0 };
     let (handle, _) = frame.handle(fd, needed, AbiErrno::Nodev)?;
+    if !frame.process().maps_files {
+        return Err(Halt::Unsupported("fd_mmap where a block has not 4096 bytes").into());
+    }
     let request = Memory::Map { handle, offset, len: at.end - at.start, access, sharing };
     let Value::Mapping(mapping) = frame.ask(Request::Memory(request)).await? else { unexpected() };
     // Mapped first, so that an error changes nothing.
