@@ -32,6 +32,7 @@ use crashproof_spec::words::Signal;
 use crashproof_spec::words::Step;
 use crashproof_spec::words::Survey;
 use crashproof_spec::words::Value;
+use imbl::OrdMap;
 
 const PAGE: u64 = 4096;
 /// A byte that is never written.
@@ -355,9 +356,14 @@ impl Subject {
         let size_bytes = bytes.len() as u64;
         let kind = FoundKind::Regular { size_bytes, content: Ok(content) };
         let mut survey = Survey::default();
-        let root = Found { ino: Ino(1), link_count: 2, kind: FoundKind::Directory };
+        let root = Found {
+            ino: Ino(1),
+            link_count: 2,
+            attributes: OrdMap::new(),
+            kind: FoundKind::Directory,
+        };
         survey.names.insert(Bytes::new(), root);
-        let found = Found { ino: Ino(2), link_count: 1, kind };
+        let found = Found { ino: Ino(2), link_count: 1, attributes: OrdMap::new(), kind };
         survey.names.insert(Bytes::from_static(b"a"), found);
         self.event(&Event::Surveyed(Ok(survey)));
         (self.file, self.tail) = (bytes.to_vec(), BTreeMap::new());

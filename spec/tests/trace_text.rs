@@ -14,7 +14,9 @@ use crashproof_spec::trace::Writer;
 use crashproof_spec::trace::events;
 use crashproof_spec::trace::parse;
 use crashproof_spec::words::Access;
+use crashproof_spec::words::AllocateMode;
 use crashproof_spec::words::At;
+use crashproof_spec::words::Attribute;
 use crashproof_spec::words::Call;
 use crashproof_spec::words::Content;
 use crashproof_spec::words::DirectoryEntry;
@@ -33,6 +35,7 @@ use crashproof_spec::words::Memory;
 use crashproof_spec::words::OpenOptions;
 use crashproof_spec::words::Outcome;
 use crashproof_spec::words::Pid;
+use crashproof_spec::words::SetAttribute;
 use crashproof_spec::words::Sharing;
 use crashproof_spec::words::Signal;
 use crashproof_spec::words::Stat;
@@ -133,6 +136,7 @@ impl Maker {
             sync: self.yes(),
             read_sync: self.yes(),
             nonblocking: self.yes(),
+            direct: self.yes(),
         }
     }
 
@@ -158,8 +162,8 @@ impl Maker {
             4 => Call::Seek {
                 handle: self.handle(),
                 offset: self.any_u64().cast_signed(),
-                whence: [Whence::Set, Whence::Current, Whence::End]
-                    [usize::try_from(self.below(3)).expect("small")],
+                whence: [Whence::Set, Whence::Current, Whence::End, Whence::Data, Whence::Hole]
+                    [usize::try_from(self.below(5)).expect("small")],
             },
             5 => Call::Stat { at: self.at(), follow: self.yes() },
             6 => Call::StatHandle { handle: self.handle() },
@@ -179,6 +183,7 @@ impl Maker {
                 handle: self.handle(),
                 offset: self.any_u64(),
                 len: self.any_u64(),
+                mode: self.mode(),
             },
             11 => Call::Advise { handle: self.handle() },
             12 | 13 => Call::Memory(self.memory()),
@@ -189,7 +194,9 @@ impl Maker {
     }
 
     fn further_call(&mut self) -> Call {
-        match self.below(15) {
+        match self.below(20) {
+            15 | 16 => self.share(),
+            17 | 18 => Call::Attribute(self.attribute()),
             0 => Call::Fsync { handle: self.handle() },
             1 => Call::Fdatasync { handle: self.handle() },
             2 => Call::SetStatusFlags { handle: self.handle(), status: self.status() },
@@ -209,6 +216,50 @@ impl Maker {
             13 => Call::LinkHandle { handle: self.handle(), to: self.at() },
             11 => Call::Exchange { from: self.at(), to: self.at() },
             _ => Call::SyncAll,
+        }
+    }
+
+    fn mode(&mut self) -> AllocateMode {
+        match self.below(7) {
+            0 => AllocateMode::Extend,
+            1 => AllocateMode::KeepSize,
+            2 => AllocateMode::PunchHole,
+            3 => AllocateMode::ZeroRange,
+            4 => AllocateMode::ZeroRangeKeepSize,
+            5 => AllocateMode::CollapseRange,
+            _ => AllocateMode::InsertRange,
+        }
+    }
+
+    fn share(&mut self) -> Call {
+        let (from, to, len) = (self.handle(), self.handle(), self.any_u64());
+        let (from_offset, to_offset) = (self.any_u64(), self.any_u64());
+        match self.below(3) {
+            0 => {
+                let (from_offset, to_offset) = (self.offset(), self.offset());
+                Call::CopyRange { from, from_offset, to, to_offset, len }
+            }
+            1 => Call::CloneRange { from, from_offset, len, to, to_offset },
+            _ => Call::DedupeRange { from, from_offset, len, to, to_offset },
+        }
+    }
+
+    fn attribute(&mut self) -> Attribute {
+        let (handle, name) = (self.handle(), self.bytes());
+        match self.below(4) {
+            0 => Attribute::Get { handle, name },
+            1 => Attribute::List { handle },
+            2 => Attribute::Set {
+                handle,
+                name,
+                value: self.bytes(),
+                how: match self.below(3) {
+                    0 => SetAttribute::Any,
+                    1 => SetAttribute::Create,
+                    _ => SetAttribute::Replace,
+                },
+            },
+            _ => Attribute::Remove { handle, name },
         }
     }
 
@@ -270,7 +321,8 @@ impl Maker {
     }
 
     fn manage(&mut self) -> Manage {
-        match self.below(7) {
+        match self.below(8) {
+            6 => Manage::SetNoCow { handle: self.handle(), on: self.yes() },
             0 => Manage::Snapshot { name: self.bytes() },
             1 => Manage::OpenSnapshot { name: self.bytes() },
             2 => Manage::DeleteSnapshot { name: self.bytes() },
@@ -307,7 +359,10 @@ impl Maker {
     }
 
     fn outcome(&mut self) -> Outcome {
-        let value = match self.below(14) {
+        let value = match self.below(17) {
+            13 => Value::Same(self.yes()),
+            14 => Value::AttributeValue(self.bytes()),
+            15 => Value::AttributeNames((0..self.below(4)).map(|_| self.bytes()).collect()),
             0 => Value::Done,
             1 => Value::Handle {
                 handle: self.handle(),
@@ -376,7 +431,8 @@ impl Maker {
             _ if self.yes() => FoundKind::Directory,
             _ => FoundKind::Unreadable { errno: self.errno() },
         };
-        Found { ino: Ino(self.any_u64()), link_count: self.any_u64(), kind }
+        let attributes = (0..self.below(3)).map(|_| (self.bytes(), self.bytes())).collect();
+        Found { ino: Ino(self.any_u64()), link_count: self.any_u64(), attributes, kind }
     }
 
     fn survey(&mut self) -> Result<Survey, String> {
@@ -503,6 +559,10 @@ fn a_refusal_names_line_column_and_what_was_expected() {
 fn a_survey_names_a_path_once_and_its_pieces_in_order() {
     let twice = "1 survey\n directory \"a\" ino=1 links=1\n directory \"a\" ino=1 links=1\n end";
     assert!(refusal(twice).contains("line 4, column 2: the survey names this path a second time"));
+    let attributes =
+        "1 survey\n file \"a\" ino=1 links=1 attribute \"n\" \"v\" attribute \"n\" \"\"";
+    let message = "the survey names this attribute of the file a second time";
+    assert!(refusal(attributes).contains(message));
     let file = |pieces: &str| format!("1 survey\n file \"a\" ino=1 links=1 size=9 {pieces}\n end");
     for pieces in ["@0 \"\"", "@4 \"ab\" @5 \"c\"", "@18446744073709551615 \"ab\""] {
         assert!(refusal(&file(pieces)).contains("a piece of content is empty"), "{pieces}");

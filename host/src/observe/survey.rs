@@ -15,6 +15,7 @@ use crashproof_spec::words::Found;
 use crashproof_spec::words::FoundKind;
 use crashproof_spec::words::Ino;
 use crashproof_spec::words::Survey;
+use imbl::OrdMap;
 use imbl::OrdSet;
 
 use crate::call;
@@ -174,7 +175,8 @@ impl Walker<'_> {
         match self.try_look(path).await {
             Ok(found) => found,
             Err(errno) => {
-                Found { ino: Ino(0), link_count: 0, kind: FoundKind::Unreadable { errno } }
+                let kind = FoundKind::Unreadable { errno };
+                Found { ino: Ino(0), link_count: 0, attributes: OrdMap::new(), kind }
             }
         }
     }
@@ -206,7 +208,8 @@ impl Walker<'_> {
                 FoundKind::Regular { size_bytes, content }
             }
         };
-        Ok(Found { ino: Ino(stat.ino.0), link_count: stat.link_count, kind })
+        let (ino, link_count) = (Ino(stat.ino.0), stat.link_count);
+        Ok(Found { ino, link_count, attributes: OrdMap::new(), kind })
     }
 
     /// What a file held in an earlier survey, and where that may have changed.

@@ -45,7 +45,8 @@ pub fn request(request: &call::Request) -> words::Call {
             C::Truncate { handle: handle(*h), size_bytes: *size_bytes }
         }
         R::Allocate { handle: h, offset, len } => {
-            C::Allocate { handle: handle(*h), offset: *offset, len: *len }
+            let mode = words::AllocateMode::Extend;
+            C::Allocate { handle: handle(*h), offset: *offset, len: *len, mode }
         }
         R::Advise { handle: h } => C::Advise { handle: handle(*h) },
         R::Fsync { handle: h } => C::Fsync { handle: handle(*h) },
@@ -283,7 +284,7 @@ fn options(options: call::OpenOptions) -> words::OpenOptions {
 
 fn flags(status: call::StatusFlags) -> words::StatusFlags {
     let call::StatusFlags { append, data_sync, sync, read_sync, nonblocking } = status;
-    words::StatusFlags { append, data_sync, sync, read_sync, nonblocking }
+    words::StatusFlags { append, data_sync, sync, read_sync, nonblocking, direct: false }
 }
 
 fn whence(whence: call::Whence) -> words::Whence {

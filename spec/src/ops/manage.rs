@@ -9,7 +9,9 @@ use crate::words::Outcome;
 
 pub(crate) fn judge(judge: &mut Judge, frame: &Frame, asked: &Manage, outcome: &Outcome) {
     match asked {
-        Manage::SetCompression { handle, .. } | Manage::SyncRange { handle, .. } => {
+        Manage::SetCompression { handle, .. }
+        | Manage::SetNoCow { handle, .. }
+        | Manage::SyncRange { handle, .. } => {
             judge.handle(frame, *handle, outcome);
         }
         Manage::DropCaches | Manage::Space => {}

@@ -109,6 +109,9 @@ impl Judge {
             | Value::Stat(_)
             | Value::Entries(_)
             | Value::Target(_)
+            | Value::Same(_)
+            | Value::AttributeValue(_)
+            | Value::AttributeNames(_)
             | Value::Mapping(_)
             | Value::Lock(_)
             | Value::Space { .. } => None,

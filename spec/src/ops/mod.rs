@@ -52,6 +52,7 @@ use crate::promise::Promises;
 use crate::violation::LostEffect;
 use crate::violation::Reason;
 use crate::violation::Violation;
+use crate::words::AllocateMode;
 use crate::words::Call;
 use crate::words::Errno;
 use crate::words::HandleId;
@@ -293,9 +294,14 @@ impl Judge {
             Call::Truncate { handle, size_bytes } => {
                 truncate::judge(self, frame, *handle, *size_bytes, outcome);
             }
-            Call::Allocate { handle, offset, len } => {
+            Call::Allocate { handle, offset, len, mode: AllocateMode::Extend } => {
                 truncate::allocate(self, frame, *handle, *offset, *len, outcome);
             }
+            Call::Allocate { .. }
+            | Call::CopyRange { .. }
+            | Call::CloneRange { .. }
+            | Call::DedupeRange { .. }
+            | Call::Attribute(_) => self.undecided(frame.step(), "a call that is not judged yet"),
             Call::Fsync { handle } => sync::judge(self, frame, *handle, "DUR-FSYNC-01", outcome),
             Call::Fdatasync { handle } => sync::judge(self, frame, *handle, "DUR-FDS-01", outcome),
             Call::SetStatusFlags { handle, status } => {

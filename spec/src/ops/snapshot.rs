@@ -151,7 +151,12 @@ fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
         | Call::ReadDirectory { handle, .. }
         | Call::Memory(Memory::Map { handle, .. })
         | Call::Manage(Manage::SetCompression { handle, .. })
+        | Call::Manage(Manage::SetNoCow { handle, .. })
         | Call::Manage(Manage::SyncRange { handle, .. }) => [Some(*handle), None],
+        Call::CopyRange { from, to, .. }
+        | Call::CloneRange { from, to, .. }
+        | Call::DedupeRange { from, to, .. } => [Some(*from), Some(*to)],
+        Call::Attribute(asked) => [Some(asked.handle()), None],
         Call::Lock(asked) => [Some(asked.handle()), None],
         Call::SyncAll | Call::Memory(_) | Call::Manage(_) => [None, None],
     }

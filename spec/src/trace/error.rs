@@ -36,6 +36,8 @@ pub enum Problem {
     },
     /// The survey names this path twice.
     NamedTwice,
+    /// The survey names this attribute of a file twice.
+    AttributeTwice,
     /// A piece of a file's content is empty, overlaps the one before it, or ends beyond 2^64.
     PieceMisplaced,
     /// The line is longer than the limit.
@@ -68,6 +70,9 @@ impl fmt::Display for Problem {
             }
             Self::StepNotNext { next } => write!(out, "expected step {}", next.0),
             Self::NamedTwice => out.write_str("the survey names this path a second time"),
+            Self::AttributeTwice => {
+                out.write_str("the survey names this attribute of the file a second time")
+            }
             Self::PieceMisplaced => out.write_str(
                 "a piece of content is empty, overlaps the one before it, or ends beyond 2^64",
             ),

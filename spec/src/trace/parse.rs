@@ -251,6 +251,7 @@ fn found(cursor: &mut Cursor<'_>) -> Result<(Bytes, Found), ParseError> {
     let path = cursor.bytes()?;
     let ino = ino(cursor)?;
     let link_count = cursor.number("links=", "a link count such as links=1")?;
+    let attributes = found_attributes(cursor)?;
     let kind = match what {
         "file" => found_file(cursor)?,
         "directory" => FoundKind::Directory,
@@ -263,7 +264,20 @@ fn found(cursor: &mut Cursor<'_>) -> Result<(Bytes, Found), ParseError> {
             FoundKind::Unreadable { errno: cursor.errno()? }
         }
     };
-    Ok((path, Found { ino, link_count, kind }))
+    Ok((path, Found { ino, link_count, attributes, kind }))
+}
+
+fn found_attributes(cursor: &mut Cursor<'_>) -> Result<OrdMap<Bytes, Bytes>, ParseError> {
+    let mut attributes = OrdMap::new();
+    loop {
+        let at = cursor.start();
+        if !cursor.takes("attribute") {
+            return Ok(attributes);
+        }
+        if attributes.insert(cursor.bytes()?, cursor.bytes()?).is_some() {
+            return Err(cursor.problem_at(at, Problem::AttributeTwice));
+        }
+    }
 }
 
 fn found_file(cursor: &mut Cursor<'_>) -> Result<FoundKind, ParseError> {

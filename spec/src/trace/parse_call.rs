@@ -5,7 +5,9 @@ use crate::trace::cursor::decimal;
 use crate::trace::error::ParseError;
 use crate::trace::parse::ino;
 use crate::words::Access;
+use crate::words::AllocateMode;
 use crate::words::At;
+use crate::words::Attribute;
 use crate::words::Call;
 use crate::words::DirectoryEntry;
 use crate::words::FileKind;
@@ -19,6 +21,7 @@ use crate::words::Memory;
 use crate::words::OpenOptions;
 use crate::words::Outcome;
 use crate::words::Pid;
+use crate::words::SetAttribute;
 use crate::words::Sharing;
 use crate::words::Signal;
 use crate::words::Stat;
@@ -29,7 +32,7 @@ use crate::words::Whence;
 
 const CALL_EXPECTED: &str = "the name of an operation such as open or write";
 const OUTCOME_EXPECTED: &str = "ok, handle, data, count, offset, stat, entries, target, \
-     lock, mapping, signal, space or error with an errno";
+     same, attribute, attributes, lock, mapping, signal, space or error with an errno";
 
 /// One call, after its process.
 pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
@@ -62,6 +65,12 @@ pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
         "dropcaches" => Ok(Call::Manage(Manage::DropCaches)),
         "statfs" => Ok(Call::Manage(Manage::Space)),
         name => {
+            if let Some(asked) = attribute(cursor, name)? {
+                return Ok(Call::Attribute(asked));
+            }
+            if let Some(shared) = shares(cursor, name)? {
+                return Ok(shared);
+            }
             if let Some(asked) = memory(cursor, name)? {
                 return Ok(Call::Memory(asked));
             }
@@ -104,6 +113,7 @@ fn call_of_handle(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Call>, P
             handle: handle(cursor)?,
             offset: cursor.number("@", "an offset such as @0")?,
             len: cursor.number("", "a number of bytes")?,
+            mode: mode(cursor),
         },
         "advise" => Call::Advise { handle: handle(cursor)? },
         "fsync" => Call::Fsync { handle: handle(cursor)? },
@@ -117,19 +127,83 @@ fn call_of_handle(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Call>, P
             count_max: cursor.small_number("", "a number of entries below 2^32")?,
         },
         "compression" => {
-            let handle = handle(cursor)?;
-            let on = cursor.one_of("on or off", |word| match word {
-                "on" => Some(true),
-                "off" => Some(false),
-                _ => None,
-            })?;
+            let (handle, on) = (handle(cursor)?, on_or_off(cursor)?);
             Call::Manage(Manage::SetCompression { handle, on })
+        }
+        "nocow" => {
+            let (handle, on) = (handle(cursor)?, on_or_off(cursor)?);
+            Call::Manage(Manage::SetNoCow { handle, on })
         }
         "syncrange" => Call::Manage(Manage::SyncRange {
             handle: handle(cursor)?,
             offset: offset(cursor)?,
             len: cursor.number("", "a number of bytes")?,
         }),
+        _ => return Ok(None),
+    };
+    Ok(Some(known))
+}
+
+fn on_or_off(cursor: &mut Cursor<'_>) -> Result<bool, ParseError> {
+    cursor.one_of("on or off", |word| match word {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    })
+}
+
+fn mode(cursor: &mut Cursor<'_>) -> AllocateMode {
+    let words = [
+        ("keepsize", AllocateMode::KeepSize),
+        ("punch", AllocateMode::PunchHole),
+        ("zero", AllocateMode::ZeroRange),
+        ("zerokeepsize", AllocateMode::ZeroRangeKeepSize),
+        ("collapse", AllocateMode::CollapseRange),
+        ("insert", AllocateMode::InsertRange),
+    ];
+    let named = words.into_iter().find(|(word, _)| cursor.takes(word));
+    named.map_or(AllocateMode::Extend, |(_, mode)| mode)
+}
+
+/// A call from one file to another; nothing if there is no such operation.
+fn shares(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Call>, ParseError> {
+    if name == "copyrange" {
+        return Ok(Some(Call::CopyRange {
+            from: handle(cursor)?,
+            from_offset: offset_if_any(cursor)?,
+            to: handle(cursor)?,
+            to_offset: offset_if_any(cursor)?,
+            len: cursor.number("", "a number of bytes")?,
+        }));
+    }
+    if !["clonerange", "deduperange"].contains(&name) {
+        return Ok(None);
+    }
+    let (from, from_offset) = (handle(cursor)?, offset(cursor)?);
+    let len = cursor.number("", "a number of bytes")?;
+    let (to, to_offset) = (handle(cursor)?, offset(cursor)?);
+    Ok(Some(match name {
+        "clonerange" => Call::CloneRange { from, from_offset, len, to, to_offset },
+        _ => Call::DedupeRange { from, from_offset, len, to, to_offset },
+    }))
+}
+
+/// A call about extended attributes; nothing if there is no such operation.
+fn attribute(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Attribute>, ParseError> {
+    let known = match name {
+        "getattribute" => Attribute::Get { handle: handle(cursor)?, name: cursor.bytes()? },
+        "listattributes" => Attribute::List { handle: handle(cursor)? },
+        "setattribute" => Attribute::Set {
+            handle: handle(cursor)?,
+            name: cursor.bytes()?,
+            value: cursor.bytes()?,
+            how: match (cursor.takes("create"), cursor.takes("replace")) {
+                (true, _) => SetAttribute::Create,
+                (false, true) => SetAttribute::Replace,
+                (false, false) => SetAttribute::Any,
+            },
+        },
+        "removeattribute" => Attribute::Remove { handle: handle(cursor)?, name: cursor.bytes()? },
         _ => return Ok(None),
     };
     Ok(Some(known))
@@ -270,6 +344,19 @@ pub(crate) fn outcome(cursor: &mut Cursor<'_>) -> Result<Outcome, ParseError> {
         "stat" => Value::Stat(stat(cursor)?),
         "entries" => Value::Entries(entries(cursor)?),
         "target" => Value::Target(cursor.bytes()?),
+        "same" => Value::Same(cursor.one_of("yes or no", |word| match word {
+            "yes" => Some(true),
+            "no" => Some(false),
+            _ => None,
+        })?),
+        "attribute" => Value::AttributeValue(cursor.bytes()?),
+        "attributes" => {
+            let mut names = Vec::new();
+            while !cursor.is_at_end() {
+                names.push(cursor.bytes()?);
+            }
+            Value::AttributeNames(names)
+        }
         "lock" => Value::Lock(held_lock(cursor)?),
         "mapping" => Value::Mapping(mapping(cursor)?),
         "signal" => Value::Signal(cursor.one_of("SIGBUS or SIGSEGV", |word| match word {
@@ -353,6 +440,7 @@ fn status_flags(cursor: &mut Cursor<'_>) -> StatusFlags {
         sync: cursor.takes("sync"),
         read_sync: cursor.takes("rsync"),
         nonblocking: cursor.takes("nonblock"),
+        direct: cursor.takes("direct"),
     }
 }
 
@@ -387,10 +475,12 @@ fn kind(cursor: &mut Cursor<'_>) -> Result<FileKind, ParseError> {
 }
 
 fn whence(cursor: &mut Cursor<'_>) -> Result<Whence, ParseError> {
-    cursor.one_of("set, current or end", |word| match word {
+    cursor.one_of("set, current, end, data or hole", |word| match word {
         "set" => Some(Whence::Set),
         "current" => Some(Whence::Current),
         "end" => Some(Whence::End),
+        "data" => Some(Whence::Data),
+        "hole" => Some(Whence::Hole),
         _ => None,
     })
 }

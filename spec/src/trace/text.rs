@@ -9,12 +9,15 @@ use crate::trace::CrashKind;
 use crate::trace::Event;
 use crate::trace::quoted::Quoted;
 use crate::words::Access;
+use crate::words::AllocateMode;
 use crate::words::At;
+use crate::words::Attribute;
 use crate::words::Call;
 use crate::words::DirectoryEntry;
 use crate::words::FileKind;
 use crate::words::Found;
 use crate::words::FoundKind;
+use crate::words::HandleId;
 use crate::words::HeldLock;
 use crate::words::Lock;
 use crate::words::LockKind;
@@ -22,6 +25,7 @@ use crate::words::Manage;
 use crate::words::Memory;
 use crate::words::OpenOptions;
 use crate::words::Outcome;
+use crate::words::SetAttribute;
 use crate::words::Sharing;
 use crate::words::Signal;
 use crate::words::Stat;
@@ -124,23 +128,30 @@ pub fn write_call(out: &mut impl Write, call: &Call) -> fmt::Result {
         Call::StatHandle { handle } => write!(out, "fstat h{}", handle.0),
         Call::SetTimes { at, follow, access, modify } => {
             write!(out, "utimens {}{}", AtText(at), follow_text(*follow))?;
-            write!(out, " access={} modify={}", TimeText(*access), TimeText(*modify))
+            write_times(out, *access, *modify)
         }
         Call::SetTimesHandle { handle, access, modify } => {
             write!(out, "futimens h{}", handle.0)?;
-            write!(out, " access={} modify={}", TimeText(*access), TimeText(*modify))
+            write_times(out, *access, *modify)
         }
         Call::Truncate { handle, size_bytes } => write!(out, "truncate h{} {size_bytes}", handle.0),
-        Call::Allocate { handle, offset, len } => {
-            write!(out, "allocate h{} @{offset} {len}", handle.0)
+        Call::Allocate { handle, offset, len, mode } => {
+            write!(out, "allocate h{} @{offset} {len}{}", handle.0, mode_text(*mode))
+        }
+        Call::CopyRange { from, from_offset, to, to_offset, len } => {
+            let (from_offset, to_offset) = (OffsetText(*from_offset), OffsetText(*to_offset));
+            write!(out, "copyrange h{}{from_offset} h{}{to_offset} {len}", from.0, to.0)
+        }
+        Call::CloneRange { from, from_offset, len, to, to_offset } => {
+            write!(out, "clonerange h{} @{from_offset} {len} h{} @{to_offset}", from.0, to.0)
+        }
+        Call::DedupeRange { from, from_offset, len, to, to_offset } => {
+            write!(out, "deduperange h{} @{from_offset} {len} h{} @{to_offset}", from.0, to.0)
         }
         Call::Advise { handle } => write!(out, "advise h{}", handle.0),
         Call::Fsync { handle } => write!(out, "fsync h{}", handle.0),
         Call::Fdatasync { handle } => write!(out, "fdatasync h{}", handle.0),
-        Call::SetStatusFlags { handle, status } => {
-            write!(out, "setflags h{}", handle.0)?;
-            write_status(out, *status)
-        }
+        Call::SetStatusFlags { handle, status } => write_new_status(out, *handle, *status),
         Call::ReadDirectory { handle, cookie, count_max } => {
             write!(out, "readdir h{} @{cookie} {count_max}", handle.0)
         }
@@ -163,6 +174,7 @@ pub fn write_call(out: &mut impl Write, call: &Call) -> fmt::Result {
         Call::Symlink { target, at } => write!(out, "symlink {} {}", Quoted(target), AtText(at)),
         Call::ReadLink { at } => write!(out, "readlink {}", AtText(at)),
         Call::SyncAll => out.write_str("syncfs"),
+        Call::Attribute(asked) => write_attribute(out, asked),
         Call::Lock(asked) => write_lock(out, asked),
         Call::Memory(asked) => write_memory(out, asked),
         Call::Manage(asked) => write_manage(out, asked),
@@ -187,6 +199,13 @@ pub fn write_outcome(out: &mut impl Write, outcome: &Outcome) -> fmt::Result {
             entries.iter().try_for_each(|entry| write_entry(out, entry))
         }
         Ok(Value::Target(target)) => write!(out, "target {}", Quoted(target)),
+        Ok(Value::Same(true)) => out.write_str("same yes"),
+        Ok(Value::Same(false)) => out.write_str("same no"),
+        Ok(Value::AttributeValue(value)) => write!(out, "attribute {}", Quoted(value)),
+        Ok(Value::AttributeNames(names)) => {
+            out.write_str("attributes")?;
+            names.iter().try_for_each(|name| write!(out, " {}", Quoted(name)))
+        }
         Ok(Value::Lock(None)) => out.write_str("lock none"),
         Ok(Value::Lock(Some(held))) => {
             let HeldLock { process, kind, start, len } = held;
@@ -198,6 +217,47 @@ pub fn write_outcome(out: &mut impl Write, outcome: &Outcome) -> fmt::Result {
         Ok(Value::Space { block_size_bytes, block_count, free_count }) => {
             write!(out, "space block={block_size_bytes} blocks={block_count} free={free_count}")
         }
+    }
+}
+
+fn write_times(out: &mut impl Write, access: TimeChange, modify: TimeChange) -> fmt::Result {
+    write!(out, " access={} modify={}", TimeText(access), TimeText(modify))
+}
+
+fn write_new_status(out: &mut impl Write, handle: HandleId, status: StatusFlags) -> fmt::Result {
+    write!(out, "setflags h{}", handle.0)?;
+    write_status(out, status)
+}
+
+fn write_attribute(out: &mut impl Write, asked: &Attribute) -> fmt::Result {
+    match asked {
+        Attribute::Get { handle, name } => {
+            write!(out, "getattribute h{} {}", handle.0, Quoted(name))
+        }
+        Attribute::List { handle } => write!(out, "listattributes h{}", handle.0),
+        Attribute::Set { handle, name, value, how } => {
+            write!(out, "setattribute h{} {} {}", handle.0, Quoted(name), Quoted(value))?;
+            out.write_str(match how {
+                SetAttribute::Any => "",
+                SetAttribute::Create => " create",
+                SetAttribute::Replace => " replace",
+            })
+        }
+        Attribute::Remove { handle, name } => {
+            write!(out, "removeattribute h{} {}", handle.0, Quoted(name))
+        }
+    }
+}
+
+fn mode_text(mode: AllocateMode) -> &'static str {
+    match mode {
+        AllocateMode::Extend => "",
+        AllocateMode::KeepSize => " keepsize",
+        AllocateMode::PunchHole => " punch",
+        AllocateMode::ZeroRange => " zero",
+        AllocateMode::ZeroRangeKeepSize => " zerokeepsize",
+        AllocateMode::CollapseRange => " collapse",
+        AllocateMode::InsertRange => " insert",
     }
 }
 
@@ -263,6 +323,10 @@ fn write_manage(out: &mut impl Write, asked: &Manage) -> fmt::Result {
             write!(out, "compression h{}", handle.0)?;
             out.write_str(if *on { " on" } else { " off" })
         }
+        Manage::SetNoCow { handle, on } => {
+            write!(out, "nocow h{}", handle.0)?;
+            out.write_str(if *on { " on" } else { " off" })
+        }
         Manage::SyncRange { handle, offset, len } => {
             write!(out, "syncrange h{} @{offset} {len}", handle.0)
         }
@@ -316,6 +380,9 @@ fn write_found(out: &mut impl Write, path: &[u8], found: &Found) -> fmt::Result 
         FoundKind::Unreadable { .. } => "unreadable",
     };
     write!(out, "{what} {} ino={} links={}", Quoted(path), found.ino.0, found.link_count)?;
+    for (name, value) in &found.attributes {
+        write!(out, " attribute {} {}", Quoted(name), Quoted(value))?;
+    }
     match &found.kind {
         FoundKind::Regular { size_bytes, content } => {
             write!(out, " size={size_bytes}")?;
@@ -361,13 +428,14 @@ fn write_open_options(out: &mut impl Write, options: OpenOptions) -> fmt::Result
 }
 
 fn write_status(out: &mut impl Write, status: StatusFlags) -> fmt::Result {
-    let StatusFlags { append, data_sync, sync, read_sync, nonblocking } = status;
+    let StatusFlags { append, data_sync, sync, read_sync, nonblocking, direct } = status;
     let flags = [
         (append, "append"),
         (data_sync, "dsync"),
         (sync, "sync"),
         (read_sync, "rsync"),
         (nonblocking, "nonblock"),
+        (direct, "direct"),
     ];
     write_flags(out, &flags)
 }
@@ -392,6 +460,8 @@ fn whence_name(whence: Whence) -> &'static str {
         Whence::Set => "set",
         Whence::Current => "current",
         Whence::End => "end",
+        Whence::Data => "data",
+        Whence::Hole => "hole",
     }
 }
 

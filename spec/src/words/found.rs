@@ -45,6 +45,8 @@ pub struct Found {
     pub ino: Ino,
     /// The link count that `stat` tells.
     pub link_count: u64,
+    /// Its extended attributes, by name.
+    pub attributes: OrdMap<Bytes, Bytes>,
     /// What it is.
     pub kind: FoundKind,
 }

@@ -3,6 +3,7 @@
 //! Architecture invariant: there is no word here for a block, a page, a cache, a root or a
 //! device.
 
+mod attribute;
 mod call;
 mod errno;
 mod found;
@@ -11,6 +12,9 @@ mod manage;
 mod memory;
 mod testimony;
 
+pub use attribute::Attribute;
+pub use attribute::SetAttribute;
+pub use call::AllocateMode;
 pub use call::At;
 pub use call::Call;
 pub use call::DirectoryEntry;
