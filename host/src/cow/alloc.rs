@@ -32,6 +32,12 @@ impl FreeMap {
         self.count
     }
 
+    /// Is the block free?
+    pub(super) fn contains(&self, block: BlockNo) -> bool {
+        let before = self.runs.range(..=block.0).next_back();
+        before.is_some_and(|(start, len)| block.0 - start < *len)
+    }
+
     /// Takes a certain block; `false` if it is not free.
     #[must_use]
     pub(super) fn take(&mut self, block: BlockNo) -> bool {
@@ -126,6 +132,8 @@ mod tests {
                 map.release(BlockNo(block));
             }
             assert_eq!(map.count(), 38 - used.len() as u64);
+            let probe = 2 + (random >> 24) % 38;
+            assert_eq!(map.contains(BlockNo(probe)), !used.contains(&probe));
             assert!(map.runs.iter().zip(map.runs.iter().skip(1)).all(|(a, b)| a.0 + a.1 < *b.0));
         }
     }

@@ -162,8 +162,9 @@ impl Store {
         freed.blocks.extend(old_log.blocks);
         freed.nodes.extend(plan.list.replaced.iter().cloned());
         if let Some(free) = &mut state.free {
-            state.shares.settle(free, freed);
+            state.shares.settle(freed).into_iter().for_each(|block| free.release(block));
         }
+        state.durable = frozen.tree.clone();
         if let Some(ListChange::Take(_)) = &frozen.change {
             state.shares.add(plan.root.tree.block);
         }

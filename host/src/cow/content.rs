@@ -93,6 +93,7 @@ impl Store {
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Plain(DataPtr),
+    Unchecked(BlockNo),
     Packed(Run, u8),
 }
 
@@ -111,6 +112,9 @@ async fn place(store: &Store, file: u64, file_block: u64) -> Result<Option<Place
         Ok(match extent.slots[slot] {
             None => Ok(None),
             Some(Slot::Plain(ptr)) => Ok(Some(Place::Plain(ptr))),
+            Some(Slot::InPlace(kept)) => {
+                Ok(kept.is_written.then_some(Place::Unchecked(kept.block)))
+            }
             Some(Slot::Packed { run, index }) => {
                 let value = tree.get(&Key::Run { ino, first, run }.encode())?;
                 let run = read::run(value).and_then(|run| run.ok_or(NO_RUN));
@@ -131,6 +135,7 @@ async fn content_at(store: &Store, place: &Place) -> Result<Bytes, CowError> {
             }
             Ok(bytes)
         }
+        Place::Unchecked(block) => store.read(*block).await,
         Place::Packed(run, index) => {
             let plain = unpacked(store, run).await?;
             let size = store.geometry.block_size_bytes as usize;
@@ -169,14 +174,16 @@ pub(super) async fn read_block(
     let mut here = place(store, ino, file_block).await?;
     loop {
         let Some(found) = here else { return Ok(None) };
-        let error = match content_at(store, &found).await {
-            Ok(bytes) => return Ok(Some(bytes)),
-            Err(error) => error,
-        };
+        let content = content_at(store, &found).await;
+        // Nothing says of a block without a checksum whose it was.
+        let is_certain = content.is_ok() && !matches!(found, Place::Unchecked(_));
+        if is_certain {
+            return content.map(Some);
+        }
         // The block may have been freed and written over since: then the content is elsewhere.
         here = place(store, ino, file_block).await?;
         if here.as_ref() == Some(&found) {
-            return Err(error);
+            return content.map(Some);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Content within a transaction: which blocks and runs a file names, and which it no longer does.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::cow::CowError;
 use crate::cow::Transaction;
@@ -50,21 +51,19 @@ impl Written {
 }
 
 /// What an extent named at any time within a change.
-struct Named {
-    blocks: BTreeSet<BlockNo>,
-    runs: BTreeSet<u8>,
+pub(super) struct Named {
+    /// As often as it was named.
+    pub(super) blocks: Vec<BlockNo>,
+    pub(super) runs: BTreeSet<u8>,
 }
 
 impl Named {
-    fn by(extent: &Extent) -> Self {
-        Self {
-            blocks: extent.plain().map(|ptr| ptr.block).collect(),
-            runs: extent.runs().collect(),
-        }
+    pub(super) fn by(extent: &Extent) -> Self {
+        Self { blocks: extent.blocks().collect(), runs: extent.runs().collect() }
     }
 
     /// A number that no run has.
-    fn unused_run(&self) -> Result<u8, CowError> {
+    pub(super) fn unused_run(&self) -> Result<u8, CowError> {
         (0..=u8::MAX).find(|run| !self.runs.contains(run)).ok_or(CowError::NoSpace)
     }
 }
@@ -76,47 +75,58 @@ impl Transaction {
         ino: u64,
         from_file_block: u64,
     ) -> Result<(), CowError> {
-        let (first, keep) = Extent::place(from_file_block);
-        if keep > 0 {
-            let old = self.extent(ino, first).await?;
-            let mut new = old;
-            new.slots[keep..].fill(None);
-            self.replace_extent(ino, first, Named::by(&old), &new).await?;
-        }
-        let from = match first.checked_add(if keep > 0 { Extent::SLOTS } else { 0 }) {
-            Some(first) => Key::Extent { ino, first }.encode(),
-            None => return Ok(()),
-        };
-        let to = Key::end(ino, ItemKind::Extent);
-        loop {
-            let question = |tree: &Tree| tree.range(&from, &to, SCAN_RECORDS);
-            let records = self.cow.store().ask(&self.tree, question).await?;
-            if records.is_empty() {
-                return Ok(());
-            }
-            for record in records {
-                let (key, value) = read::record(record)?;
-                let Key::Extent { first, .. } = key else { continue };
-                let old = read::extent(Some(value))?;
-                self.replace_extent(ino, first, Named::by(&old), &Extent::default()).await?;
-            }
-        }
+        self.remove_extents(ino, from_file_block..u64::MAX).await
     }
 
-    async fn extent(&self, ino: u64, first: u64) -> Result<Extent, CowError> {
+    /// Removes the content of some blocks of the file, also what was set aside for them: they are
+    /// holes.
+    pub async fn remove_extents(&mut self, ino: u64, blocks: Range<u64>) -> Result<(), CowError> {
+        let to = Key::end(ino, ItemKind::Extent);
+        let mut next = Some(Extent::place(blocks.start).0);
+        while let Some(from) = next.take().filter(|from| *from < blocks.end) {
+            let from = Key::Extent { ino, first: from }.encode();
+            let question = |tree: &Tree| tree.range(&from, &to, SCAN_RECORDS);
+            for record in self.cow.store().ask(&self.tree, question).await? {
+                let (key, value) = read::record(record)?;
+                let Key::Extent { first, .. } = key else { continue };
+                next = first.checked_add(Extent::SLOTS);
+                let old = read::extent(Some(value))?;
+                let mut new = old;
+                let inside = (first..).zip(&mut new.slots).filter(|(at, _)| blocks.contains(at));
+                inside.for_each(|(_, slot)| *slot = None);
+                if new != old {
+                    self.replace_extent(ino, first, Named::by(&old), &new).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn extent(&self, ino: u64, first: u64) -> Result<Extent, CowError> {
         read::extent(self.get(&Key::Extent { ino, first }).await?)
     }
 
-    /// Writes an extent. What was named and is no longer is freed.
-    async fn replace_extent(
+    /// Writes an extent. What was named and is no longer is freed, as often as that is.
+    ///
+    /// # Panics
+    /// If it names a block more often than it was named.
+    pub(super) async fn replace_extent(
         &mut self,
         ino: u64,
         first: u64,
         named: Named,
         new: &Extent,
     ) -> Result<(), CowError> {
-        let kept = Named::by(new);
-        self.freed.blocks.extend(named.blocks.difference(&kept.blocks));
+        let mut kept = Named::by(new);
+        for block in named.blocks {
+            match kept.blocks.iter().position(|kept| *kept == block) {
+                Some(at) => {
+                    kept.blocks.swap_remove(at);
+                }
+                None => self.freed.blocks.push(block),
+            }
+        }
+        assert!(kept.blocks.is_empty(), "C-3: each use of a block begins once");
         for run in named.runs.difference(&kept.runs) {
             let key = Key::Run { ino, first, run: *run };
             // On a damaged medium the run may not be there.
@@ -156,7 +166,7 @@ impl Transaction {
         for written in content {
             match written {
                 Written::Plain(block, ptr) => {
-                    named.blocks.insert(ptr.block);
+                    named.blocks.push(ptr.block);
                     extent.slots[Extent::place(*block).1] = Some(Slot::Plain(*ptr));
                 }
                 Written::Packed(blocks, run) => {

@@ -127,11 +127,10 @@ fn content_of(key: &Bytes, value: &Bytes) -> Vec<(BlockNo, User)> {
     match Key::decode(key) {
         Some(Key::Extent { ino, first }) => {
             let extent = Extent::decode(value).unwrap_or_default();
-            let plain = |(at, slot)| match slot {
-                Some(Slot::Plain(ptr)) => Some((ptr.block, User::Content(ino, at))),
-                Some(Slot::Packed { .. }) | None => None,
+            let user = |(at, slot): (u64, Option<Slot>)| {
+                slot.and_then(|slot| slot.block()).map(|block| (block, User::Content(ino, at)))
             };
-            (first..).zip(extent.slots).filter_map(plain).collect()
+            (first..).zip(extent.slots).filter_map(user).collect()
         }
         // Which blocks of its extent it holds, others say: it may be any.
         Some(Key::Run { ino, first, .. }) => {

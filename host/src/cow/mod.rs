@@ -10,7 +10,9 @@
 //!
 //! Architecture invariant: nothing here knows a page, a handle, or why anything is written.
 
+mod accounts;
 mod alloc;
+mod clones;
 mod codec;
 mod commit;
 mod content;
@@ -36,6 +38,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use accounts::Discrepancy;
+pub use accounts::Misuse;
+pub use clones::CloneRange;
 pub use codec::Packed;
 pub use codec::extent_of;
 pub use content::Content;
@@ -182,6 +187,15 @@ impl Cow {
         state.reserved = state.reserved.saturating_sub(blocks);
     }
 
+    /// Compares what is known of free blocks and of uses with what is there, all of it. Nothing is
+    /// being written meanwhile.
+    ///
+    /// # Errors
+    /// If some of it cannot be read.
+    pub async fn audit_space(&self) -> Result<Vec<Discrepancy>, CowError> {
+        self.store.audit_space().await
+    }
+
     /// Begins a transaction when no other is under way.
     ///
     /// Until it ends, its task waits for nothing but the transaction: not for `reserve`, `commit`,
@@ -260,6 +274,20 @@ impl Cow {
         times: Times,
     ) -> Vec<Result<(), CowError>> {
         content::write_content(self, Extend { ino, size_bytes, times }, content).await
+    }
+
+    /// Lets a part of a file name the blocks of another one, in one transaction: what was in these
+    /// blocks of `to` is gone, holes are holes there too. Later writes to either change that one
+    /// alone.
+    ///
+    /// What is dirty in memory is not seen: the caller has flushed both files, and nobody changes
+    /// them meanwhile. The two parts do not overlap. A snapshot's file can be cloned from, not to.
+    ///
+    /// # Errors
+    /// `NoInode` if one of them is not there, `NoSpace` if there is none for what names the blocks;
+    /// then nothing changed.
+    pub async fn clone_range(&self, range: CloneRange) -> Result<(), CowError> {
+        clones::clone_range(self, range).await
     }
 
     /// Makes everything that took effect durable, by the intent log if that is cheaper. If it

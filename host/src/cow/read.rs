@@ -13,6 +13,7 @@ use crate::cow::EntryTarget;
 use crate::cow::Inode;
 use crate::cow::format::extent::Extent;
 use crate::cow::format::extent::Run;
+use crate::cow::format::extent::Slot;
 use crate::cow::format::item::ItemKind;
 use crate::cow::format::item::Key;
 use crate::cow::format::node::Record;
@@ -21,7 +22,7 @@ use crate::cow::tree::Found;
 use crate::cow::tree::Tree;
 use crate::device::BlockNo;
 
-const NOT_AN_ITEM: CowError =
+pub(super) const NOT_AN_ITEM: CowError =
     CowError::Corrupt { at: BlockNo(0), invariant: "F-1: a record of a leaf is an item" };
 
 pub(super) fn inode(value: Option<Bytes>) -> Result<Option<Inode>, CowError> {
@@ -88,7 +89,8 @@ pub(super) async fn data_blocks(
                 return Err(NOT_AN_ITEM);
             };
             let slots = extent(Some(value))?.slots;
-            let full = (first..).zip(slots).filter(|(_, slot)| slot.is_some());
+            let is_data = |slot: &Option<Slot>| slot.is_some_and(|slot| !slot.is_unwritten());
+            let full = (first..).zip(slots).filter(|(_, slot)| is_data(slot));
             for (block, _) in full.filter(|(block, _)| blocks.contains(block)) {
                 match found.last_mut() {
                     Some(last) if last.end == block => last.end += 1,

@@ -1,8 +1,10 @@
-//! Blocks with several uses: what a snapshot and the live tree, or two snapshots, both reach.
+//! Blocks with several uses: what a snapshot and the live tree, or two snapshots, both reach, and
+//! what was cloned.
 //!
 //! A use of a node is a pointer to it: of a node on the device, of a root, or of a snapshot. A use
-//! of content is an item that names it, in a leaf on the device. A block is free when its last use
-//! ends. Nothing of this is on the device: mounting counts.
+//! of content is a slot or a run that names it, in a leaf on the device; a clone is one use more
+//! from the moment at which it takes effect. A block is free when its last use ends. Nothing of
+//! this is on the device: mounting counts.
 //!
 //! When a change replaces a node, the new node takes over what the old one pointed to. If the old
 //! one stays, because something else uses it, everything that it points to has one use more; what
@@ -20,6 +22,7 @@ use crate::cow::format::extent::Run;
 use crate::cow::format::item::ItemKind;
 use crate::cow::format::node::Record;
 use crate::cow::store::Freed;
+use crate::cow::store::State;
 use crate::cow::store::Store;
 use crate::cow::tree::Body;
 use crate::cow::tree::Child;
@@ -34,7 +37,7 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    fn of(&self, block: BlockNo) -> u32 {
+    pub(super) fn of(&self, block: BlockNo) -> u32 {
         self.extra.get(&block).copied().unwrap_or(0)
     }
 
@@ -58,24 +61,23 @@ impl Shares {
         extra == 0
     }
 
-    /// Ends what a commit ended, now that it is durable.
-    pub(super) fn settle(&mut self, free: &mut FreeMap, mut freed: Freed) {
+    /// Ends what a commit ended, now that it is durable. Answers the blocks whose last use that
+    /// was.
+    pub(super) fn settle(&mut self, mut freed: Freed) -> Vec<BlockNo> {
+        let mut gone = Vec::new();
         // What a node points to has its uses counted before one of them ends.
         freed.nodes.sort_by_key(|node| std::cmp::Reverse(node.level));
         for node in freed.nodes {
             // Those that were never written have no block, and no use.
             let Some(ptr) = node.location.get() else { continue };
             if self.end(ptr.block) {
-                free.release(ptr.block);
+                gone.push(ptr.block);
             } else {
                 pointed_to(&node).into_iter().for_each(|block| self.add(block));
             }
         }
-        for block in freed.blocks {
-            if self.end(block) {
-                free.release(block);
-            }
-        }
+        gone.extend(freed.blocks.into_iter().filter(|block| self.end(*block)));
+        gone
     }
 }
 
@@ -95,7 +97,7 @@ fn content(record: &Record) -> Vec<BlockNo> {
     let Some(kind) = record.key.get(size_of::<u64>()).copied() else { return Vec::new() };
     if kind == ItemKind::Extent as u8 {
         let extent = Extent::decode(&record.value).unwrap_or_default();
-        extent.plain().map(|ptr| ptr.block).collect()
+        extent.blocks().collect()
     } else if kind == ItemKind::Run as u8 {
         Run::decode(&record.value).map_or_else(Vec::new, |run| run.blocks)
     } else {
@@ -105,15 +107,15 @@ fn content(record: &Record) -> Vec<BlockNo> {
 
 /// What a block is used as, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Use {
+pub(super) struct Use {
     /// Of a node, its pointer; content has none.
     node: Option<BlockPtr>,
-    count: u32,
+    pub(super) count: u32,
 }
 
 /// Uses of blocks, by whatever was looked at.
 #[derive(Debug, Default)]
-struct Uses(BTreeMap<BlockNo, Use>);
+pub(super) struct Uses(pub(super) BTreeMap<BlockNo, Use>);
 
 impl Uses {
     /// Notes a use. Is it the first one?
@@ -146,7 +148,7 @@ impl Store {
         }
         let (durable, live, snapshots, list, log) = {
             let state = self.state();
-            let durable = Tree::on_disk(state.root.tree);
+            let durable = state.durable.clone();
             let replayed = state.uncommitted.then(|| state.live.clone());
             let list: Vec<Tree> = state.snapshots.list().cloned().into_iter().collect();
             (durable, replayed, state.snapshots.trees(), list, state.log.blocks.clone())
@@ -180,7 +182,7 @@ impl Store {
     }
 
     /// Every use of a block by a tree and by snapshots. Each block is looked at once.
-    async fn uses_of(&self, tree: Tree, snapshots: &[Tree]) -> Result<Uses, CowError> {
+    pub(super) async fn uses_of(&self, tree: Tree, snapshots: &[Tree]) -> Result<Uses, CowError> {
         let mut uses = Uses::default();
         let mut open = vec![tree.top];
         open.extend(snapshots.iter().map(|snapshot| snapshot.top.clone()));
@@ -196,10 +198,7 @@ impl Store {
                 }
                 Body::Leaf(records) => {
                     for block in records.iter().flat_map(content) {
-                        // A tree alone names its content once.
-                        if !uses.note(block, None)? && snapshots.is_empty() {
-                            return Err(Self::corrupt(block, "C-3: a block has one use"));
-                        }
+                        uses.note(block, None)?;
                     }
                 }
             }
@@ -217,39 +216,34 @@ impl Store {
     }
 
     /// Ends the use of a tree that is a snapshot's no more, and of everything that only it used.
-    /// The caller holds `durable`: no other use ends meanwhile.
+    /// The caller holds `durable`: no other use of a node begins or ends meanwhile. Content may be
+    /// cloned meanwhile, so that its uses end at one moment.
     pub(super) async fn end_tree(&self, tree: &Tree) -> Result<(), CowError> {
-        let mut ended: BTreeMap<BlockNo, u32> = BTreeMap::new();
-        let mut gone = Vec::new();
-        let mut end = |block: BlockNo| {
-            let extra = ended.get(&block).copied();
-            let extra = extra.unwrap_or_else(|| self.state().shares.of(block));
-            ended.insert(block, extra.saturating_sub(1));
-            if extra == 0 {
-                gone.push(block);
-            }
-            extra == 0
+        let mut pointed: BTreeMap<BlockNo, u32> = BTreeMap::new();
+        let mut ended: Vec<BlockNo> = Vec::new();
+        let mut is_last = |block: BlockNo| {
+            let extra = pointed.entry(block).or_insert_with(|| self.state().shares.of(block));
+            ended.push(block);
+            std::mem::replace(extra, extra.saturating_sub(1)) == 0
         };
+        let mut contents: Vec<BlockNo> = Vec::new();
         let mut open = vec![tree.top.clone()];
         while let Some(child) = open.pop() {
-            if child.ptr().is_some_and(|ptr| !end(ptr.block)) {
+            if child.ptr().is_some_and(|ptr| !is_last(ptr.block)) {
                 continue;
             }
             match &self.node(&child).await?.body {
                 Body::Inner(branches) => {
                     open.extend(branches.iter().map(|branch| branch.child.clone()));
                 }
-                Body::Leaf(records) => {
-                    records.iter().flat_map(content).for_each(|block| {
-                        end(block);
-                    });
-                }
+                Body::Leaf(records) => contents.extend(records.iter().flat_map(content)),
             }
         }
-        let mut state = self.state();
-        ended.into_iter().for_each(|(block, extra)| state.shares.set(block, extra));
-        if let Some(free) = &mut state.free {
-            gone.into_iter().for_each(|block| free.release(block));
+        ended.append(&mut contents);
+        let mut guard = self.state();
+        let State { free, shares, .. } = &mut *guard;
+        if let Some(free) = free {
+            ended.into_iter().filter(|block| shares.end(*block)).for_each(|b| free.release(b));
         }
         Ok(())
     }

@@ -254,6 +254,18 @@ impl Store {
         named
     }
 
+    /// The tree of the snapshot that a file is of, and its number there; `None` if it is of the
+    /// live tree.
+    pub(super) fn snapshot_of(&self, file: u64) -> Result<Option<(Tree, u64)>, CowError> {
+        let (number, ino) = split(file);
+        if number == 0 {
+            return Ok(None);
+        }
+        let state = self.state();
+        let snapshot = state.snapshots.by_number.get(&number).ok_or(CowError::NoInode(file))?;
+        Ok(Some((snapshot.tree.clone(), ino)))
+    }
+
     /// Asks about a file: of the live tree, or of a snapshot.
     pub(super) async fn ask_file<T>(
         &self,

@@ -60,7 +60,7 @@ pub(super) struct LogEnd {
 }
 
 /// Blocks that are freed when the commit that follows is durable.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Freed {
     /// Nodes that are no longer part of the tree; those that were never written have no block.
     pub(super) nodes: Vec<Arc<Node>>,
@@ -84,6 +84,8 @@ impl Freed {
 pub(super) struct State {
     /// What every finished transaction did.
     pub(super) live: Tree,
+    /// What the newest root that is durable names.
+    pub(super) durable: Tree,
     /// Number of the period between two frozen trees.
     pub(super) epoch: u64,
     /// At least the number of nodes that the next commit has to write.
@@ -161,8 +163,10 @@ impl Store {
             link: root.link(),
             blocks: vec![root.log_head],
         };
+        let durable = Tree::on_disk(root.tree);
         let state = State {
-            live: Tree::on_disk(root.tree),
+            live: durable.clone(),
+            durable,
             epoch: 1,
             dirty: 0,
             next_ino: root.next_ino,

@@ -13,6 +13,7 @@ use crate::cow::EntryTarget;
 use crate::cow::Inode;
 use crate::cow::Kind;
 use crate::cow::Times;
+use crate::cow::format::Generation;
 use crate::cow::format::item::INO_END;
 use crate::cow::format::item::ItemKind;
 use crate::cow::format::item::Key;
@@ -22,6 +23,7 @@ use crate::cow::format::log::Change;
 use crate::cow::read;
 use crate::cow::store::Freed;
 use crate::cow::tree::Tree;
+use crate::device::BlockNo;
 use crate::sim::TaskLockGuard;
 
 /// Records that are read at a time when many are removed.
@@ -38,10 +40,29 @@ pub struct Transaction {
     epoch: u64,
     changes: Vec<Change>,
     pub(super) freed: Freed,
+    /// Blocks that have one use more, as often as that is.
+    pub(super) shared: Vec<BlockNo>,
+    /// Blocks that it took.
+    taken: Taken,
     dirty: i64,
     next_ino: u64,
     /// Does it need space for good? Others may use what is kept back for removing.
-    grows: bool,
+    pub(super) grows: bool,
+}
+
+/// Blocks that a transaction took; dropped, they are free again.
+#[derive(Debug)]
+struct Taken {
+    cow: Cow,
+    blocks: Vec<BlockNo>,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(free) = &mut self.cow.store().state().free {
+            self.blocks.drain(..).for_each(|block| free.release(block));
+        }
+    }
 }
 
 impl Transaction {
@@ -61,6 +82,8 @@ impl Transaction {
             epoch: state.epoch,
             changes: Vec::new(),
             freed: Freed::default(),
+            shared: Vec::new(),
+            taken: Taken { cow: cow.clone(), blocks: Vec::new() },
             dirty: 0,
             next_ino: state.next_ino,
             grows: false,
@@ -269,9 +292,31 @@ impl Transaction {
         self.cow.store().ask(&self.tree, question).await
     }
 
+    /// Takes blocks, with as much left as its nodes and what was promised to others may need.
+    pub(super) fn take(&mut self, count: u64) -> Result<Vec<BlockNo>, CowError> {
+        self.grows = true;
+        let store = self.cow.store();
+        let slack = store.slack();
+        let mut state = store.state();
+        let dirty = state.dirty.saturating_add_signed(self.dirty);
+        if state.free_count() < count.saturating_add(dirty + slack + state.reserved) {
+            return Err(CowError::NoSpace);
+        }
+        let blocks = state.free.as_mut().and_then(|free| free.allocate(count));
+        drop(state);
+        let blocks = blocks.ok_or(CowError::NoSpace)?;
+        self.taken.blocks.extend(&blocks);
+        Ok(blocks)
+    }
+
+    /// Number of the commit that makes it durable, or of an earlier one.
+    pub(super) fn birth(&self) -> Generation {
+        self.cow.store().state().generation_next
+    }
+
     /// Lets the changes take effect, all at once. `NoSpace` if no commit could hold them: then
     /// nothing happened.
-    pub async fn finish(self) -> Result<(), CowError> {
+    pub async fn finish(mut self) -> Result<(), CowError> {
         let store = self.cow.store();
         let slack = store.slack();
         let mut state = store.state();
@@ -287,6 +332,8 @@ impl Transaction {
             state.dirty = dirty;
             state.next_ino = self.next_ino;
             state.freed.append(self.freed);
+            self.taken.blocks.clear();
+            self.shared.into_iter().for_each(|block| state.shares.add(block));
             state.unlogged.extend(self.changes);
             state.uncommitted = true;
         }

@@ -128,6 +128,10 @@ pub enum Point {
     SnapFreeze,
     /// The root that names a snapshot is about to be written.
     SnapCommit,
+    /// A clone is about to read where its source is.
+    CloneReadMap,
+    /// A clone is about to take effect.
+    CloneCommit,
     /// A block of the intent log is about to be written.
     LogWrite,
     /// A request waits in the device.

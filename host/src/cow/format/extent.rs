@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::Generation;
 use super::field::Fields;
 use crate::device::BlockNo;
 use crate::device::Geometry;
@@ -19,11 +20,25 @@ pub struct DataPtr {
     pub checksum: u32,
 }
 
+/// A block of a file's own that is written in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InPlace {
+    /// Where.
+    pub block: BlockNo,
+    /// The commit that first names it, or an earlier one: a snapshot that is older has no part in
+    /// it.
+    pub birth: Generation,
+    /// Was it written? If not it reads as zeros, whatever it holds.
+    pub is_written: bool,
+}
+
 /// Where one block of a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
     /// In a block of its own.
     Plain(DataPtr),
+    /// In a block of its own, without a checksum.
+    InPlace(InPlace),
     /// In a run of the same extent.
     Packed {
         /// Which run.
@@ -53,6 +68,25 @@ pub struct Run {
     pub blocks: Vec<BlockNo>,
 }
 
+impl Slot {
+    /// The block that holds this block of content alone, if one does.
+    #[must_use]
+    pub fn block(&self) -> Option<BlockNo> {
+        match self {
+            Self::Plain(DataPtr { block, .. }) | Self::InPlace(InPlace { block, .. }) => {
+                Some(*block)
+            }
+            Self::Packed { .. } => None,
+        }
+    }
+
+    /// Does it read as zeros?
+    #[must_use]
+    pub fn is_unwritten(&self) -> bool {
+        matches!(self, Self::InPlace(InPlace { is_written: false, .. }))
+    }
+}
+
 impl Extent {
     /// Blocks that one item speaks of.
     pub const SLOTS: u64 = EXTENT_SLOTS;
@@ -70,18 +104,16 @@ impl Extent {
         self.slots.iter().all(Option::is_none)
     }
 
-    /// The blocks that hold one block of content each.
-    pub fn plain(&self) -> impl Iterator<Item = DataPtr> + '_ {
-        self.slots.iter().flatten().filter_map(|slot| match slot {
-            Slot::Plain(ptr) => Some(*ptr),
-            Slot::Packed { .. } => None,
-        })
+    /// The blocks that slots name, each for one block of content; one that several name comes as
+    /// often.
+    pub fn blocks(&self) -> impl Iterator<Item = BlockNo> + '_ {
+        self.slots.iter().flatten().filter_map(Slot::block)
     }
 
     /// The numbers of the runs that slots name; one that several name comes as often.
     pub fn runs(&self) -> impl Iterator<Item = u8> + '_ {
         self.slots.iter().flatten().filter_map(|slot| match slot {
-            Slot::Plain(_) => None,
+            Slot::Plain(_) | Slot::InPlace(_) => None,
             Slot::Packed { run, .. } => Some(*run),
         })
     }
@@ -103,6 +135,13 @@ impl Extent {
                     packed |= 1 << number;
                     value.extend_from_slice(&[*run, *index]);
                 }
+                Some(Slot::InPlace(InPlace { block, birth, is_written })) => {
+                    plain |= 1 << number;
+                    packed |= 1 << number;
+                    value.extend_from_slice(&block.0.to_le_bytes());
+                    value.extend_from_slice(&birth.0.to_le_bytes());
+                    value.push(u8::from(*is_written));
+                }
             }
         }
         value[..2].copy_from_slice(&[plain, packed]);
@@ -114,12 +153,20 @@ impl Extent {
     pub fn decode(value: &[u8]) -> Option<Self> {
         let mut fields = Fields::new(value);
         let (plain, packed) = (fields.u8()?, fields.u8()?);
-        if plain & packed != 0 || plain | packed == 0 {
+        if plain | packed == 0 {
             return None;
         }
         let mut extent = Self::default();
         for (number, slot) in extent.slots.iter_mut().enumerate() {
-            if plain & (1 << number) != 0 {
+            if plain & packed & (1 << number) != 0 {
+                let (block, birth) = (BlockNo(fields.u64()?), Generation(fields.u64()?));
+                let is_written = match fields.u8()? {
+                    0 => false,
+                    1 => true,
+                    _ => return None,
+                };
+                *slot = Some(Slot::InPlace(InPlace { block, birth, is_written }));
+            } else if plain & (1 << number) != 0 {
                 let ptr = DataPtr { block: BlockNo(fields.u64()?), checksum: fields.u32()? };
                 *slot = Some(Slot::Plain(ptr));
             } else if packed & (1 << number) != 0 {
@@ -181,6 +228,8 @@ mod tests {
         let mut extent = Extent::default();
         extent.slots[1] = Some(Slot::Plain(DataPtr { block: BlockNo(6), checksum: 7 }));
         extent.slots[2] = Some(Slot::Packed { run: 3, index: 1 });
+        let kept = InPlace { block: BlockNo(10), birth: Generation(11), is_written: true };
+        extent.slots[3] = Some(Slot::InPlace(kept));
         extent.slots[7] = Some(Slot::Plain(DataPtr { block: BlockNo(8), checksum: 9 }));
         extent
     }
@@ -204,14 +253,17 @@ mod tests {
         }
     }
 
-    // Format version 2. A change here is a change of format: it needs a new version and a reader
+    // Format version 3. A change here is a change of format: it needs a new version and a reader
     // for the old one, not a new expectation.
     #[test]
     fn golden_bytes() {
         let golden = [
-            0x82, 0x04, // plain slots 1 and 7, packed slot 2
+            0x8A, 0x0C, // plain slots 1 and 7, packed slot 2, slot 3 in place
             0x06, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, // slot 1
             0x03, 0x01, // slot 2: run 3, index 1
+            0x0A, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // slot 3: block
+            0x0B, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+            0x01, // its birth, and it is written
             0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x09, 0x00, 0x00, 0x00, // slot 7
         ];
         assert_eq!(mixed().encode(), golden.as_slice());

@@ -148,8 +148,9 @@ impl ItemKind {
             Self::Extent => [
                 "extent",
                 "first file block u64, a multiple of 8",
-                "bitmap of plain slots u8, of packed slots u8; for each slot that is set, plain: \
-                 block u64, CRC-32C u32; packed: run u8, place in it u8",
+                "bitmap of plain slots u8, of packed slots u8, both set: in place; for each slot \
+                 that is set, plain: block u64, CRC-32C u32; packed: run u8, place in it u8; in \
+                 place: block u64, birth u64, 1 if written else 0 and it reads as zeros u8",
             ],
             Self::Symlink => ["symlink", "part u32", "bytes of the target"],
             Self::Orphan => ["orphan", "ino u64", "nothing"],
@@ -475,7 +476,7 @@ pub fn is_item(key: &Bytes, value: &Bytes, geometry: Geometry) -> bool {
         Key::Extent { first, .. } => {
             first.is_multiple_of(EXTENT_SLOTS)
                 && Extent::decode(value).is_some_and(|extent| {
-                    extent.plain().all(|ptr| super::is_inside(ptr.block, geometry))
+                    extent.blocks().all(|block| super::is_inside(block, geometry))
                 })
         }
         Key::Run { first, .. } => {
@@ -498,7 +499,7 @@ pub fn is_item(key: &Bytes, value: &Bytes, geometry: Geometry) -> bool {
 mod tests {
     use super::*;
     use crate::cow::format::Generation;
-    use crate::cow::format::extent::DataPtr;
+    use crate::cow::format::extent::InPlace;
     use crate::cow::format::extent::Slot;
     use crate::device::BlockNo;
 
@@ -578,8 +579,9 @@ mod tests {
         let name = Bytes::from(vec![b'n'; name_max(512)]);
         let by_name = Key::Name { dir: 1, name: name.clone() }.encode().len();
         let target = EntryTarget { ino: 1, kind: Kind::Regular, cookie: 3 }.encode().len();
-        let ptr = Some(Slot::Plain(DataPtr { block: BlockNo(2), checksum: 0 }));
-        let extent = Extent { slots: [ptr; EXTENT_SLOTS as usize] }.encode().len();
+        let kept = InPlace { block: BlockNo(2), birth: Generation(1), is_written: true };
+        let slots = [Some(Slot::InPlace(kept)); EXTENT_SLOTS as usize];
+        let extent = Extent { slots }.encode().len();
         let blocks = vec![BlockNo(2); EXTENT_SLOTS as usize - 1];
         let run = Run { unpacked_count: 8, size_bytes: 0, checksum: 0, blocks }.encode().len();
         let snapshot = 9 + name.len() + size_of::<u32>() + BlockPtr::SIZE_BYTES;

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 
-use crate::cow::format::extent::DataPtr;
 use crate::cow::format::extent::Extent;
 use crate::cow::format::extent::Run;
 use crate::cow::format::extent::Slot;
@@ -27,12 +26,76 @@ pub(super) struct Facts {
     name_counts: OrdMap<u64, u64>,
     /// In which directory each directory is.
     parents: OrdMap<u64, u64>,
-    /// Whose content is in each block, and its checksum.
-    content: OrdMap<BlockNo, (u64, u32)>,
-    /// Whose packed content is in each block, and the run.
-    runs: OrdMap<BlockNo, (u64, Run)>,
+    /// Who names each block as content, and what is said to be in it.
+    content: OrdMap<BlockNo, OrdMap<Naming, Content>>,
     name_count: u64,
     entry_count: u64,
+}
+
+/// What names a block: a slot, or a run, of an extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Naming {
+    ino: u64,
+    first: u64,
+    /// The slot, or the run's number.
+    number: u8,
+}
+
+/// What a block of content is said to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    /// A block of a file, and its checksum.
+    Plain(u32),
+    /// A block of a file that is written in place.
+    InPlace,
+    /// Nothing yet.
+    Unwritten,
+    /// A part of a run.
+    Packed(Run),
+}
+
+impl Content {
+    fn user(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => "content",
+            Self::InPlace => "content in place",
+            Self::Unwritten => "content to come",
+            Self::Packed(_) => "packed content",
+        }
+    }
+}
+
+/// The blocks that an item names as content.
+fn content_of(key: &Key, value: &Bytes) -> Vec<(BlockNo, Naming, Content)> {
+    match *key {
+        Key::Extent { ino, first } => {
+            let extent = Extent::decode(value).unwrap_or_default();
+            let named = |(number, slot): (u8, Option<Slot>)| {
+                let naming = Naming { ino, first, number };
+                match slot? {
+                    Slot::Plain(ptr) => Some((ptr.block, naming, Content::Plain(ptr.checksum))),
+                    Slot::InPlace(kept) if kept.is_written => {
+                        Some((kept.block, naming, Content::InPlace))
+                    }
+                    Slot::InPlace(kept) => Some((kept.block, naming, Content::Unwritten)),
+                    Slot::Packed { .. } => None,
+                }
+            };
+            (0..).zip(extent.slots).filter_map(named).collect()
+        }
+        Key::Run { ino, first, run: number } => {
+            let Some(run) = Run::decode(value) else { return Vec::new() };
+            let naming = Naming { ino, first, number };
+            let named = |block: &BlockNo| (*block, naming, Content::Packed(run.clone()));
+            run.blocks.iter().map(named).collect()
+        }
+        Key::Inode { .. }
+        | Key::Name { .. }
+        | Key::Entry { .. }
+        | Key::Symlink { .. }
+        | Key::Orphan { .. }
+        | Key::Snapshot { .. } => Vec::new(),
+    }
 }
 
 /// What is said otherwise than it was.
@@ -52,11 +115,11 @@ struct Changed {
 }
 
 impl Facts {
-    /// Takes away what an item said.
-    fn unsay(&mut self, key: &Key, value: &Bytes) -> Vec<BlockNo> {
+    /// Takes away what an item said, apart from content.
+    fn unsay(&mut self, key: &Key, value: &Bytes) {
         match key {
             Key::Name { .. } => {
-                let Some(target) = EntryTarget::decode(value) else { return Vec::new() };
+                let Some(target) = EntryTarget::decode(value) else { return };
                 self.name_count -= 1;
                 let count = self.name_counts.remove(&target.ino).unwrap_or(0);
                 if count > 1 {
@@ -65,12 +128,13 @@ impl Facts {
                 self.parents.remove(&target.ino);
             }
             Key::Entry { .. } => self.entry_count -= 1,
-            Key::Extent { .. } => return blocks(value).into_iter().map(|ptr| ptr.block).collect(),
-            Key::Run { .. } => return Run::decode(value).map_or_else(Vec::new, |run| run.blocks),
-            Key::Inode { .. } | Key::Symlink { .. } | Key::Orphan { .. } | Key::Snapshot { .. } => {
-            }
+            Key::Inode { .. }
+            | Key::Extent { .. }
+            | Key::Run { .. }
+            | Key::Symlink { .. }
+            | Key::Orphan { .. }
+            | Key::Snapshot { .. } => {}
         }
-        Vec::new()
     }
 
     /// Adds what an item says, apart from content.
@@ -93,10 +157,6 @@ impl Facts {
             | Key::Snapshot { .. } => {}
         }
     }
-}
-
-fn blocks(value: &Bytes) -> Vec<DataPtr> {
-    Extent::decode(value).unwrap_or_default().plain().collect()
 }
 
 impl Doubtful {
@@ -134,10 +194,9 @@ impl Checker<'_> {
         for changed in &changes {
             doubtful.add(changed);
             if let Some(was) = &changed.was {
-                for block in self.now.facts.unsay(&changed.key, was) {
-                    self.now.facts.content.remove(&block);
-                    self.now.facts.runs.remove(&block);
-                    self.now.users.remove(&block);
+                self.now.facts.unsay(&changed.key, was);
+                for (block, naming, _) in content_of(&changed.key, was) {
+                    self.unname(block, &naming);
                 }
             }
         }
@@ -183,40 +242,67 @@ impl Checker<'_> {
     /// Checks content that is new, and content whose block is not as it was.
     fn check_content(&mut self, changes: &[Changed]) {
         for changed in changes {
-            if let Key::Snapshot { .. } = changed.key
-                && changed.is.is_some()
-            {
-                self.file(0, "F-1", "a snapshot that is not in their list");
-            }
-            if let Key::Run { ino, .. } = changed.key
-                && let Some(run) = changed.is.as_ref().and_then(|value| Run::decode(value))
-            {
-                for block in &run.blocks {
-                    if self.takes(*block, "packed content") {
-                        self.now.facts.runs.insert(*block, (ino, run.clone()));
-                    }
+            let Some(is) = &changed.is else { continue };
+            match changed.key {
+                Key::Snapshot { .. } => {
+                    self.file(0, "F-1", "a snapshot that is not in their list");
                 }
-                self.check_run(ino, &run);
-            }
-            let Key::Extent { ino, .. } = changed.key else { continue };
-            for slot in changed.is.iter().flat_map(blocks) {
-                if self.takes(slot.block, "content") {
-                    self.now.facts.content.insert(slot.block, (ino, slot.checksum));
-                    self.check_block(ino, slot.block, slot.checksum);
+                Key::Run { ino, .. } => {
+                    let run = Run::decode(is);
+                    run.into_iter().for_each(|run| self.check_run(ino, &run));
                 }
+                Key::Inode { .. }
+                | Key::Name { .. }
+                | Key::Entry { .. }
+                | Key::Extent { .. }
+                | Key::Symlink { .. }
+                | Key::Orphan { .. } => {}
+            }
+            for (block, naming, content) in content_of(&changed.key, is) {
+                if let Content::Plain(checksum) = content {
+                    self.check_block(naming.ino, block, checksum);
+                }
+                self.name(block, naming, content);
             }
         }
-        let is_old = |block: &&BlockNo| self.was.facts.content.contains_key(*block);
-        let user = |block: &BlockNo| Some((*block, *self.now.facts.content.get(block)?));
-        let before: Vec<_> = self.changed.iter().filter(is_old).filter_map(user).collect();
-        for (block, (ino, checksum)) in before {
-            self.check_block(ino, block, checksum);
+        let mut again: Vec<(BlockNo, Naming, Content)> = Vec::new();
+        for block in &self.changed {
+            let was = self.was.facts.content.get(block).into_iter();
+            for naming in was.flat_map(OrdMap::keys) {
+                let is = self.now.facts.content.get(block).and_then(|all| all.get(naming));
+                again.extend(is.map(|content| (*block, *naming, content.clone())));
+            }
         }
-        let is_old = |block: &&BlockNo| self.was.facts.runs.contains_key(*block);
-        let run = |block: &BlockNo| self.now.facts.runs.get(block).cloned();
-        let before: Vec<_> = self.changed.iter().filter(is_old).filter_map(run).collect();
-        for (ino, run) in before {
-            self.check_run(ino, &run);
+        for (block, naming, content) in again {
+            match content {
+                Content::Plain(checksum) => self.check_block(naming.ino, block, checksum),
+                Content::Packed(run) => self.check_run(naming.ino, &run),
+                Content::InPlace | Content::Unwritten => {}
+            }
+        }
+    }
+
+    /// Notes that something names a block as content. Others may, if they say the same of it.
+    fn name(&mut self, block: BlockNo, naming: Naming, content: Content) {
+        let others = self.now.facts.content.get(&block);
+        let other = others.and_then(|others| others.values().next()).cloned();
+        match other {
+            None if !self.takes(block, content.user()) => return,
+            Some(other) if other != content => {
+                let (one, two) = (content.user(), other.user());
+                self.block(block, "C-3", format!("used as {one} and as other {two}"));
+            }
+            None | Some(_) => {}
+        }
+        self.now.facts.content.entry(block).or_default().insert(naming, content);
+    }
+
+    fn unname(&mut self, block: BlockNo, naming: &Naming) {
+        let Some(namings) = self.now.facts.content.get_mut(&block) else { return };
+        namings.remove(naming);
+        if namings.is_empty() {
+            self.now.facts.content.remove(&block);
+            self.now.users.remove(&block);
         }
     }
 

@@ -39,6 +39,11 @@ enum Step {
     Create(u64),
     Write(u64, u64, u8),
     Pack(u64, u64, u8),
+    /// All of a file to a place of another one.
+    Clone(u64, u64, u64),
+    /// Two blocks from this one on are gone, and what follows moves down.
+    Collapse(u64, u64),
+    SetAside(u64, u64),
     Rename(u64, u64),
     Truncate(u64, u64),
     Unlink(u64),
@@ -56,6 +61,9 @@ impl Step {
             Self::Create(_)
             | Self::Write(..)
             | Self::Pack(..)
+            | Self::Clone(..)
+            | Self::Collapse(..)
+            | Self::SetAside(..)
             | Self::Rename(..)
             | Self::Truncate(..)
             | Self::Unlink(_) => false,
@@ -63,7 +71,7 @@ impl Step {
     }
 }
 
-const PROGRAM: [Step; 33] = [
+const PROGRAM: [Step; 42] = [
     Step::Create(1),
     Step::Write(1, 0, 1),
     Step::Sync,
@@ -82,13 +90,22 @@ const PROGRAM: [Step; 33] = [
     Step::Pack(3, 0, 8),
     Step::Sync,
     Step::Write(3, 1, 9),
+    Step::Create(6),
+    Step::Clone(3, 6, 1),
+    Step::Sync,
+    Step::Collapse(6, 1),
+    Step::SetAside(6, 2),
     Step::Snapshot(2),
     Step::Snapshot(3),
     Step::Sync,
     Step::Unlink(3),
+    Step::Sync,
     Step::Create(4),
     Step::Commit,
+    Step::Unlink(6),
     Step::Write(4, 0, 6),
+    Step::Clone(4, 4, 3),
+    Step::Commit,
     Step::Delete(1),
     Step::Sync,
     Step::Write(4, 0, 7),
@@ -113,6 +130,20 @@ async fn perform(cow: &Cow, step: Step) -> Result<(), CowError> {
         Step::Write(number, block, fill) => write(cow, ino(number).await?, &[block], fill).await,
         Step::Pack(number, block, fill) => {
             pack(cow, ino(number).await?, &[block, block + 1, block + 2], fill).await
+        }
+        Step::Clone(from, to, at) => {
+            let (from, to) = (ino(from).await?, ino(to).await?);
+            clone(cow, (from, 0), (to, at), 3).await
+        }
+        Step::Collapse(number, at) => {
+            let ino = ino(number).await?;
+            let inode = cow.inode(ino).await?.ok_or(CowError::NoEntry)?;
+            let size = (inode.size_bytes / 512).saturating_sub(2);
+            rearrange(cow, ino, size, async |tx| tx.shift_extents(ino, at + 2, -2).await).await
+        }
+        Step::SetAside(number, at) => {
+            let ino = ino(number).await?;
+            rearrange(cow, ino, 6, async |tx| tx.put_unwritten(ino, at..at + 3).await).await
         }
         Step::Rename(from, to) => rename(cow, &name(from), &name(to)).await,
         Step::Truncate(number, blocks) => truncate(cow, ino(number).await?, blocks).await,
@@ -142,6 +173,7 @@ fn run_program(program: &[Step], policy: CowPolicy, rules: Vec<FailRule>) -> Run
         let performed = sim.block_on(perform(&cow, step));
         run.refused += u32::from(performed.is_err());
         run.states.push(sim.block_on(dump(&cow)).expect("reads work"));
+        assert_eq!(sim.block_on(cow.audit_space()), Ok(Vec::new()), "C-3");
         if performed.is_ok() && step.is_durable() {
             promised = run.states.len() - 1;
         }
@@ -180,6 +212,7 @@ fn recovered(image: Image, replay: Replay) -> Result<Dump, CowError> {
         let cow = Cow::mount(disk, sim.clone(), policy).await?;
         let dump = dump(&cow).await?;
         cow.free_blocks().await?;
+        assert_eq!(cow.audit_space().await, Ok(Vec::new()), "C-3");
         Ok(dump)
     })
 }
@@ -206,7 +239,10 @@ fn random_program(seed: u64) -> Vec<Step> {
             0 | 1 => Step::Create(one),
             2 | 3 => Step::Write(one, two * 4, random as u8),
             4 => Step::Pack(one, two * 3, random as u8),
-            5 if one != two => Step::Rename(one, two),
+            5 if one != two && random >> 24 & 1 == 0 => Step::Rename(one, two),
+            5 if one != two => Step::Clone(one, two, random >> 32 & 7),
+            6 if random >> 24 & 3 == 0 => Step::Collapse(one, two),
+            6 if random >> 24 & 3 == 1 => Step::SetAside(one, two),
             6 => Step::Truncate(one, two),
             7 => Step::Unlink(one),
             8 => Step::Commit,

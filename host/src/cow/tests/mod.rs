@@ -1,5 +1,6 @@
 //! Tests of the file system as a whole, on blocks of 512 bytes, where rare paths are common.
 
+mod clones;
 mod concurrent;
 mod crash;
 mod hostile;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::cow::CloneRange;
 use crate::cow::Content;
 use crate::cow::Cow;
 use crate::cow::CowError;
@@ -21,6 +23,7 @@ use crate::cow::Kind;
 use crate::cow::Packed;
 use crate::cow::ROOT_INO;
 use crate::cow::Times;
+use crate::cow::Transaction;
 use crate::cow::extent_of;
 use crate::cow::format;
 use crate::device::Device;
@@ -98,6 +101,35 @@ async fn truncate(cow: &Cow, ino: u64, blocks: u64) -> Result<(), CowError> {
     inode.size_bytes = blocks * 512;
     transaction.put_inode(ino, &inode).await?;
     transaction.truncate_extents(ino, blocks).await?;
+    transaction.finish().await
+}
+
+/// Clones blocks of a file to another one, which grows to hold them.
+async fn clone(cow: &Cow, from: (u64, u64), to: (u64, u64), count: u64) -> Result<(), CowError> {
+    let range = CloneRange {
+        from: from.0,
+        from_block: from.1,
+        to: to.0,
+        to_block: to.1,
+        count,
+        size_bytes: (to.1 + count) * 512,
+        times: Times::default(),
+    };
+    cow.clone_range(range).await
+}
+
+/// A change of where the content of a file is, with the file's size in blocks afterwards.
+async fn rearrange(
+    cow: &Cow,
+    ino: u64,
+    blocks: u64,
+    change: impl AsyncFnOnce(&mut Transaction) -> Result<(), CowError>,
+) -> Result<(), CowError> {
+    let mut transaction = cow.begin().await?;
+    let mut inode = transaction.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
+    inode.size_bytes = blocks * 512;
+    transaction.put_inode(ino, &inode).await?;
+    change(&mut transaction).await?;
     transaction.finish().await
 }
 

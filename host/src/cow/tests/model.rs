@@ -35,7 +35,7 @@ impl Walk {
             return self.change_snapshot(b'a' + (random >> 28 & 3) as u8);
         }
         let old = self.pick(random >> 8);
-        match (random % 8, old) {
+        match (random % 12, old) {
             (0 | 1, _) | (_, None) => {
                 if let Entry::Vacant(place) = self.model.entry(fresh.clone()) {
                     let ino = sim.block_on(create(&cow, &fresh))?;
@@ -57,6 +57,7 @@ impl Walk {
                 sim.block_on(truncate(&cow, *ino, blocks))?;
                 content.resize(blocks as usize * 512, 0);
             }
+            (8..=11, Some(old)) => return self.change_places(random, &old),
             (_, Some(old)) => {
                 let (ino, content) = self.model.get_mut(&old).expect("picked from it");
                 let first = random >> 40 & 15;
@@ -80,6 +81,76 @@ impl Walk {
                 return written.into_iter().collect();
             }
         }
+        Ok(())
+    }
+
+    /// Clones blocks, or removes, moves or sets some aside.
+    fn change_places(&mut self, random: u64, old: &Bytes) -> Result<(), CowError> {
+        let (cow, sim) = (self.cow.clone(), self.sim.clone());
+        if random % 12 < 10 {
+            return self.clone_blocks(random, old);
+        }
+        if random % 12 == 11 {
+            let (ino, content) = self.model.get_mut(old).expect("picked from it");
+            let (ino, size) = (*ino, content.len() as u64 / 512);
+            let blocks = (random >> 40 & 15)..(random >> 44 & 31);
+            let set_aside = rearrange(&cow, ino, size, async |transaction| {
+                transaction.put_unwritten(ino, blocks).await
+            });
+            sim.block_on(set_aside)?;
+            return Ok(());
+        }
+        let (ino, content) = self.model.get_mut(old).expect("picked from it");
+        let (ino, size) = (*ino, content.len() as u64 / 512);
+        let (from, to) = (random >> 40 & 15, random >> 44 & 15);
+        match random >> 48 & 3 {
+            0 | 1 if from < to => {
+                let punched = rearrange(&cow, ino, size, async |transaction| {
+                    transaction.remove_extents(ino, from..to).await
+                });
+                sim.block_on(punched)?;
+                let end = (to as usize * 512).min(content.len());
+                content[(from as usize * 512).min(end)..end].fill(0);
+            }
+            _ if from < to && to < size => {
+                let by = from.cast_signed() - to.cast_signed();
+                let collapsed = rearrange(&cow, ino, size - (to - from), async |tx| {
+                    tx.shift_extents(ino, to, by).await
+                });
+                sim.block_on(collapsed)?;
+                content.drain(from as usize * 512..to as usize * 512);
+            }
+            _ if from < size && size < 64 => {
+                let by = to.cast_signed();
+                let inserted = rearrange(&cow, ino, size + to, async |transaction| {
+                    transaction.shift_extents(ino, from, by).await
+                });
+                sim.block_on(inserted)?;
+                let at = from as usize * 512;
+                content.splice(at..at, vec![0; to as usize * 512]);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn clone_blocks(&mut self, random: u64, old: &Bytes) -> Result<(), CowError> {
+        let (cow, sim) = (self.cow.clone(), self.sim.clone());
+        let from = self.pick(random >> 16).expect("one was picked");
+        let (first, to, count) = (random >> 40 & 15, random >> 44 & 15, 1 + (random >> 48 & 15));
+        let overlap = first < to + count && to < first + count;
+        let source = self.model[&from].clone();
+        let (ino, content) = self.model.get_mut(old).expect("picked from it");
+        if source.0 == *ino && overlap {
+            return Ok(());
+        }
+        sim.block_on(clone(&cow, (source.0, first), (*ino, to), count))?;
+        content.resize(content.len().max((to + count) as usize * 512), 0);
+        let mut cloned = source.1;
+        cloned.resize(cloned.len().max((first + count) as usize * 512), 0);
+        let range = to as usize * 512..(to + count) as usize * 512;
+        let source = first as usize * 512..(first + count) as usize * 512;
+        content[range].copy_from_slice(&cloned[source]);
         Ok(())
     }
 
@@ -115,6 +186,7 @@ impl Walk {
     }
 
     fn check(&self) {
+        assert_eq!(self.sim.block_on(self.cow.audit_space()), Ok(Vec::new()), "C-3");
         let found = self.sim.block_on(dump(&self.cow)).expect("a healthy disk");
         assert!(found == self.model, "the file system is the model");
     }

@@ -1,0 +1,95 @@
+//! The accounts of space, against what is there: every use of every block, counted again.
+//!
+//! Invariant C-3: reachable and free blocks are disjoint and together are all; a block is known to
+//! have as many uses as it has.
+
+use std::collections::BTreeSet;
+
+use crate::cow::CowError;
+use crate::cow::format::ROOT_SLOTS;
+use crate::cow::store::Store;
+use crate::cow::tree::Tree;
+use crate::device::BlockNo;
+
+/// Something in the accounts that is not so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Discrepancy {
+    /// Of this block.
+    pub block: BlockNo,
+    /// What is wrong with it.
+    pub what: Misuse,
+}
+
+/// What is wrong with a block in the accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misuse {
+    /// It is free, or about to be, and something uses it.
+    FreeInUse,
+    /// It is free, and after power loss something would use it.
+    FreeTooEarly,
+    /// It is freed more than once.
+    FreedTwice,
+    /// It is not free, and nothing uses it.
+    Lost,
+    /// It has another number of uses than is known.
+    Count {
+        /// As is known.
+        known: u32,
+        /// As was found.
+        found: u32,
+    },
+}
+
+impl Store {
+    /// Counts all uses again. What is under way is waited for as far as a lock tells; content that
+    /// is on its way to the device counts as lost.
+    pub(super) async fn audit_space(&self) -> Result<Vec<Discrepancy>, CowError> {
+        self.find_free().await?;
+        let _durable = self.durable.acquire().await;
+        let _quiet = self.quiet.acquire().await;
+        let (live, durable, snapshots, list) = {
+            let state = self.state();
+            let list: Vec<Tree> = state.snapshots.list().cloned().into_iter().collect();
+            (state.live.clone(), state.durable.clone(), state.snapshots.trees(), list)
+        };
+        let uses = self.uses_of(live, &snapshots).await?;
+        let uses_durable = self.uses_of(durable, &snapshots).await?;
+        let mut others: BTreeSet<BlockNo> = BTreeSet::new();
+        for list in list {
+            others.extend(self.uses_of(list, &[]).await?.0.into_keys());
+        }
+        let state = self.state();
+        others.extend(&state.log.blocks);
+        let mut found = Vec::new();
+        let mut note = |block, what| found.push(Discrepancy { block, what });
+        // The accounts as they will be when the next commit is durable.
+        let mut shares = state.shares.clone();
+        let mut gone: BTreeSet<BlockNo> = BTreeSet::new();
+        for block in shares.settle(state.freed.clone()) {
+            if !gone.insert(block) {
+                note(block, Misuse::FreedTwice);
+            }
+        }
+        for block in (ROOT_SLOTS..self.geometry.block_count).map(BlockNo) {
+            let count = uses.0.get(&block).map_or(0, |used| used.count);
+            let is_used = count > 0 || others.contains(&block);
+            let is_free = state.free.as_ref().is_some_and(|free| free.contains(block));
+            match (is_used, is_free || gone.contains(&block)) {
+                (true, true) => note(block, Misuse::FreeInUse),
+                (false, false) => note(block, Misuse::Lost),
+                (true, false) | (false, true) => {}
+            }
+            if is_free && gone.contains(&block) {
+                note(block, Misuse::FreedTwice);
+            }
+            if is_free && uses_durable.0.contains_key(&block) {
+                note(block, Misuse::FreeTooEarly);
+            }
+            let known = shares.of(block) + 1;
+            if count > 0 && known != count {
+                note(block, Misuse::Count { known, found: count });
+            }
+        }
+        Ok(found)
+    }
+}
