@@ -24,7 +24,7 @@ use crashproof_spec::trace::fmt_event;
 use crashproof_spec::violation::Violation;
 use crashproof_spec::words::Step;
 
-use crate::audit::CoverageAudit;
+use crate::audit::Audits;
 use crate::call::CallId;
 use crate::call::Caller;
 use crate::call::Halt;
@@ -154,7 +154,7 @@ impl Table {
         lock(&self.kept).0.watch(stack.disk.history());
         let mut notebook = self.notebook.with_witness(stack.witness.clone());
         if !self.is_unaudited {
-            let mut audit = CoverageAudit::new(stack.vfs.cache());
+            let mut audit = Audits::new(stack.vfs.cache(), &stack.cow);
             notebook = notebook.with_audit(Box::new(move || audit.take()));
         }
         let recorder = Recorder::new(stack.vfs.clone(), notebook);

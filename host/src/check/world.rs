@@ -11,7 +11,7 @@ use crashproof_spec::promise::Promises;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::trace::Event;
 
-use crate::audit::CoverageAudit;
+use crate::audit::Audits;
 use crate::call::At;
 use crate::call::CallId;
 use crate::call::Caller;
@@ -143,7 +143,7 @@ impl World {
         let witness = stack.witness.clone();
         let mut world = Self::new(sim, stack.vfs.clone(), witness, expectation);
         if expectation.audited {
-            let mut audit = CoverageAudit::new(stack.vfs.cache());
+            let mut audit = Audits::new(stack.vfs.cache(), &stack.cow);
             world.notebook = world.notebook.with_audit(Box::new(move || audit.take()));
             world.recorder = Arc::new(Recorder::new(stack.vfs.clone(), world.notebook.clone()));
         }

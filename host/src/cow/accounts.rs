@@ -41,8 +41,8 @@ pub enum Misuse {
 }
 
 impl Store {
-    /// Counts all uses again. What is under way is waited for as far as a lock tells; content that
-    /// is on its way to the device counts as lost.
+    /// Counts all uses again. What is under way is waited for as far as a lock tells; a block that
+    /// was granted and is not used yet is in order.
     pub(super) async fn audit_space(&self) -> Result<Vec<Discrepancy>, CowError> {
         self.find_free().await?;
         let _durable = self.durable.acquire().await;
@@ -73,11 +73,12 @@ impl Store {
         for block in (ROOT_SLOTS..self.geometry.block_count).map(BlockNo) {
             let count = uses.0.get(&block).map_or(0, |used| used.count);
             let is_used = count > 0 || others.contains(&block);
-            let is_free = state.free.as_ref().is_some_and(|free| free.contains(block));
+            let is_open = state.free.as_ref().is_some_and(|free| free.is_open(block));
+            let is_free = state.free.as_ref().is_some_and(|free| free.is_free(block)) && !is_open;
             match (is_used, is_free || gone.contains(&block)) {
                 (true, true) => note(block, Misuse::FreeInUse),
-                (false, false) => note(block, Misuse::Lost),
-                (true, false) | (false, true) => {}
+                (false, false) if !is_open => note(block, Misuse::Lost),
+                (true | false, false) | (false, true) => {}
             }
             if is_free && gone.contains(&block) {
                 note(block, Misuse::FreedTwice);

@@ -1,4 +1,12 @@
-//! Which blocks are free: runs, handed out from a cursor on.
+//! Which blocks are free, and who may take one.
+//!
+//! Three things together say it: the map that a scan runs over, the slots of an overlay, which
+//! hold newer states of single blocks until they are written through to the map, and the open
+//! table of blocks that were granted and are nobody's yet.
+//!
+//! A grant for content is a scan, which chooses; then, perhaps after others ran, the steps of
+//! [`crate::cow::GRANT_ORDER`]; then the entry in the open table. When the content is named, the slot says so,
+//! and the block leaves the table.
 //!
 //! Invariant C-1: a block that the committed root reaches is never written, except the slots of
 //! the roots. So a block that a transaction frees comes back here only when the commit that frees
@@ -6,97 +14,206 @@
 //!
 //! Invariant C-3: reachable and free blocks are disjoint and together are all.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
+use crate::cow::GrantStep;
 use crate::cow::format::ROOT_SLOTS;
+use crate::cow::free::FreeMap;
+use crate::cow::grants::Grant;
+use crate::cow::grants::Grants;
+use crate::cow::store::Store;
 use crate::device::BlockNo;
+use crate::sim::Point;
 
-/// The free blocks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FreeMap {
-    /// From the first block of each run to its length; runs never touch.
-    runs: BTreeMap<u64, u64>,
-    count: u64,
-    cursor: u64,
+/// An overlay of more slots is written through.
+const SLOTS_MAX: usize = 256;
+
+/// The allocator.
+#[derive(Debug)]
+pub(super) struct Allocator {
+    /// Older than the overlay.
+    map: FreeMap,
+    /// The slots: blocks that are used, though the map calls them free.
+    used: BTreeSet<BlockNo>,
+    /// The open table: granted, and not in use yet.
+    open: BTreeSet<BlockNo>,
+    /// Where the next scan begins.
+    cursor: BlockNo,
+    grants: Grants,
 }
 
-impl FreeMap {
-    /// All blocks but the roots' are free.
-    pub(super) fn new(block_count: u64) -> Self {
-        let mut map = Self { runs: BTreeMap::new(), count: 0, cursor: ROOT_SLOTS };
-        map.add(ROOT_SLOTS, block_count - ROOT_SLOTS);
-        map
+impl Allocator {
+    pub(super) fn new(map: FreeMap, grants: Grants) -> Self {
+        let (used, open) = (BTreeSet::new(), BTreeSet::new());
+        let allocator = Self { map, used, open, cursor: BlockNo(ROOT_SLOTS), grants };
+        allocator.note_free();
+        allocator
     }
 
+    /// Tells whoever asks what is free now.
+    pub(super) fn note_free(&self) {
+        self.grants.note(|| Grant::Found(self.scan(u64::MAX)));
+    }
+
+    /// Blocks that may be granted.
     pub(super) fn count(&self) -> u64 {
-        self.count
+        self.map.count().saturating_sub((self.used.len() + self.open.len()) as u64)
     }
 
-    /// Is the block free?
-    pub(super) fn contains(&self, block: BlockNo) -> bool {
-        let before = self.runs.range(..=block.0).next_back();
-        before.is_some_and(|(start, len)| block.0 - start < *len)
+    /// Its state, as the slot has it, or else the map.
+    pub(super) fn is_free(&self, block: BlockNo) -> bool {
+        !self.used.contains(&block) && self.map.contains(block)
     }
 
-    /// Takes a certain block; `false` if it is not free.
-    #[must_use]
-    pub(super) fn take(&mut self, block: BlockNo) -> bool {
-        let Some((&start, &len)) = self.runs.range(..=block.0).next_back() else { return false };
-        if block.0 - start >= len {
-            return false;
-        }
-        self.runs.remove(&start);
-        self.count -= len;
-        self.add(start, block.0 - start);
-        self.add(block.0 + 1, start + len - block.0 - 1);
-        true
+    /// Was it granted, and is not in use yet?
+    pub(super) fn is_open(&self, block: BlockNo) -> bool {
+        self.open.contains(&block)
     }
 
-    /// Takes that many blocks, neighbours where possible; `None` if there are not so many.
-    pub(super) fn allocate(&mut self, count: u64) -> Option<Vec<BlockNo>> {
-        if count > self.count {
+    /// The first blocks from the cursor on that are neither used nor granted.
+    fn scan(&self, count: u64) -> Vec<BlockNo> {
+        let free = self.map.from(self.cursor);
+        let free = free.filter(|block| !self.used.contains(block) && !self.open.contains(block));
+        free.take(count as usize).collect()
+    }
+
+    fn open(&mut self, block: BlockNo) {
+        self.grants.note(|| Grant::Opened(block));
+        self.open.insert(block);
+        self.cursor = BlockNo(block.0 + 1);
+    }
+
+    /// Blocks that are in use from now on, neighbours where possible; `None` if there are not so
+    /// many.
+    pub(super) fn take(&mut self, count: u64) -> Option<Vec<BlockNo>> {
+        let blocks = self.scan(count);
+        if (blocks.len() as u64) < count {
             return None;
         }
-        let mut blocks = Vec::new();
-        while (blocks.len() as u64) < count {
-            let ahead = self.runs.range(self.cursor..).next();
-            let (&start, &len) = ahead.or_else(|| self.runs.iter().next())?;
-            let taken = len.min(count - blocks.len() as u64);
-            self.runs.remove(&start);
-            self.count -= len;
-            self.add(start + taken, len - taken);
-            blocks.extend((start..start + taken).map(BlockNo));
-            self.cursor = start + taken;
+        for block in &blocks {
+            self.open(*block);
+            self.use_now(*block);
         }
         Some(blocks)
     }
 
-    /// Gives a block back.
-    ///
-    /// # Panics
-    /// If it is free already.
-    pub(super) fn release(&mut self, block: BlockNo) {
-        let before = self.runs.range(..=block.0).next_back().map(|(start, len)| start + len);
-        assert!(before.is_none_or(|end| end <= block.0), "C-3: a block is freed once");
-        self.add(block.0, 1);
+    /// A block that was granted is in use.
+    pub(super) fn use_now(&mut self, block: BlockNo) {
+        self.commit(block);
+        self.close(block);
     }
 
-    fn add(&mut self, mut start: u64, mut len: u64) {
-        if len == 0 {
-            return;
+    /// Something names the block now: its slot says that it is used.
+    pub(super) fn commit(&mut self, block: BlockNo) {
+        self.grants.note(|| Grant::Used(block));
+        if self.map.contains(block) {
+            self.used.insert(block);
         }
-        self.count += len;
-        if let Some((&before, &before_len)) = self.runs.range(..start).next_back()
-            && before + before_len == start
-        {
-            self.runs.remove(&before);
-            start = before;
-            len += before_len;
+        if self.used.len() > SLOTS_MAX {
+            self.write_through();
         }
-        if let Some(after_len) = self.runs.remove(&(start + len)) {
-            len += after_len;
+    }
+
+    /// The block leaves the open table.
+    pub(super) fn close(&mut self, block: BlockNo) {
+        self.open.remove(&block);
+    }
+
+    /// A block that was granted is not used after all.
+    pub(super) fn cancel(&mut self, block: BlockNo) {
+        self.grants.note(|| Grant::GivenBack(block));
+        self.close(block);
+    }
+
+    /// A block that was taken is not used after all; nothing on the medium names it.
+    pub(super) fn give_back(&mut self, block: BlockNo) {
+        self.grants.note(|| Grant::GivenBack(block));
+        self.put(block);
+    }
+
+    /// The last use of a block ended.
+    pub(super) fn release(&mut self, block: BlockNo) {
+        self.grants.note(|| Grant::Released(block));
+        self.put(block);
+    }
+
+    /// The commit that ended uses of these blocks is durable.
+    pub(super) fn stable(&self, blocks: impl Iterator<Item = BlockNo>) {
+        self.grants.note(|| Grant::Stable(blocks.collect()));
+    }
+
+    fn put(&mut self, block: BlockNo) {
+        // A free block is the map's at once: nobody takes it before it is seen to be free.
+        if !self.used.remove(&block) {
+            let _ = self.map.put(block);
         }
-        self.runs.insert(start, len);
+    }
+
+    /// The states of the overlay become the map's.
+    pub(super) fn write_through(&mut self) {
+        for block in std::mem::take(&mut self.used) {
+            let _ = self.map.take(block);
+        }
+    }
+}
+
+impl Store {
+    /// Grants blocks; fewer than asked for if there are no more than the next commit takes. They
+    /// are in the open table until [`Store::use_granted`] or [`Allocator::cancel`].
+    pub(super) async fn grant(&self, count: u64) -> Vec<BlockNo> {
+        let mut granted = Vec::new();
+        loop {
+            let missing = self.room().min(count - granted.len() as u64);
+            let scanned = self.state().free.as_ref().map(|free| free.scan(missing));
+            let mut chosen = scanned.unwrap_or_default();
+            if chosen.is_empty() {
+                return granted;
+            }
+            self.sim.point(Point::AllocScan).await;
+            for step in self.policy.grant_order {
+                self.grant_step(*step, &mut chosen).await;
+            }
+            // Others may have been granted blocks meanwhile.
+            chosen.truncate(self.room() as usize);
+            if let Some(free) = &mut self.state().free {
+                chosen.iter().for_each(|block| free.open(*block));
+            }
+            granted.append(&mut chosen);
+        }
+    }
+
+    /// Keeps those of the chosen blocks that may be granted.
+    async fn grant_step(&self, step: GrantStep, chosen: &mut Vec<BlockNo>) {
+        match step {
+            GrantStep::Reread => {
+                self.sim.point(Point::AllocReread).await;
+                let state = self.state();
+                chosen.retain(|block| state.free.as_ref().is_some_and(|free| free.is_free(*block)));
+            }
+            GrantStep::OpenCheck => {
+                let state = self.state();
+                chosen
+                    .retain(|block| state.free.as_ref().is_some_and(|free| !free.is_open(*block)));
+            }
+        }
+    }
+
+    /// Something names these blocks, which were granted for it.
+    pub(super) async fn use_granted(&self, blocks: &BTreeSet<BlockNo>) {
+        self.sim.point(Point::AllocCommit).await;
+        self.of_granted(blocks, Allocator::commit);
+        self.sim.point(Point::AllocRelease).await;
+        self.of_granted(blocks, Allocator::close);
+    }
+
+    pub(super) fn of_granted(
+        &self,
+        blocks: &BTreeSet<BlockNo>,
+        change: fn(&mut Allocator, BlockNo),
+    ) {
+        if let Some(free) = &mut self.state().free {
+            blocks.iter().for_each(|block| change(free, *block));
+        }
     }
 }
 
@@ -104,37 +221,42 @@ impl FreeMap {
 mod tests {
     use super::*;
     use crate::sim::mix;
-    use std::collections::BTreeSet;
+
+    fn of(block_count: u64) -> Allocator {
+        Allocator::new(FreeMap::new(block_count), Grants::default())
+    }
 
     #[test]
-    fn the_map_hands_out_each_free_block_once_and_takes_it_back() {
-        let mut map = FreeMap::new(40);
-        let mut used: BTreeSet<u64> = BTreeSet::new();
+    fn no_block_is_handed_out_twice_and_all_of_them_come_back() {
+        let mut free = of(40);
+        let mut held: Vec<BlockNo> = Vec::new();
         for step in 0..5000_u64 {
             let random = mix(step);
-            if random.is_multiple_of(2) {
-                let want = random >> 8 & 3;
-                match map.allocate(want) {
-                    Some(blocks) => {
-                        for block in blocks {
-                            assert!((2..40).contains(&block.0));
-                            assert!(used.insert(block.0), "handed out twice");
-                        }
+            match random % 4 {
+                0 => match free.take(random >> 8 & 3) {
+                    Some(blocks) => held.extend(blocks),
+                    None => assert!(free.count() < 3),
+                },
+                1 => free.write_through(),
+                _ => {
+                    if !held.is_empty() {
+                        let block = held.swap_remove(random as usize % held.len());
+                        free.release(block);
                     }
-                    None => assert!(want > 38 - used.len() as u64),
                 }
-            } else if random >> 8 & 1 == 0 {
-                let block = 2 + (random >> 16) % 38;
-                assert_eq!(map.take(BlockNo(block)), used.insert(block));
-            } else if let Some(block) = used.iter().nth(random as usize % used.len().max(1)) {
-                let block = *block;
-                used.remove(&block);
-                map.release(BlockNo(block));
             }
-            assert_eq!(map.count(), 38 - used.len() as u64);
-            let probe = 2 + (random >> 24) % 38;
-            assert_eq!(map.contains(BlockNo(probe)), !used.contains(&probe));
-            assert!(map.runs.iter().zip(map.runs.iter().skip(1)).all(|(a, b)| a.0 + a.1 < *b.0));
+            let distinct: BTreeSet<BlockNo> = held.iter().copied().collect();
+            assert_eq!(distinct.len(), held.len(), "handed out twice");
+            assert_eq!(free.count() + held.len() as u64, 38);
         }
+    }
+
+    #[test]
+    fn a_block_in_the_open_table_is_not_chosen_and_comes_back_when_it_is_given_back() {
+        let mut free = of(4);
+        free.open(BlockNo(2));
+        assert_eq!((free.count(), free.scan(9)), (1, vec![BlockNo(3)]));
+        free.cancel(BlockNo(2));
+        assert_eq!((free.count(), free.scan(9)), (2, vec![BlockNo(3), BlockNo(2)]));
     }
 }

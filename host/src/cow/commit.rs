@@ -161,9 +161,8 @@ impl Store {
         let mut freed = frozen.freed;
         freed.blocks.extend(old_log.blocks);
         freed.nodes.extend(plan.list.replaced.iter().cloned());
-        if let Some(free) = &mut state.free {
-            state.shares.settle(freed).into_iter().for_each(|block| free.release(block));
-        }
+        state.free.iter().for_each(|free| free.stable(freed.of_blocks()));
+        state.settle(freed);
         state.durable = frozen.tree.clone();
         if let Some(ListChange::Take(_)) = &frozen.change {
             state.shares.add(plan.root.tree.block);
@@ -194,7 +193,7 @@ impl Drop for Attempt<'_> {
         if self.in_doubt {
             state.freed.blocks.append(&mut self.allocated);
         } else if let Some(free) = &mut state.free {
-            self.allocated.iter().for_each(|block| free.release(*block));
+            self.allocated.iter().for_each(|block| free.give_back(*block));
         }
     }
 }
@@ -244,7 +243,7 @@ impl Attempt<'_> {
 
 fn allocate(store: &Store, count: u64) -> Result<Vec<BlockNo>, CowError> {
     let mut state = store.state();
-    state.free.as_mut().and_then(|free| free.allocate(count)).ok_or(CowError::NoSpace)
+    state.free.as_mut().and_then(|free| free.take(count)).ok_or(CowError::NoSpace)
 }
 
 /// Nodes that get their places.

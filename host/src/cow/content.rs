@@ -8,6 +8,7 @@ use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Packed;
 use crate::cow::Times;
+use crate::cow::alloc::Allocator;
 use crate::cow::codec::unpack;
 use crate::cow::extents::Written;
 use crate::cow::format::extent::DataPtr;
@@ -72,20 +73,20 @@ impl Store {
         Ok(())
     }
 
+    /// Blocks that content may take.
+    pub(super) fn room(&self) -> u64 {
+        let state = self.state();
+        state.free_count().saturating_sub(state.next_commit() + LEFT_FOR_NODES)
+    }
+
     /// Fresh blocks for content; fewer than asked for if there are no more.
     async fn allocate(&self, count: u64) -> Result<Vec<BlockNo>, CowError> {
         self.find_free().await?;
-        let room = |store: &Self| {
-            let state = store.state();
-            state.free_count().saturating_sub(state.next_commit() + LEFT_FOR_NODES)
-        };
-        if room(self) < count && self.state().commit_frees() {
+        if self.room() < count && self.state().commit_frees() {
             // What fails here fails again, and is told, where it is asked for.
             let _ = self.commit().await;
         }
-        let count = room(self).min(count);
-        let blocks = self.state().free.as_mut().and_then(|free| free.allocate(count));
-        Ok(blocks.unwrap_or_default())
+        Ok(self.grant(count).await)
     }
 }
 
@@ -233,11 +234,15 @@ pub(super) async fn write_content(
 struct Places<'a> {
     store: &'a Store,
     blocks: BTreeSet<BlockNo>,
+    are_content: bool,
 }
 
 impl Drop for Places<'_> {
     fn drop(&mut self) {
         if !self.blocks.is_empty() {
+            self.store.of_granted(&self.blocks, Allocator::use_now);
+        }
+        if !self.blocks.is_empty() && !self.are_content {
             let mut state = self.store.state();
             state.freed.blocks.extend(std::mem::take(&mut self.blocks));
             // A commit is due, so that they come back.
@@ -252,8 +257,15 @@ impl Places<'_> {
         if self.blocks.remove(&block)
             && let Some(free) = &mut self.store.state().free
         {
-            free.release(block);
+            free.cancel(block);
         }
+    }
+
+    /// The blocks are content now.
+    async fn become_content(&mut self) {
+        self.are_content = true;
+        self.store.use_granted(&self.blocks).await;
+        self.blocks.clear();
     }
 }
 
@@ -271,7 +283,8 @@ async fn write_batch(cow: &Cow, extend: Extend, batch: &[Content]) -> Vec<Result
         Ok(allocated) => allocated,
         Err(error) => return vec![Err(error); batch.len()],
     };
-    let mut places = Places { store, blocks: allocated.iter().copied().collect() };
+    let mut places =
+        Places { store, blocks: allocated.iter().copied().collect(), are_content: false };
     let mut free = allocated.as_slice();
     let mut submitted = Vec::with_capacity(batch.len());
     for part in batch {
@@ -299,7 +312,7 @@ async fn write_batch(cow: &Cow, extend: Extend, batch: &[Content]) -> Vec<Result
     }
     results.resize(batch.len(), Err(CowError::NoSpace));
     match become_content(cow, extend, &content).await {
-        Ok(()) => places.blocks.clear(),
+        Ok(()) => places.become_content().await,
         Err(error) => {
             let blocks = content.iter().flat_map(Written::blocks);
             blocks.for_each(|block| places.give_back(block));

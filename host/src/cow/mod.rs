@@ -18,7 +18,9 @@ mod commit;
 mod content;
 mod extents;
 pub mod format;
+mod free;
 pub mod fsck;
+mod grants;
 mod likeness;
 mod policy;
 mod read;
@@ -51,17 +53,24 @@ pub use format::item::Inode;
 pub use format::item::Kind;
 pub use format::item::ROOT_INO;
 pub use format::item::Times;
+pub use grants::Grant;
 pub use likeness::Changes;
 pub use likeness::Inventory;
 pub use policy::COMMIT_ORDER;
 pub use policy::CommitStep;
 pub use policy::CowPolicy;
+pub use policy::GRANT_CHECKED_FIRST;
+pub use policy::GRANT_ORDER;
+pub use policy::GRANT_UNREAD;
+pub use policy::GrantStep;
 pub use policy::Replay;
+pub use policy::Reuse;
 pub use policy::SYNC_ORDER;
 pub use policy::SyncStep;
 pub use snapshot::SNAPSHOTS_MAX;
 pub use transaction::Transaction;
 
+use crate::cow::alloc::Allocator;
 use crate::cow::content::Extend;
 use crate::cow::format::item::Key;
 use crate::cow::store::Store;
@@ -330,6 +339,18 @@ impl Cow {
     #[must_use]
     pub fn is_same_tree(one: u64, two: u64) -> bool {
         snapshot::split(one).0 == snapshot::split(two).0
+    }
+
+    /// Notes what becomes of blocks, from now on.
+    pub fn watch_grants(&self) {
+        self.store.grants.watch();
+        self.store.state().free.iter().for_each(Allocator::note_free);
+    }
+
+    /// What was noted since the last time.
+    #[must_use]
+    pub fn take_grants(&self) -> Vec<Grant> {
+        self.store.grants.take()
     }
 
     /// Files without a name that were not removed yet.

@@ -40,6 +40,36 @@ pub enum Replay {
     Ignored,
 }
 
+/// One step between the choice of a free block and its grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GrantStep {
+    /// Its slot is locked and read again: it must still be free.
+    Reread,
+    /// Nobody else may have been granted it.
+    OpenCheck,
+}
+
+/// Invariant C-6: after the last place where others may run, a block is seen to be free and to be
+/// granted to nobody, and then it is granted. The order is a table so that it can be printed, and
+/// broken on purpose.
+pub const GRANT_ORDER: &[GrantStep] = &[GrantStep::Reread, GrantStep::OpenCheck];
+
+/// DEF-002: what the scan saw is believed. A block that others were granted, used and let go of
+/// since then looks as if nothing had happened.
+pub const GRANT_UNREAD: &[GrantStep] = &[GrantStep::OpenCheck];
+
+/// DEF-002b: whether others were granted the block is asked before its slot is locked.
+pub const GRANT_CHECKED_FIRST: &[GrantStep] = &[GrantStep::OpenCheck, GrantStep::Reread];
+
+/// When a block whose last use ended may be granted again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reuse {
+    /// When the commit that ended the use is durable.
+    WhenStable,
+    /// At once, while what is found after power loss still names it (DEF-002c).
+    AtOnce,
+}
+
 /// Orders and bounds of the file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CowPolicy {
@@ -49,6 +79,10 @@ pub struct CowPolicy {
     pub sync_order: Vec<SyncStep>,
     /// What mounting does with the log.
     pub replay: Replay,
+    /// The steps of granting a block for content.
+    pub grant_order: &'static [GrantStep],
+    /// When blocks are used again.
+    pub reuse: Reuse,
     /// A log of more blocks becomes a commit.
     pub log_blocks_max: u32,
 }
@@ -59,6 +93,8 @@ impl Default for CowPolicy {
             commit_order: COMMIT_ORDER.to_vec(),
             sync_order: SYNC_ORDER.to_vec(),
             replay: Replay::Replayed,
+            grant_order: GRANT_ORDER,
+            reuse: Reuse::WhenStable,
             log_blocks_max: 64,
         }
     }

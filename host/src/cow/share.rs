@@ -15,12 +15,13 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use crate::cow::CowError;
-use crate::cow::alloc::FreeMap;
+use crate::cow::alloc::Allocator;
 use crate::cow::format::BlockPtr;
 use crate::cow::format::extent::Extent;
 use crate::cow::format::extent::Run;
 use crate::cow::format::item::ItemKind;
 use crate::cow::format::node::Record;
+use crate::cow::free::FreeMap;
 use crate::cow::store::Freed;
 use crate::cow::store::State;
 use crate::cow::store::Store;
@@ -174,7 +175,7 @@ impl Store {
         let mut shares = Shares::default();
         after.0.iter().for_each(|(block, used)| shares.set(*block, used.count - 1));
         let mut state = self.state();
-        state.free = Some(free);
+        state.free = Some(Allocator::new(free, self.grants.clone()));
         state.shares = shares;
         state.freed.blocks.extend(gone);
         drop(guard);
@@ -242,8 +243,10 @@ impl Store {
         ended.append(&mut contents);
         let mut guard = self.state();
         let State { free, shares, .. } = &mut *guard;
+        let gone: Vec<BlockNo> = ended.into_iter().filter(|block| shares.end(*block)).collect();
         if let Some(free) = free {
-            ended.into_iter().filter(|block| shares.end(*block)).for_each(|b| free.release(b));
+            free.stable(gone.iter().copied());
+            gone.into_iter().for_each(|block| free.release(block));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::cow::CowError;
 use crate::cow::CowPolicy;
-use crate::cow::alloc::FreeMap;
+use crate::cow::alloc::Allocator;
 use crate::cow::format::Generation;
 use crate::cow::format::is_inside;
 use crate::cow::format::item;
@@ -23,6 +23,7 @@ use crate::cow::format::node::NodeBlock;
 use crate::cow::format::node::Record;
 use crate::cow::format::node::capacity_bytes;
 use crate::cow::format::root::Root;
+use crate::cow::grants::Grants;
 use crate::cow::share::Shares;
 use crate::cow::snapshot::SNAPSHOT_LEVELS;
 use crate::cow::snapshot::Snapshots;
@@ -77,6 +78,12 @@ impl Freed {
     fn is_empty(&self) -> bool {
         self.nodes.is_empty() && self.blocks.is_empty()
     }
+
+    /// The blocks whose uses ended.
+    pub(super) fn of_blocks(&self) -> impl Iterator<Item = BlockNo> {
+        let nodes = self.nodes.iter().filter_map(|node| node.location.get());
+        nodes.map(|ptr| ptr.block).chain(self.blocks.iter().copied())
+    }
 }
 
 /// What changes while the file system is mounted.
@@ -96,7 +103,7 @@ pub(super) struct State {
     pub(super) root_slot: BlockNo,
     /// The generation of the next root that is written.
     pub(super) generation_next: Generation,
-    pub(super) free: Option<FreeMap>,
+    pub(super) free: Option<Allocator>,
     /// Uses of blocks beyond the first one; known when the free blocks are.
     pub(super) shares: Shares,
     pub(super) freed: Freed,
@@ -117,7 +124,7 @@ pub(super) struct State {
 impl State {
     /// Blocks that may be allocated now.
     pub(super) fn free_count(&self) -> u64 {
-        self.free.as_ref().map_or(0, FreeMap::count)
+        self.free.as_ref().map_or(0, Allocator::count)
     }
 
     /// Blocks that the next commit takes at least, whatever it is for.
@@ -125,6 +132,14 @@ impl State {
         // One for the head of its log, and the way down to one snapshot of the list.
         let list = if self.snapshots.is_empty() { 0 } else { SNAPSHOT_LEVELS };
         self.dirty + 1 + list
+    }
+
+    /// What ended uses comes back.
+    pub(super) fn settle(&mut self, freed: Freed) {
+        let gone = self.shares.settle(freed);
+        if let Some(free) = &mut self.free {
+            gone.into_iter().for_each(|block| free.release(block));
+        }
     }
 
     /// Would a commit give blocks back?
@@ -143,6 +158,8 @@ pub(super) struct Store {
     pub(super) durable: TaskLock,
     /// Held by a transaction, and while a tree is frozen.
     pub(super) quiet: TaskLock,
+    /// What became of blocks, if somebody asks.
+    pub(super) grants: Grants,
     /// Held while the free blocks are being found.
     pub(super) finding_free: TaskLock,
     state: Mutex<State>,
@@ -193,6 +210,7 @@ impl Store {
             geometry: root.geometry,
             durable: TaskLock::default(),
             quiet: TaskLock::default(),
+            grants: Grants::default(),
             finding_free: TaskLock::default(),
             state: Mutex::new(state),
         }

@@ -97,7 +97,7 @@ impl Store {
         if long || state.free_count() < needed {
             return None;
         }
-        let allocated = state.free.as_mut()?.allocate(count as u64)?;
+        let allocated = state.free.as_mut()?.take(count as u64)?;
         state.unlogged.clear();
         let end = &state.log;
         let mut link = end.link;

@@ -12,6 +12,7 @@ use crate::cow::EntryItem;
 use crate::cow::EntryTarget;
 use crate::cow::Inode;
 use crate::cow::Kind;
+use crate::cow::Reuse;
 use crate::cow::Times;
 use crate::cow::format::Generation;
 use crate::cow::format::item::INO_END;
@@ -60,7 +61,7 @@ struct Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         if let Some(free) = &mut self.cow.store().state().free {
-            self.blocks.drain(..).for_each(|block| free.release(block));
+            self.blocks.drain(..).for_each(|block| free.give_back(block));
         }
     }
 }
@@ -302,7 +303,7 @@ impl Transaction {
         if state.free_count() < count.saturating_add(dirty + slack + state.reserved) {
             return Err(CowError::NoSpace);
         }
-        let blocks = state.free.as_mut().and_then(|free| free.allocate(count));
+        let blocks = state.free.as_mut().and_then(|free| free.take(count));
         drop(state);
         let blocks = blocks.ok_or(CowError::NoSpace)?;
         self.taken.blocks.extend(&blocks);
@@ -331,9 +332,12 @@ impl Transaction {
             state.live = self.tree;
             state.dirty = dirty;
             state.next_ino = self.next_ino;
-            state.freed.append(self.freed);
-            self.taken.blocks.clear();
             self.shared.into_iter().for_each(|block| state.shares.add(block));
+            match store.policy.reuse {
+                Reuse::WhenStable => state.freed.append(self.freed),
+                Reuse::AtOnce => state.settle(self.freed),
+            }
+            self.taken.blocks.clear();
             state.unlogged.extend(self.changes);
             state.uncommitted = true;
         }

@@ -132,6 +132,14 @@ pub enum Point {
     CloneReadMap,
     /// A clone is about to take effect.
     CloneCommit,
+    /// The allocator chose free blocks.
+    AllocScan,
+    /// The slots of the chosen blocks are about to be locked and read again.
+    AllocReread,
+    /// Content names the blocks; their slots are about to say so.
+    AllocCommit,
+    /// The blocks are about to leave the open table.
+    AllocRelease,
     /// A block of the intent log is about to be written.
     LogWrite,
     /// A request waits in the device.

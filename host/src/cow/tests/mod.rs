@@ -3,6 +3,7 @@
 mod clones;
 mod concurrent;
 mod crash;
+mod grants;
 mod hostile;
 mod model;
 mod packed;

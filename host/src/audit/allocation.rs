@@ -1,0 +1,153 @@
+//! Is a block granted while something has it?
+//!
+//! INV-ALLOC: at each grant, the block is in use by nothing, no other writer was granted it, and
+//! what was in it before is no longer part of what is found after power loss. The audit keeps its
+//! own account, from what it is told of each block, and so costs what is allocated.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use crashproof_spec::words::Testimony;
+
+use crate::cow::Cow;
+use crate::cow::Grant;
+use crate::device::BlockNo;
+
+/// What has a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// A writer, that was granted it.
+    Writer,
+    /// Content, a tree or the log.
+    Named,
+    /// Nothing in memory, but what is found after power loss.
+    Medium,
+    /// Nothing.
+    Nobody,
+}
+
+/// An audit of one file system's allocator. Each clause is reported once for a block.
+#[derive(Debug)]
+pub struct AllocationAudit {
+    cow: Cow,
+    ledger: Ledger,
+    told: BTreeSet<(BlockNo, &'static str)>,
+}
+
+impl AllocationAudit {
+    /// Audits the file system from now on.
+    #[must_use]
+    pub fn new(cow: &Cow) -> Self {
+        cow.watch_grants();
+        Self { cow: cow.clone(), ledger: Ledger::default(), told: BTreeSet::new() }
+    }
+
+    /// What was found since the last time.
+    pub fn take(&mut self) -> Vec<Testimony> {
+        let mut found = Vec::new();
+        for grant in self.cow.take_grants() {
+            let Some((block, clause, what)) = self.ledger.note(&grant) else { continue };
+            if self.told.insert((block, clause)) {
+                let evidence = format!("INV-ALLOC: block {} {what}", block.0);
+                found.push(Testimony::Audit { clause: clause.to_owned(), evidence });
+            }
+        }
+        found
+    }
+}
+
+/// Who has which block.
+#[derive(Debug, Default)]
+struct Ledger {
+    /// The others are in use since before.
+    holders: BTreeMap<BlockNo, Holder>,
+    /// Those whose last use ended with a commit that is durable.
+    stable: BTreeSet<BlockNo>,
+}
+
+impl Ledger {
+    fn holder(&self, block: BlockNo) -> Holder {
+        self.holders.get(&block).copied().unwrap_or(Holder::Named)
+    }
+
+    fn set(&mut self, block: BlockNo, holder: Holder) -> Holder {
+        self.holders.insert(block, holder).unwrap_or(Holder::Named)
+    }
+
+    /// What a grant breaks.
+    fn note(&mut self, grant: &Grant) -> Option<(BlockNo, &'static str, &'static str)> {
+        match grant {
+            Grant::Found(free) => {
+                self.holders = free.iter().map(|block| (*block, Holder::Nobody)).collect();
+                None
+            }
+            Grant::Opened(block) => match self.set(*block, Holder::Writer) {
+                Holder::Writer => Some((*block, "ALLOC-01", "was granted to two writers")),
+                Holder::Named => Some((*block, "ALLOC-02", "was granted although it is in use")),
+                Holder::Medium => Some((
+                    *block,
+                    "ALLOC-04",
+                    "was granted before the commit that freed it was durable",
+                )),
+                Holder::Nobody => None,
+            },
+            Grant::Used(block) => {
+                self.set(*block, Holder::Named);
+                self.stable.remove(block);
+                None
+            }
+            Grant::GivenBack(block) => {
+                self.set(*block, Holder::Nobody);
+                None
+            }
+            Grant::Stable(blocks) => {
+                self.stable.extend(blocks);
+                None
+            }
+            Grant::Released(block) => {
+                let is_stable = self.stable.remove(block);
+                let was = self.holder(*block);
+                self.set(*block, if is_stable { Holder::Nobody } else { Holder::Medium });
+                let again = matches!(was, Holder::Nobody | Holder::Medium);
+                again.then_some((*block, "REF-02", "was freed although nothing had it"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const B: BlockNo = BlockNo(7);
+
+    fn last(grants: &[Grant]) -> Option<&'static str> {
+        let mut ledger = Ledger::default();
+        ledger.note(&Grant::Found(vec![B]));
+        let mut all = grants.iter().map(|grant| ledger.note(grant)).collect::<Vec<_>>();
+        let last = all.pop().flatten();
+        assert_eq!(all.iter().flatten().count(), 0, "only the last one breaks something");
+        last.map(|(_, clause, _)| clause)
+    }
+
+    #[test]
+    fn a_block_that_somebody_has_is_not_granted() {
+        let (open, used) = (Grant::Opened(B), Grant::Used(B));
+        assert_eq!(last(&[open.clone()]), None);
+        assert_eq!(last(&[open.clone(), open.clone()]), Some("ALLOC-01"));
+        assert_eq!(last(&[open.clone(), used.clone(), open.clone()]), Some("ALLOC-02"));
+        assert_eq!(last(&[open.clone(), Grant::GivenBack(B), open.clone()]), None);
+        assert_eq!(last(&[Grant::Opened(BlockNo(8))]), Some("ALLOC-02"));
+    }
+
+    #[test]
+    fn a_block_that_was_freed_is_granted_when_that_is_durable_and_freed_once() {
+        let (open, used, freed) = (Grant::Opened(B), Grant::Used(B), Grant::Released(B));
+        let taken = [open.clone(), used];
+        let after = |more: &[Grant]| last(&[&taken, more].concat());
+        assert_eq!(after(&[freed.clone(), open.clone()]), Some("ALLOC-04"));
+        let stable = Grant::Stable(vec![B]);
+        assert_eq!(after(&[stable.clone(), freed.clone(), open]), None);
+        assert_eq!(after(&[stable, freed.clone(), freed]), Some("REF-02"));
+    }
+}
