@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_block_that_somebody_has_is_not_granted() {
         let (open, used) = (Grant::Opened(B), Grant::Used(B));
-        assert_eq!(last(&[open.clone()]), None);
+        assert_eq!(last(std::slice::from_ref(&open)), None);
         assert_eq!(last(&[open.clone(), open.clone()]), Some("ALLOC-01"));
         assert_eq!(last(&[open.clone(), used.clone(), open.clone()]), Some("ALLOC-02"));
         assert_eq!(last(&[open.clone(), Grant::GivenBack(B), open.clone()]), None);
