@@ -123,6 +123,18 @@ pub enum ExtentLookup {
     BeforeLock,
 }
 
+/// What a hole query does with pages that are dirty, before it walks the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SeekFlush {
+    /// It writes them back and waits; where that fails, everything counts as data.
+    Integrity,
+    /// It begins to write them back, but passes over those that are under writeback already, and
+    /// looks at no error (DEF-003c).
+    BestEffort,
+    /// Nothing (DEF-003g).
+    Nothing,
+}
+
 /// What the cache is assembled from. The default is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CachePolicy {
@@ -150,6 +162,8 @@ pub struct CachePolicy {
     pub write_shortage: WriteShortage,
     /// When writeback looks where its pages are.
     pub extent_lookup: ExtentLookup,
+    /// What a hole query does first.
+    pub seek_flush: SeekFlush,
     /// More cached bytes are written back and evicted.
     pub cached_bytes_max: u64,
     /// Pages that are handed down together.
@@ -171,6 +185,7 @@ impl Default for CachePolicy {
             write_retry: WriteRetry::KeepsMarks,
             write_shortage: WriteShortage::KeepsPages,
             extent_lookup: ExtentLookup::UnderLock,
+            seek_flush: SeekFlush::Integrity,
             cached_bytes_max: 64 << 20,
             batch_pages_max: 256,
         }

@@ -54,4 +54,6 @@ errnos! {
     IllegalSeek = "ESPIPE",
     CrossDevice = "EXDEV",
     NotCapable = "ENOTCAPABLE",
+    NoAttribute = "ENODATA",
+    TooBig = "E2BIG",
 }

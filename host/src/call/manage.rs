@@ -29,6 +29,13 @@ pub enum Manage {
         /// Is it?
         on: bool,
     },
+    /// `FS_IOC_SETFLAGS` with or without `FS_NOCOW_FL`: is what is written written in place?
+    SetNoCow {
+        /// The file.
+        handle: HandleId,
+        /// Is it?
+        on: bool,
+    },
     /// `sync_file_range`: writeback begins, and nothing is promised.
     SyncRange {
         /// The file.

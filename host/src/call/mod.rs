@@ -6,6 +6,7 @@
 //! The answer has two levels, and they never mix: [`Reply`] says whether the run goes on,
 //! [`Answer`] what the guest is told.
 
+mod attribute;
 mod errno;
 mod lock;
 mod manage;
@@ -18,6 +19,8 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 
+pub use attribute::Attribute;
+pub use attribute::SetAttribute;
 pub use errno::Errno;
 pub use lock::HeldLock;
 pub use lock::Lock;
@@ -28,6 +31,7 @@ pub use memory::MappingId;
 pub use memory::Memory;
 pub use memory::Sharing;
 pub use memory::Signal;
+pub use request::AllocateMode;
 pub use request::Answer;
 pub use request::At;
 pub use request::CallId;

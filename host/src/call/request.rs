@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use crate::call::Attribute;
 use crate::call::Errno;
 use crate::call::HeldLock;
 use crate::call::Lock;
@@ -73,6 +74,8 @@ pub struct StatusFlags {
     pub read_sync: bool,
     /// `O_NONBLOCK`; kept and reported, without effect on files.
     pub nonblocking: bool,
+    /// Do reads and writes go past the cache (`O_DIRECT`)? Set by `open` alone.
+    pub direct: bool,
 }
 
 /// The origin of a seek.
@@ -84,6 +87,29 @@ pub enum Whence {
     Current,
     /// From the end of the file.
     End,
+    /// To the next byte of data from an absolute offset on (`SEEK_DATA`).
+    Data,
+    /// To the next byte of a hole from an absolute offset on; the end is one (`SEEK_HOLE`).
+    Hole,
+}
+
+/// What `fallocate` does with a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllocateMode {
+    /// There is room for it; the file grows to hold it (`posix_fallocate`, mode 0).
+    Extend,
+    /// There is room for it; the size stays (`FALLOC_FL_KEEP_SIZE`).
+    KeepSize,
+    /// It becomes a hole; the size stays (`FALLOC_FL_PUNCH_HOLE`).
+    PunchHole,
+    /// It reads as zeros, with room; the file grows to hold it (`FALLOC_FL_ZERO_RANGE`).
+    ZeroRange,
+    /// It reads as zeros, with room; the size stays.
+    ZeroRangeKeepSize,
+    /// It goes, and what follows moves down (`FALLOC_FL_COLLAPSE_RANGE`).
+    CollapseRange,
+    /// What follows moves up, and a hole is put there (`FALLOC_FL_INSERT_RANGE`).
+    InsertRange,
 }
 
 /// What happens to a timestamp.
@@ -231,7 +257,7 @@ pub enum Request {
         /// Its new size.
         size_bytes: u64,
     },
-    /// `posix_fallocate`.
+    /// `fallocate`.
     Allocate {
         /// The file.
         handle: HandleId,
@@ -239,6 +265,49 @@ pub enum Request {
         offset: u64,
         /// Length of the range, above 0.
         len: u64,
+        /// What happens to it.
+        mode: AllocateMode,
+    },
+    /// `copy_file_range`; answers [`Value::Count`]: 0 at the end of the source, and fewer bytes
+    /// than asked for at any time.
+    CopyRange {
+        /// The source.
+        from: HandleId,
+        /// Where in it; the description's own offset if absent.
+        from_offset: Option<u64>,
+        /// The destination.
+        to: HandleId,
+        /// Where in it; the description's own offset if absent.
+        to_offset: Option<u64>,
+        /// At most so many bytes.
+        len: u64,
+    },
+    /// `ioctl(FICLONERANGE)`; all of the range, or an error.
+    CloneRange {
+        /// The source.
+        from: HandleId,
+        /// Where in it.
+        from_offset: u64,
+        /// How much; 0 is to the end of the source.
+        len: u64,
+        /// The destination.
+        to: HandleId,
+        /// Where in it.
+        to_offset: u64,
+    },
+    /// `ioctl(FIDEDUPERANGE)` of one destination: if the bytes are the same they are stored once;
+    /// answers [`Value::Same`].
+    DedupeRange {
+        /// The source.
+        from: HandleId,
+        /// Where in it.
+        from_offset: u64,
+        /// How much.
+        len: u64,
+        /// The destination.
+        to: HandleId,
+        /// Where in it.
+        to_offset: u64,
     },
     /// `posix_fadvise`: checked, without effect.
     Advise {
@@ -340,6 +409,8 @@ pub enum Request {
     },
     /// `syncfs`: everything acknowledged so far.
     SyncAll,
+    /// About extended attributes.
+    Attribute(Attribute),
     /// About locks.
     Lock(Lock),
     /// About mapped memory.
@@ -374,6 +445,12 @@ pub enum Value {
     Entries(Vec<DirectoryEntry>),
     /// What a symbolic link says.
     Target(Bytes),
+    /// Were the bytes the same?
+    Same(bool),
+    /// The value of an extended attribute.
+    AttributeValue(Bytes),
+    /// The names of the extended attributes, sorted.
+    AttributeNames(Vec<Bytes>),
     /// The lock that is in the way, if one is.
     Lock(Option<HeldLock>),
     /// A new mapping.

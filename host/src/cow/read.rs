@@ -80,10 +80,12 @@ pub(super) async fn data_blocks(
 ) -> Result<Vec<Range<u64>>, CowError> {
     let mut found: Vec<Range<u64>> = Vec::new();
     let mut next = Some(Extent::place(blocks.start).0);
-    let to = Key::end(ino, ItemKind::Extent);
     while let Some(first) = next.take().filter(|first| *first < blocks.end) {
-        let from = Key::Extent { ino, first }.encode();
-        let records = store.ask_live(|tree| tree.range(&from, &to, SCAN_RECORDS)).await?;
+        let question = |tree: &Tree, ino: u64| {
+            let from = Key::Extent { ino, first }.encode();
+            tree.range(&from, &Key::end(ino, ItemKind::Extent), SCAN_RECORDS)
+        };
+        let records = store.ask_file(ino, question).await?;
         for found_record in records {
             let (Key::Extent { first, .. }, value) = record(found_record)? else {
                 return Err(NOT_AN_ITEM);

@@ -44,9 +44,17 @@ pub fn request(request: &call::Request) -> words::Call {
         R::Truncate { handle: h, size_bytes } => {
             C::Truncate { handle: handle(*h), size_bytes: *size_bytes }
         }
-        R::Allocate { handle: h, offset, len } => {
-            let mode = words::AllocateMode::Extend;
-            C::Allocate { handle: handle(*h), offset: *offset, len: *len, mode }
+        R::Allocate { handle: h, offset, len, mode } => {
+            C::Allocate { handle: handle(*h), offset: *offset, len: *len, mode: allocate(*mode) }
+        }
+        R::CopyRange { from, from_offset, to, to_offset, len } => {
+            copy_range(*from, *from_offset, *to, *to_offset, *len)
+        }
+        R::CloneRange { from, from_offset, len, to, to_offset } => {
+            clone_range(*from, *from_offset, *len, *to, *to_offset)
+        }
+        R::DedupeRange { from, from_offset, len, to, to_offset } => {
+            dedupe_range(*from, *from_offset, *len, *to, *to_offset)
         }
         R::Advise { handle: h } => C::Advise { handle: handle(*h) },
         R::Fsync { handle: h } => C::Fsync { handle: handle(*h) },
@@ -72,10 +80,44 @@ pub fn request(request: &call::Request) -> words::Call {
         R::Symlink { target, at: name } => C::Symlink { target: target.clone(), at: at(name) },
         R::ReadLink { at: name } => C::ReadLink { at: at(name) },
         R::SyncAll => C::SyncAll,
+        R::Attribute(asked) => C::Attribute(attribute(asked)),
         R::Lock(asked) => C::Lock(lock(asked)),
         R::Memory(asked) => C::Memory(memory(asked)),
         R::Manage(asked) => C::Manage(manage(asked)),
     }
+}
+
+fn copy_range(
+    from: call::HandleId,
+    from_offset: Option<u64>,
+    to: call::HandleId,
+    to_offset: Option<u64>,
+    len: u64,
+) -> words::Call {
+    let (from, to) = (handle(from), handle(to));
+    words::Call::CopyRange { from, from_offset, to, to_offset, len }
+}
+
+fn clone_range(
+    from: call::HandleId,
+    from_offset: u64,
+    len: u64,
+    to: call::HandleId,
+    to_offset: u64,
+) -> words::Call {
+    let (from, to) = (handle(from), handle(to));
+    words::Call::CloneRange { from, from_offset, len, to, to_offset }
+}
+
+fn dedupe_range(
+    from: call::HandleId,
+    from_offset: u64,
+    len: u64,
+    to: call::HandleId,
+    to_offset: u64,
+) -> words::Call {
+    let (from, to) = (handle(from), handle(to));
+    words::Call::DedupeRange { from, from_offset, len, to, to_offset }
 }
 
 /// An answer.
@@ -100,6 +142,9 @@ fn value(value: &call::Value) -> words::Value {
         V::Stat(facts) => W::Stat(stat(*facts)),
         V::Entries(entries) => W::Entries(entries.iter().map(entry).collect()),
         V::Target(target) => W::Target(target.clone()),
+        V::Same(same) => W::Same(*same),
+        V::AttributeValue(value) => W::AttributeValue(value.clone()),
+        V::AttributeNames(names) => W::AttributeNames(names.clone()),
         V::Lock(held) => W::Lock(held.map(held_lock)),
         V::Mapping(id) => W::Mapping(mapping(*id)),
         V::Signal(call::Signal::Bus) => W::Signal(words::Signal::Bus),
@@ -109,6 +154,40 @@ fn value(value: &call::Value) -> words::Value {
             block_count: *block_count,
             free_count: *free_count,
         },
+    }
+}
+
+fn attribute(asked: &call::Attribute) -> words::Attribute {
+    use call::Attribute as R;
+    use words::Attribute as C;
+    match asked {
+        R::Get { handle: h, name } => C::Get { handle: handle(*h), name: name.clone() },
+        R::List { handle: h } => C::List { handle: handle(*h) },
+        R::Set { handle: h, name, value, how } => C::Set {
+            handle: handle(*h),
+            name: name.clone(),
+            value: value.clone(),
+            how: match how {
+                call::SetAttribute::Any => words::SetAttribute::Any,
+                call::SetAttribute::Create => words::SetAttribute::Create,
+                call::SetAttribute::Replace => words::SetAttribute::Replace,
+            },
+        },
+        R::Remove { handle: h, name } => C::Remove { handle: handle(*h), name: name.clone() },
+    }
+}
+
+fn allocate(mode: call::AllocateMode) -> words::AllocateMode {
+    use call::AllocateMode as R;
+    use words::AllocateMode as C;
+    match mode {
+        R::Extend => C::Extend,
+        R::KeepSize => C::KeepSize,
+        R::PunchHole => C::PunchHole,
+        R::ZeroRange => C::ZeroRange,
+        R::ZeroRangeKeepSize => C::ZeroRangeKeepSize,
+        R::CollapseRange => C::CollapseRange,
+        R::InsertRange => C::InsertRange,
     }
 }
 
@@ -189,6 +268,7 @@ fn manage(asked: &call::Manage) -> words::Manage {
         R::OpenSnapshot { name } => C::OpenSnapshot { name: name.clone() },
         R::DeleteSnapshot { name } => C::DeleteSnapshot { name: name.clone() },
         R::SetCompression { handle: h, on } => C::SetCompression { handle: handle(*h), on: *on },
+        R::SetNoCow { handle: h, on } => C::SetNoCow { handle: handle(*h), on: *on },
         R::SyncRange { handle: h, offset, len } => {
             C::SyncRange { handle: handle(*h), offset: *offset, len: *len }
         }
@@ -283,8 +363,8 @@ fn options(options: call::OpenOptions) -> words::OpenOptions {
 }
 
 fn flags(status: call::StatusFlags) -> words::StatusFlags {
-    let call::StatusFlags { append, data_sync, sync, read_sync, nonblocking } = status;
-    words::StatusFlags { append, data_sync, sync, read_sync, nonblocking, direct: false }
+    let call::StatusFlags { append, data_sync, sync, read_sync, nonblocking, direct } = status;
+    words::StatusFlags { append, data_sync, sync, read_sync, nonblocking, direct }
 }
 
 fn whence(whence: call::Whence) -> words::Whence {
@@ -292,6 +372,8 @@ fn whence(whence: call::Whence) -> words::Whence {
         call::Whence::Set => words::Whence::Set,
         call::Whence::Current => words::Whence::Current,
         call::Whence::End => words::Whence::End,
+        call::Whence::Data => words::Whence::Data,
+        call::Whence::Hole => words::Whence::Hole,
     }
 }
 
@@ -341,5 +423,7 @@ pub fn errno(errno: call::Errno) -> words::Errno {
         E::IllegalSeek => W::IllegalSeek,
         E::CrossDevice => W::CrossDevice,
         E::NotCapable => W::NotCapable,
+        E::NoAttribute => W::NoAttribute,
+        E::TooBig => W::TooBig,
     }
 }

@@ -122,6 +122,14 @@ pub enum Point {
     TxFlush,
     /// The root is about to be written.
     TxWriteRoot,
+    /// A hole query is about to write back what is dirty.
+    SeekFlush,
+    /// A hole query is about to ask whether the map that it will walk is the newest.
+    SeekDirtyCheck,
+    /// A hole query is about to walk the map.
+    SeekWalk,
+    /// A clone is about to write back what is dirty in its source and its destination.
+    CloneFlush,
     /// A snapshot is asked for; what is dirty is about to be written back.
     SnapFlush,
     /// The tree that becomes a snapshot is about to be frozen.

@@ -42,6 +42,9 @@ impl ReferenceVfs {
                 | Request::Write { .. }
                 | Request::Truncate { .. }
                 | Request::Allocate { .. }
+                | Request::CopyRange { .. }
+                | Request::CloneRange { .. }
+                | Request::DedupeRange { .. }
                 | Request::Fsync { .. }
                 | Request::Fdatasync { .. }
                 | Request::Lock(

@@ -70,6 +70,7 @@ use crate::cache::PageCache;
 use crate::cache::SyncError;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
+use crate::call::AllocateMode;
 use crate::call::Answer;
 use crate::call::Caller;
 use crate::call::Errno;
@@ -292,7 +293,9 @@ impl ReferenceVfs {
             Request::Close { handle } => self.close(call, handle).await,
             Request::Read { handle, offset, len } => self.read(call, handle, offset, len).await,
             Request::Write { handle, offset, data } => self.write(call, handle, offset, data).await,
-            Request::Seek { handle, offset, whence } => self.seek(handle, offset, whence).await,
+            Request::Seek { handle, offset, whence } => {
+                self.seek(call, handle, offset, whence).await
+            }
             Request::Stat { at, follow } => self.stat(&at, follow).await,
             Request::StatHandle { handle } => self.stat_handle(handle).await,
             Request::SetTimes { at, follow, access, modify } => {
@@ -302,7 +305,14 @@ impl ReferenceVfs {
                 self.set_times_handle(handle, access, modify).await
             }
             Request::Truncate { handle, size_bytes } => self.truncate(handle, size_bytes).await,
-            Request::Allocate { handle, offset, len } => self.allocate(handle, offset, len).await,
+            Request::Allocate { handle, offset, len, mode: AllocateMode::Extend } => {
+                self.allocate(handle, offset, len).await
+            }
+            Request::Allocate { .. } => unsupported("fallocate with a mode"),
+            Request::CopyRange { .. } => unsupported("copy_file_range"),
+            Request::CloneRange { .. } => unsupported("FICLONERANGE"),
+            Request::DedupeRange { .. } => unsupported("FIDEDUPERANGE"),
+            Request::Attribute(_) => unsupported("extended attributes"),
             Request::Advise { handle } => self.advise(handle),
             Request::Fsync { handle } => self.fsync(handle).await,
             Request::Fdatasync { handle } => self.fdatasync(handle).await,
@@ -365,6 +375,8 @@ impl ReferenceVfs {
             Manage::OpenSnapshot { name } => self.open_snapshot(call, &name).await,
             Manage::DeleteSnapshot { name } => self.delete_snapshot(call, &name).await,
             Manage::SetCompression { handle, on } => self.set_compression(call, handle, on).await,
+            Manage::SetNoCow { on: false, .. } => Ok(Value::Done),
+            Manage::SetNoCow { on: true, .. } => unsupported("FS_NOCOW_FL"),
             Manage::SyncRange { handle, offset, len } => self.sync_range(handle, offset, len).await,
             Manage::DropCaches => self.drop_caches().await,
             Manage::Space => self.space().await,
@@ -394,6 +406,11 @@ impl Vfs for ReferenceVfs {
             }
         })
     }
+}
+
+/// What the stack does not have.
+fn unsupported(what: &'static str) -> Outcome<Value> {
+    Err(Failure::Halt(Halt::Unsupported(what)))
 }
 
 fn kind_of(kind: Kind) -> FileKind {

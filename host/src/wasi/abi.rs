@@ -40,14 +40,12 @@ pub(super) const FD_NONBLOCKING: u32 = 1 << 2;
 pub(super) const FD_READ_SYNC: u32 = 1 << 3;
 pub(super) const FD_SYNC: u32 = 1 << 4;
 pub(super) const FD_ALL: u32 = (1 << 5) - 1;
-/// The one of [`FD_PRIVATE`] that `path_open` knows.
+/// Bits that are ours: wasi-libc hands them on as they are. `path_open` knows these.
+pub(super) const FD_DIRECT: u32 = 0x100;
 pub(super) const FD_UNNAMED: u32 = 0x400;
-/// Bits that are ours: wasi-libc hands them on as they are.
-pub(super) const FD_PRIVATE: [(u32, &str); 3] = [
-    (0x100, "O_DIRECT (fdflags 0x100)"),
-    (0x200, "O_NOATIME (fdflags 0x200)"),
-    (0x400, "O_TMPFILE (fdflags 0x400)"),
-];
+/// Of the private bits, those that are no status flags.
+pub(super) const FD_PRIVATE: [(u32, &str); 2] =
+    [(0x200, "O_NOATIME (fdflags 0x200)"), (FD_UNNAMED, "O_TMPFILE (fdflags 0x400)")];
 
 pub(super) const TIME_ACCESS: u32 = 1;
 pub(super) const TIME_ACCESS_NOW: u32 = 1 << 1;
@@ -84,7 +82,7 @@ impl From<FileKind> for FileType {
 /// `fdflags` as a description's status flags. Private bits are for the caller to refuse.
 pub(super) fn decode_status(bits: u32) -> Result<StatusFlags, AbiErrno> {
     let private: u32 = FD_PRIVATE.iter().map(|(bit, _)| bit).sum();
-    if bits & !(FD_ALL | private) != 0 {
+    if bits & !(FD_ALL | FD_DIRECT | private) != 0 {
         return Err(AbiErrno::Inval);
     }
     Ok(StatusFlags {
@@ -93,6 +91,7 @@ pub(super) fn decode_status(bits: u32) -> Result<StatusFlags, AbiErrno> {
         sync: bits & FD_SYNC != 0,
         read_sync: bits & FD_READ_SYNC != 0,
         nonblocking: bits & FD_NONBLOCKING != 0,
+        direct: bits & FD_DIRECT != 0,
     })
 }
 
@@ -104,6 +103,7 @@ pub(super) fn encode_status(status: StatusFlags) -> u16 {
         | bit(status.nonblocking, FD_NONBLOCKING)
         | bit(status.read_sync, FD_READ_SYNC)
         | bit(status.sync, FD_SYNC)
+        | bit(status.direct, FD_DIRECT)
 }
 
 /// What a guest is told about a file.
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn status_flags_survive_the_way_to_the_guest_and_back() {
-        for bits in 0..=FD_ALL {
+        for bits in (0..=FD_ALL).chain([FD_DIRECT, FD_DIRECT | FD_APPEND]) {
             let status = decode_status(bits).expect("the bits are the ABI's");
             assert_eq!(u32::from(encode_status(status)), bits);
         }

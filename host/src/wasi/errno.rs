@@ -30,7 +30,7 @@ macro_rules! abi_errnos {
 
 abi_errnos! {
     Success = 0 => None,
-    TooBig = 1 => None,
+    TooBig = 1 => Some(Errno::TooBig),
     Acces = 2 => Some(Errno::Access),
     Addrinuse = 3 => None,
     Addrnotavail = 4 => None,
@@ -106,6 +106,8 @@ abi_errnos! {
     Txtbsy = 74 => None,
     Xdev = 75 => Some(Errno::CrossDevice),
     Notcapable = 76 => Some(Errno::NotCapable),
+    // The extension's own: preview1 has no number for it.
+    Nodata = 77 => Some(Errno::NoAttribute),
 }
 
 impl AbiErrno {
@@ -151,6 +153,8 @@ impl From<Errno> for AbiErrno {
             Errno::IllegalSeek => Self::Spipe,
             Errno::CrossDevice => Self::Xdev,
             Errno::NotCapable => Self::Notcapable,
+            Errno::NoAttribute => Self::Nodata,
+            Errno::TooBig => Self::TooBig,
         }
     }
 }
@@ -167,10 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_the_abi_s_and_has_no_gap() {
+    fn the_list_is_the_abi_s_and_one_more_and_has_no_gap() {
         for (number, errno) in AbiErrno::ALL.iter().enumerate() {
             assert_eq!(usize::from(errno.number()), number);
         }
-        assert_eq!(AbiErrno::ALL.len(), 77);
+        assert_eq!(AbiErrno::ALL.len(), 78);
     }
 }

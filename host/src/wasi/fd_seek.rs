@@ -1,7 +1,6 @@
 //! `fd_seek` and `fd_tell`.
 
 use crate::call::FileKind;
-use crate::call::Halt;
 use crate::call::Request;
 use crate::call::Value;
 use crate::call::Whence;
@@ -36,8 +35,9 @@ fn decode_whence(whence: u32) -> Result<Whence, Failure> {
         0 => Ok(Whence::Set),
         1 => Ok(Whence::Current),
         2 => Ok(Whence::End),
-        3 => Err(Halt::Unsupported("fd_seek with SEEK_DATA (whence 3)").into()),
-        4 => Err(Halt::Unsupported("fd_seek with SEEK_HOLE (whence 4)").into()),
+        // The extension's own: wasi-libc hands them on as they are.
+        3 => Ok(Whence::Data),
+        4 => Ok(Whence::Hole),
         5.. => Err(AbiErrno::Inval.into()),
     }
 }

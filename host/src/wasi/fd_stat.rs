@@ -45,6 +45,9 @@ pub(super) fn decode_status(bits: u32) -> Result<crate::call::StatusFlags, Failu
 pub(super) async fn fd_fdstat_set_flags(frame: &mut Frame<'_>, fd: u32, bits: u32) -> Outcome {
     let target = frame.target(fd, rights::FD_FDSTAT_SET_FLAGS)?;
     let status = decode_status(bits)?;
+    if status.direct != frame.process().fds.get(fd)?.status.direct {
+        return Err(Halt::Unsupported("O_DIRECT (fdflags 0x100) set or cleared").into());
+    }
     match target {
         Target::Handle { handle, .. } => {
             frame.ask_done(Request::SetStatusFlags { handle, status }).await?;

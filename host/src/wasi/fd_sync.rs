@@ -1,5 +1,6 @@
 //! `fd_sync`, `fd_datasync`, `fd_allocate`, `fd_advise`: of directories too, where POSIX has it so.
 
+use crate::call::AllocateMode;
 use crate::call::Request;
 use crate::wasi::errno::AbiErrno;
 use crate::wasi::frame::Frame;
@@ -21,7 +22,7 @@ pub(super) async fn fd_allocate(frame: &mut Frame<'_>, fd: u32, offset: u64, len
     if len == 0 {
         return Err(AbiErrno::Inval.into());
     }
-    frame.ask_done(Request::Allocate { handle, offset, len }).await
+    frame.ask_done(Request::Allocate { handle, offset, len, mode: AllocateMode::Extend }).await
 }
 
 pub(super) async fn fd_advise(

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use crashproof::call::Attribute;
 use crashproof::call::Caller;
 use crashproof::call::DirectoryEntry;
 use crashproof::call::FileKind;
@@ -61,6 +62,14 @@ fn entry(cookie: u64, name: &'static str) -> DirectoryEntry {
     DirectoryEntry { next_cookie: cookie, ino: Ino(cookie), kind: FileKind::Regular, name }
 }
 
+fn answer_of_attribute(asked: &Attribute) -> Value {
+    match asked {
+        Attribute::Get { .. } => Value::AttributeValue(Bytes::from_static(b"value")),
+        Attribute::List { .. } => Value::AttributeNames(vec![Bytes::from_static(b"user.a")]),
+        Attribute::Set { .. } | Attribute::Remove { .. } => Value::Done,
+    }
+}
+
 fn answer(request: &Request, call: usize) -> Value {
     match request {
         Request::Open { .. } => {
@@ -98,7 +107,11 @@ fn answer(request: &Request, call: usize) -> Value {
         | Request::LinkHandle { .. }
         | Request::Link { .. }
         | Request::Symlink { .. }
+        | Request::CloneRange { .. }
         | Request::SyncAll => Value::Done,
+        Request::CopyRange { .. } => Value::Count(0),
+        Request::DedupeRange { .. } => Value::Same(false),
+        Request::Attribute(attribute) => answer_of_attribute(attribute),
         Request::Lock(lock) => match lock {
             Lock::Test { .. } => Value::Lock(None),
             Lock::Whole { .. } | Lock::Record { .. } | Lock::CloseDuplicate { .. } => Value::Done,
@@ -121,6 +134,7 @@ fn answer(request: &Request, call: usize) -> Value {
             Manage::Snapshot { .. }
             | Manage::DeleteSnapshot { .. }
             | Manage::SetCompression { .. }
+            | Manage::SetNoCow { .. }
             | Manage::SyncRange { .. }
             | Manage::DropCaches => Value::Done,
         },

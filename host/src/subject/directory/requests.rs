@@ -20,6 +20,7 @@ use wasi_common::file::FileType;
 use wasi_common::file::Filestat;
 use wasi_common::file::OFlags;
 
+use crate::call::AllocateMode;
 use crate::call::At;
 use crate::call::Caller;
 use crate::call::DirectoryEntry;
@@ -172,10 +173,14 @@ impl DirectorySubject {
             // Nobody has a lock to lose by it.
             Request::Lock(Lock::CloseDuplicate { .. }) => Ok(Value::Done),
             Request::Lock(_) => Err(Halt::Unsupported("locks on a host directory").into()),
-            Request::Memory(_) => {
-                Err(Halt::Unsupported("mapping files of a host directory").into())
+            Request::Memory(_) => Err(Halt::Unsupported("mmap on a host directory").into()),
+            Request::CopyRange { .. }
+            | Request::CloneRange { .. }
+            | Request::DedupeRange { .. }
+            | Request::Attribute(_)
+            | Request::Manage(_) => {
+                Err(Halt::Unsupported("an extension on a host directory").into())
             }
-            Request::Manage(_) => Err(Halt::Unsupported("an extension on a host directory").into()),
             Request::Read { .. }
             | Request::Write { .. }
             | Request::Seek { .. }
@@ -214,8 +219,11 @@ impl DirectorySubject {
                 self.change(handle, |file| ready(file.set_filestat_size(size_bytes)))
             }
             // Its descriptor is looked up first, and then refused.
-            Request::Allocate { handle, .. } => {
+            Request::Allocate { handle, mode: AllocateMode::Extend, .. } => {
                 self.file(handle, Use::Other, |_| Err(Errno::NotSupported.into()))
+            }
+            Request::Allocate { .. } => {
+                Err(Halt::Unsupported("fallocate with a mode on a host directory").into())
             }
             Request::Advise { handle } => {
                 self.change(handle, |file| ready(file.advise(0, 0, Advice::Normal)))
@@ -241,6 +249,10 @@ impl DirectorySubject {
             | Request::Symlink { .. }
             | Request::ReadLink { .. }
             | Request::SyncAll
+            | Request::CopyRange { .. }
+            | Request::CloneRange { .. }
+            | Request::DedupeRange { .. }
+            | Request::Attribute(_)
             | Request::Lock(_)
             | Request::Memory(_)
             | Request::Manage(_) => unreachable!("requests of names are answered above"),
@@ -313,6 +325,9 @@ impl DirectorySubject {
         let Open::Directory(directory) = self.open_of(at.directory)? else {
             return Err(Errno::NotDirectory.into());
         };
+        if options.status.direct {
+            return Err(Halt::Unsupported("O_DIRECT on a host directory").into());
+        }
         let mut open_flags = OFlags::empty();
         open_flags.set(OFlags::CREATE, options.create);
         open_flags.set(OFlags::EXCLUSIVE, options.exclusive);
@@ -401,6 +416,9 @@ fn seek(file: &mut dyn WasiFile, offset: i64, whence: Whence) -> Outcome {
         Whence::Set => SeekFrom::Start(u64::try_from(offset).map_err(|_| Errno::Invalid)?),
         Whence::Current => SeekFrom::Current(offset),
         Whence::End => SeekFrom::End(offset),
+        Whence::Data | Whence::Hole => {
+            return Err(Halt::Unsupported("SEEK_DATA and SEEK_HOLE on a host directory").into());
+        }
     };
     Ok(Value::Offset(ready(file.seek(from))?))
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::call::AllocateMode;
 use crate::call::At;
 use crate::call::CallId;
 use crate::call::Errno;
@@ -47,6 +48,7 @@ const CREATE: OpenOptions = OpenOptions {
         sync: false,
         read_sync: false,
         nonblocking: false,
+        direct: false,
     },
 };
 
@@ -71,7 +73,7 @@ fn a_stock_host_refuses_what_it_refuses() {
     let handle = open(&subject, "d", reading);
     assert_eq!(ask(&subject, Request::Fsync { handle }), Ok(Err(Errno::BadFile)));
     let handle = open(&subject, "f", CREATE);
-    let allocate = Request::Allocate { handle, offset: 0, len: 1 };
+    let allocate = Request::Allocate { handle, offset: 0, len: 1, mode: AllocateMode::Extend };
     assert_eq!(ask(&subject, allocate), Ok(Err(Errno::NotSupported)));
     let not_text = At { directory: HandleId::ROOT, path: Bytes::from_static(b"\xff") };
     let make = Request::MakeDirectory { at: not_text };

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::cache::CachePolicy;
 use crate::cache::Truncation;
+use crate::call::AllocateMode;
 use crate::call::Errno;
 use crate::call::HandleId;
 use crate::call::Request;
@@ -151,7 +152,9 @@ fn the_defect_that_keeps_old_bytes_is_visible() {
 fn allocate_grows_and_changes_no_bytes() {
     let world = World::new();
     let handle = world.file("f", b"abc");
-    let allocate = |offset, len| world.done(Request::Allocate { handle, offset, len });
+    let allocate = |offset, len| {
+        world.done(Request::Allocate { handle, offset, len, mode: AllocateMode::Extend })
+    };
     assert_eq!(allocate(1, 9), Ok(()));
     assert_eq!(world.content("f").as_deref(), Ok(&b"abc\0\0\0\0\0\0\0"[..]));
     assert_eq!(allocate(0, 1), Ok(()));

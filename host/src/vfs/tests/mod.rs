@@ -10,6 +10,7 @@ mod mapped;
 mod mapped_races;
 mod model;
 mod namespace;
+mod seek;
 mod shortage;
 mod snapshot;
 
@@ -66,6 +67,7 @@ const READ: OpenOptions = OpenOptions {
         sync: false,
         read_sync: false,
         nonblocking: false,
+        direct: false,
     },
 };
 const EDIT: OpenOptions = OpenOptions { write: true, ..READ };

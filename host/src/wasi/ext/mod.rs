@@ -13,9 +13,11 @@ mod machine;
 mod mem_msync;
 mod memory_ranges;
 mod path_rename2;
+mod ranges;
 mod snapshots;
 mod space;
 mod unsupported;
+mod xattrs;
 
 use wasmtime::Caller;
 use wasmtime::Linker;
@@ -58,6 +60,13 @@ imports! {
     path_rename2::path_rename2(
         from_fd: u32, from: u32, from_len: u32, to_fd: u32, to: u32, to_len: u32, flags: u32
     );
+    ranges::fd_clone_range(from: u32, from_offset: u64, len: u64, to: u32, to_offset: u64);
+    ranges::fd_copy_range(
+        from: u32, from_offset: u64, to: u32, to_offset: u64, len: u64, flags: u32, count: u32
+    );
+    ranges::fd_dedupe_range(
+        from: u32, from_offset: u64, len: u64, to: u32, to_offset: u64, differs: u32
+    );
     snapshots::fs_snapshot(name: u32, name_len: u32);
     snapshots::fs_snapshot_delete(name: u32, name_len: u32);
     snapshots::fs_snapshot_open(name: u32, name_len: u32, result: u32);
@@ -65,21 +74,14 @@ imports! {
     space::fd_statfs(fd: u32, result: u32);
     space::fd_sync_range(fd: u32, offset: u64, len: u64, flags: u32);
     space::fd_syncfs(fd: u32);
-    unsupported::fd_clone_range(from: u32, from_offset: u64, len: u64, to: u32, to_offset: u64);
-    unsupported::fd_copy_range(
-        from: u32, from_offset: u64, to: u32, to_offset: u64, len: u64, flags: u32, count: u32
-    );
-    unsupported::fd_dedupe_range(
-        from: u32, from_offset: u64, len: u64, to: u32, to_offset: u64, differs: u32
-    );
-    unsupported::fd_xattr_get(
-        fd: u32, name: u32, name_len: u32, buffer: u32, buffer_len: u32, used: u32
-    );
-    unsupported::fd_xattr_list(fd: u32, buffer: u32, buffer_len: u32, used: u32);
-    unsupported::fd_xattr_remove(fd: u32, name: u32, name_len: u32);
-    unsupported::fd_xattr_set(
-        fd: u32, name: u32, name_len: u32, value: u32, value_len: u32, flags: u32
-    );
     unsupported::path_chmod(fd: u32, flags: u32, path: u32, path_len: u32, mode: u32);
     unsupported::path_stat_ext(fd: u32, flags: u32, path: u32, path_len: u32, result: u32);
+    xattrs::fd_xattr_get(
+        fd: u32, name: u32, name_len: u32, buffer: u32, buffer_len: u32, used: u32
+    );
+    xattrs::fd_xattr_list(fd: u32, buffer: u32, buffer_len: u32, used: u32);
+    xattrs::fd_xattr_remove(fd: u32, name: u32, name_len: u32);
+    xattrs::fd_xattr_set(
+        fd: u32, name: u32, name_len: u32, value: u32, value_len: u32, flags: u32
+    );
 }

@@ -1,11 +1,13 @@
 //! `fd_syncfs`, `fd_statfs`, `fd_sync_range`, `fd_fallocate`.
 
+use crate::call::AllocateMode;
 use crate::call::FileKind;
 use crate::call::Halt;
 use crate::call::Manage;
 use crate::call::Request;
 use crate::call::Value;
 use crate::wasi::errno::AbiErrno;
+use crate::wasi::frame::Failure;
 use crate::wasi::frame::Frame;
 use crate::wasi::frame::Outcome;
 use crate::wasi::frame::unexpected;
@@ -18,6 +20,15 @@ const NAME_BYTES_MAX: u64 = 255;
 /// answer an error.
 const RANGE_WRITE: u32 = 2;
 const RANGE_ALL: u32 = 7;
+
+const KEEP_SIZE: u32 = 0x01;
+const PUNCH_HOLE: u32 = 0x02;
+const COLLAPSE_RANGE: u32 = 0x08;
+const ZERO_RANGE: u32 = 0x10;
+const INSERT_RANGE: u32 = 0x20;
+const UNSHARE_RANGE: u32 = 0x40;
+const MODES_ALL: u32 =
+    KEEP_SIZE | PUNCH_HOLE | COLLAPSE_RANGE | ZERO_RANGE | INSERT_RANGE | UNSHARE_RANGE;
 
 pub(super) async fn fd_syncfs(frame: &mut Frame<'_>, fd: u32) -> Outcome {
     frame.handle(fd, rights::FD_SYNC, AbiErrno::Inval)?;
@@ -70,11 +81,57 @@ pub(super) async fn fd_fallocate(
     len: u64,
 ) -> Outcome {
     let (handle, _) = frame.handle(fd, rights::FD_ALLOCATE, AbiErrno::Spipe)?;
-    if mode != 0 {
-        return Err(Halt::Unsupported("fd_fallocate with a mode").into());
-    }
     if len == 0 {
         return Err(AbiErrno::Inval.into());
     }
-    frame.ask_done(Request::Allocate { handle, offset, len }).await
+    let mode = decode_mode(mode)?;
+    frame.ask_done(Request::Allocate { handle, offset, len, mode }).await
+}
+
+/// What the flags ask for; as on Linux, some of them are nonsense together and some not supported.
+fn decode_mode(mode: u32) -> Result<AllocateMode, Failure> {
+    const PUNCH: u32 = PUNCH_HOLE | KEEP_SIZE;
+    const ZERO_KEEP: u32 = ZERO_RANGE | KEEP_SIZE;
+    match mode {
+        0 => Ok(AllocateMode::Extend),
+        KEEP_SIZE => Ok(AllocateMode::KeepSize),
+        PUNCH => Ok(AllocateMode::PunchHole),
+        ZERO_RANGE => Ok(AllocateMode::ZeroRange),
+        ZERO_KEEP => Ok(AllocateMode::ZeroRangeKeepSize),
+        COLLAPSE_RANGE => Ok(AllocateMode::CollapseRange),
+        INSERT_RANGE => Ok(AllocateMode::InsertRange),
+        _ if mode & !MODES_ALL != 0 => Err(AbiErrno::Notsup.into()),
+        _ if mode & PUNCH_HOLE != 0 && mode & (ZERO_RANGE | PUNCH) != PUNCH => {
+            Err(AbiErrno::Notsup.into())
+        }
+        _ if mode & !KEEP_SIZE == UNSHARE_RANGE => {
+            Err(Halt::Unsupported("fd_fallocate with FALLOC_FL_UNSHARE_RANGE").into())
+        }
+        _ => Err(AbiErrno::Inval.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasi::process::End;
+
+    #[test]
+    fn modes_mean_what_linux_says_and_unsharing_ends_the_run() {
+        assert_eq!(decode_mode(0).ok(), Some(AllocateMode::Extend));
+        assert_eq!(decode_mode(3).ok(), Some(AllocateMode::PunchHole));
+        assert_eq!(decode_mode(0x11).ok(), Some(AllocateMode::ZeroRangeKeepSize));
+        let halts = |mode| matches!(decode_mode(mode), Err(Failure::End(End::Halted(_))));
+        assert!(halts(0x40) && halts(0x41));
+        let errno = |mode| match decode_mode(mode) {
+            Err(Failure::Errno(errno)) => Some(errno),
+            Ok(_) | Err(Failure::End(_)) => None,
+        };
+        for mode in [0x02, 0x12, 0x13, 0x04, 0x80] {
+            assert_eq!(errno(mode), Some(AbiErrno::Notsup), "{mode}");
+        }
+        for mode in [0x09, 0x21, 0x28, 0x18, 0x50, 0x0b] {
+            assert_eq!(errno(mode), Some(AbiErrno::Inval), "{mode}");
+        }
+    }
 }
