@@ -12,13 +12,14 @@ use serde::Deserialize;
 use crate::promise::Level;
 
 /// The files of the catalogue, in its order.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 14] = [
     ("namespace.toml", include_str!("../clauses/namespace.toml")),
     ("lock.toml", include_str!("../clauses/lock.toml")),
     ("data.toml", include_str!("../clauses/data.toml")),
     ("mapping.toml", include_str!("../clauses/mapping.toml")),
     ("seek.toml", include_str!("../clauses/seek.toml")),
     ("copy.toml", include_str!("../clauses/copy.toml")),
+    ("attribute.toml", include_str!("../clauses/attribute.toml")),
     ("size.toml", include_str!("../clauses/size.toml")),
     ("durability.toml", include_str!("../clauses/durability.toml")),
     ("crash.toml", include_str!("../clauses/crash.toml")),
@@ -335,10 +336,10 @@ enforced = true
     #[test]
     fn the_embedded_catalogue_is_sound_and_whole() {
         let catalogue = Catalogue::parse(FILES).expect("it is sound");
-        assert_eq!(catalogue.iter().count(), 177);
+        assert_eq!(catalogue.iter().count(), 182);
         let of = |level: Binding| catalogue.iter().filter(|clause| clause.level == level).count();
         assert_eq!(of(Binding::Posix), 56);
-        assert_eq!(of(Binding::Linux), 67);
+        assert_eq!(of(Binding::Linux), 72);
         assert_eq!(of(Binding::Strict), 51);
         assert_eq!(of(Binding::Profile), 3);
         assert_eq!(catalogue.iter().filter(|clause| clause.guard).count(), 6);

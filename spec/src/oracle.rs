@@ -37,6 +37,7 @@ use crate::words::Pid;
 use crate::words::Step;
 use crate::words::Survey;
 use crate::words::Testimony;
+use crate::words::Whence;
 
 /// A call from its beginning to the end of the group in which it is judged.
 #[derive(Debug, Clone)]
@@ -202,7 +203,7 @@ impl Oracle {
                 return;
             }
         }
-        if makes_snapshot(call) {
+        if is_of_moments(call) {
             self.items.push_back(Item::Began(self.step));
         }
         let call = call.clone();
@@ -404,8 +405,50 @@ fn lock_calls(pending: &OrdMap<Step, Pending>) -> OrdMap<Step, (Pid, Lock)> {
 
 const ORDERS_MAX: usize = 2_000;
 
-fn makes_snapshot(call: &Call) -> bool {
-    matches!(call, Call::Manage(Manage::Snapshot { .. }))
+/// Is the call judged by what there was between its beginning and its answer?
+fn is_of_moments(call: &Call) -> bool {
+    let is_snapshot = matches!(call, Call::Manage(Manage::Snapshot { .. }));
+    let copies = matches!(call, Call::CopyRange { .. } | Call::CloneRange { .. });
+    is_snapshot || copies || is_search(call)
+}
+
+/// Is something said judged after the call that it was said in?
+///
+/// What is said during a call that is alone may be about its own effect. Bytes that a write brought
+/// are lost after it, bytes that a truncate removes are lost before it and resolved after it. A sync
+/// has no effect, and is judged by what was said before it answered. Where the subject told when a
+/// write took effect, what it said before is about what was before.
+fn comes_after(item: &Item, pending: &OrdMap<Step, Pending>, overlapped: bool) -> bool {
+    let alone = pending.values().next().filter(|_| !overlapped);
+    match (item, alone.map(|alone| &alone.call)) {
+        (Item::Said(..), Some(call)) if writes(call) => alone.is_some_and(|alone| !alone.committed),
+        (Item::Said(_, Testimony::Resolved { .. }), Some(call)) => !call.is_sync(),
+        (
+            Item::Began(_)
+            | Item::Said(..)
+            | Item::Committed(_)
+            | Item::Answered(_)
+            | Item::Exited(..),
+            _,
+        ) => false,
+    }
+}
+
+/// Is a call judged where the subject says that it took effect? A search is judged by all there
+/// was until its answer.
+fn takes_effect_early(pending: &Pending, overlapped: bool) -> bool {
+    let is_write = writes(&pending.call);
+    let is_late = pending.call.is_sync() || is_search(&pending.call);
+    pending.committed && !is_late && (overlapped || is_write)
+}
+
+/// Does the call bring bytes to a file?
+fn writes(call: &Call) -> bool {
+    matches!(call, Call::Write { .. } | Call::CopyRange { .. } | Call::CloneRange { .. })
+}
+
+fn is_search(call: &Call) -> bool {
+    matches!(call, Call::Seek { whence: Whence::Data | Whence::Hole, .. })
 }
 
 /// Do at least two calls change something whose order nobody told?
@@ -447,43 +490,28 @@ impl Judge {
         let is_rename =
             |pending: &Pending| matches!(pending.call, Call::Rename { .. } | Call::Exchange { .. });
         self.renames = overlapped && pending.values().any(is_rename);
-        let is_snapshot = |pending: &Pending| makes_snapshot(&pending.call);
         self.begin_locks(pending, overlapped);
-        let before = pending.values().any(is_snapshot).then(|| self.model.clone());
+        let is_of_moments = |pending: &Pending| is_of_moments(&pending.call);
+        let before = pending.values().any(is_of_moments).then(|| self.model.clone());
         // Where it is known when each change took effect, a snapshot is of the time of its own
         // call; else of any time of the group.
         let is_timed = |pending: &Pending| pending.committed || !pending.call.changes();
         let are_timed = pending.values().all(is_timed);
         let mut began: Vec<(Step, Model)> = Vec::new();
-        // What is said during a call that is alone may be about its own effect. Bytes that a write
-        // brought are lost after it, bytes that a truncate removes are lost before it and resolved
-        // after it. A sync has no effect, and is judged by what was said before it answered. Where
-        // the subject told when a write took effect, what it said before is about what was before.
-        let alone = pending.values().next().filter(|_| !overlapped);
-        let comes_after = |item: &&Item| match (item, alone.map(|alone| &alone.call)) {
-            (Item::Said(..), Some(Call::Write { .. })) => {
-                alone.is_some_and(|alone| !alone.committed)
-            }
-            (Item::Said(_, Testimony::Resolved { .. }), Some(call)) => !call.is_sync(),
-            (
-                Item::Began(_)
-                | Item::Said(..)
-                | Item::Committed(_)
-                | Item::Answered(_)
-                | Item::Exited(..),
-                _,
-            ) => false,
-        };
-        let at_commit = |pending: &Pending| {
-            let is_write = matches!(pending.call, Call::Write { .. });
-            pending.committed && !pending.call.is_sync() && (overlapped || is_write)
-        };
-        let (said, done): (Vec<&Item>, Vec<&Item>) = items.iter().partition(comes_after);
+        let at_commit = |pending: &Pending| takes_effect_early(pending, overlapped);
+        let (said, done): (Vec<&Item>, Vec<&Item>) =
+            items.iter().partition(|item| comes_after(item, pending, overlapped));
         for item in done.into_iter().chain(said) {
             match item {
                 Item::Said(step, testimony) => errors::said(self, *step, testimony),
                 Item::Exited(_, process) => self.model.end_process(*process),
-                Item::Began(call) => began.push((*call, self.model.clone())),
+                Item::Began(call) => {
+                    began.push((*call, self.model.clone()));
+                    if overlapped {
+                        let known = if are_timed { Some(&self.model) } else { before.as_ref() };
+                        self.began.extend(known.map(|known| (*call, known.clone())));
+                    }
+                }
                 Item::Committed(call) => {
                     if let Some(pending) = pending.get(call).filter(|pending| at_commit(pending)) {
                         self.one(*call, pending, overlapped);
@@ -500,6 +528,7 @@ impl Judge {
                 && let Some((_, before)) = began.iter().find(|(began, _)| began == call)
             {
                 self.snapshots.made_between(*call, before, &self.model);
+                self.copied_until(Some(*call), Some(before));
             }
         }
         if !overlapped
@@ -512,13 +541,15 @@ impl Judge {
         }
         self.lock_doubt = false;
         errors::attribute(self);
-        let is_write = |pending: &&Pending| matches!(pending.call, Call::Write { .. });
+        let is_write = |pending: &&Pending| writes(&pending.call);
         let is_sole_writer = pending.values().filter(is_write).count() == 1;
         for (called, pending) in pending {
             self.returned(*called, pending, is_sole_writer);
         }
         if let Some(before) = before {
             self.snapshots.close_group(&before, &self.model);
+            self.copied_until(None, Some(&before));
+            self.began.clear();
         }
     }
 

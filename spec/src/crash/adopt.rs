@@ -7,6 +7,7 @@ use bytes::Bytes;
 use imbl::OrdMap;
 
 use crate::crash::content;
+use crate::model::Attributes;
 use crate::model::File;
 use crate::model::FileId;
 use crate::model::Model;
@@ -42,7 +43,9 @@ pub(crate) fn adopt(before: &Model, adoption: &Adoption) -> Model {
     let mut places: BTreeMap<Bytes, FileId> = BTreeMap::from([(Bytes::new(), FileId::ROOT)]);
     for (path, thing) in &adoption.survey.names {
         if path.is_empty() {
-            model.file_mut(FileId::ROOT).ino = Some(thing.ino);
+            let root = model.file_mut(FileId::ROOT);
+            root.ino = Some(thing.ino);
+            root.attributes = Arc::new(Attributes::found(&thing.attributes, found));
             model.inos.insert(thing.ino, FileId::ROOT);
             continue;
         }
@@ -97,6 +100,9 @@ fn add(
     };
     let mut file = File::new(node, path.clone());
     file.ino = Some(thing.ino);
+    if !thing.attributes.is_empty() {
+        file.attributes = Arc::new(Attributes::found(&thing.attributes, promise));
+    }
     let id = id.unwrap_or_else(|| {
         let id = FileId(model.next_file);
         model.next_file += 1;

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use crate::model::Change;
 use crate::model::Effect;
 use crate::model::Extents;
+use crate::model::Origin;
 use crate::model::Promise;
+use crate::model::Reach;
 use crate::model::Regular;
 use crate::model::Run;
 use crate::model::difference;
@@ -97,7 +99,14 @@ fn merged(mut ranges: Vec<Range<u64>>, end: u64) -> Vec<Range<u64>> {
 
 /// A stretch of what was found, in runs without a gap.
 fn runs(content: &Content, range: Range<u64>) -> Vec<Run> {
-    let run = |start, end, data| Run { start, end, data, order: 0, promise: None, mapping: None };
+    let run = |start, end, data| Run {
+        start,
+        end,
+        data,
+        order: 0,
+        promise: None,
+        origin: Origin::Written,
+    };
     let (mut runs, mut at) = (Vec::new(), range.start);
     let first = content.pieces.get_prev(&range.start).map_or(range.start, |(at, _)| *at);
     for (start, bytes) in content.pieces.range(first..range.end) {
@@ -128,8 +137,9 @@ fn check_size(regular: &Regular, size: u64) -> Option<Mismatch> {
         let after = regular.with_promised_ends(*order, resized(least, change));
         match change.effect {
             Effect::Write { .. } | Effect::Append { .. } => grown = grown.max(change.range().end),
-            Effect::Resize { .. } => exact.push(after),
-            Effect::Store { .. } => {}
+            Effect::Resize { .. } | Effect::Place { reach: Reach::Set(_), .. } => exact.push(after),
+            Effect::Place { reach: Reach::Grow, .. } => grown = grown.max(change.range().end),
+            Effect::Store { .. } | Effect::Place { reach: Reach::Keep, .. } => {}
         }
         least = least.min(after);
         most = most.max(after).max(resized(most, change));
@@ -142,6 +152,8 @@ fn check_size(regular: &Regular, size: u64) -> Option<Mismatch> {
             Some(promise) => (promise.clause, Some(promise)),
             None => ("CRASH-09", None),
         }
+    } else if size > most && size <= regular.reserved_beyond {
+        ("FALLOC-05", None)
     } else if size > most {
         ("CRASH-07", None)
     } else {
@@ -181,7 +193,12 @@ fn unexplained(regular: &Regular, floor: &Run, found: &Run) -> Option<u64> {
             .first()
             .filter(|run| run.order > floor.order)
             .map_or(first, |run| differs(run, found, first, run.end).unwrap_or(run.end));
+        let moments = regular.moments.get(&floor.order);
         while at < floor.end && floor.byte(at) != found.byte(at) {
+            if moments.is_some_and(|moments| moments.may_hold(at, found.byte(at))) {
+                at += 1;
+                continue;
+            }
             let reach = by_candidate(regular, floor.order, found, at, floor.end);
             if reach == at {
                 return Some(at);
@@ -201,6 +218,10 @@ fn by_candidate(regular: &Regular, newer_than: u64, found: &Run, at: u64, end: u
         if !range.contains(&at) {
             continue;
         }
+        let moments = regular.moments.get(order);
+        if moments.is_some_and(|moments| moments.may_hold(at, found.byte(at))) {
+            return at + 1;
+        }
         let end = end.min(range.end);
         let reach = match &change.effect {
             Effect::Store { blurred, .. } if !blurred.is_empty() => {
@@ -209,11 +230,13 @@ fn by_candidate(regular: &Regular, newer_than: u64, found: &Run, at: u64, end: u
             Effect::Append { .. } => {
                 (at..end).find(|at| !change.may_hold(*at, found.byte(*at))).unwrap_or(end)
             }
-            Effect::Write { .. } | Effect::Store { .. } | Effect::Resize { .. } => {
-                let (order, promise, mapping) = (*order, None, None);
-                let data = change.data().cloned();
-                let run = Run { start: range.start, end: range.end, data, order, promise, mapping };
-                differs(&run, found, at, end).unwrap_or(end)
+            Effect::Write { .. }
+            | Effect::Store { .. }
+            | Effect::Resize { .. }
+            | Effect::Place { .. } => {
+                let parts = change.parts(at..end);
+                let wrong = |part: &Run| differs(part, found, part.start, part.end);
+                parts.iter().find_map(wrong).unwrap_or(end)
             }
         };
         if reach > at {

@@ -11,6 +11,7 @@
 //! that nothing is wrong; what is wrong is found, and told, by looking at everything.
 
 mod adopt;
+mod attributes;
 mod content;
 mod ground;
 mod names;
@@ -238,6 +239,10 @@ fn visible(judge: &mut Judge, step: Step) {
     judge.model.names.promise_where(|op| op.acked.is_some(), names);
     let files: Vec<FileId> = judge.model.files.keys().copied().collect();
     for file in files {
+        if !judge.model.file(file).attributes.log.is_empty() {
+            let promise = Promise { clause: "XATTR-01", step };
+            judge.model.attributes_mut(file).promise(Step(u64::MAX), promise);
+        }
         let Some(known) = judge.model.regular(file) else { continue };
         // Bytes that may read as they were before the failure are those of either version.
         let reverts: Vec<Step> = known

@@ -8,6 +8,7 @@ use imbl::OrdMap;
 
 use crate::crash::Inquest;
 use crate::crash::Mismatch;
+use crate::crash::attributes;
 use crate::crash::child;
 use crate::crash::content;
 use crate::crash::order;
@@ -194,6 +195,7 @@ fn identify(
     if fitting.is_empty() {
         return unexplained(inquest, histories, path, &name, found, &history);
     }
+    fitting = attributes::judge(inquest, path, found, fitting);
     if found.kind == FoundKind::Directory {
         fitting = directory(inquest, path, found.ino, &fitting);
         // One that was found elsewhere is there; of the others the last one is taken.

@@ -1,8 +1,11 @@
 //! After the death of a process everything else lives on: what was durable stays durable, and
 //! nothing becomes durable by it. Only of the calls that died with it something is learnt.
 
+use bytes::Bytes;
+
 use crate::crash::Inquest;
 use crate::crash::content;
+use crate::model::AttributeChange;
 use crate::model::Change;
 use crate::model::Effect;
 use crate::model::FileId;
@@ -41,6 +44,7 @@ pub(crate) fn go_on(
     for (path, file) in &inquest.reading.taken {
         let found = inquest.survey.names.get(path)?;
         identify(&mut model, *file, found)?;
+        learn_attributes(&mut model, *file, found, inquest.step);
         let FoundKind::Regular { size_bytes, content: Ok(content) } = &found.kind else { continue };
         let grown = live.regular(*file).map(|live| written_since(live, died_after))?;
         let order = &mut model.order.clone();
@@ -88,10 +92,27 @@ fn identify(model: &mut Model, file: FileId, found: &Found) -> Option<()> {
     Some(())
 }
 
+/// What is found of attributes differs from what was acknowledged by changes of calls that died.
+fn learn_attributes(model: &mut Model, file: FileId, found: &Found, step: Step) {
+    let known = &model.file(file).attributes;
+    if known.live == found.attributes {
+        return;
+    }
+    let names: Vec<Bytes> = known.live.keys().chain(found.attributes.keys()).cloned().collect();
+    for name in names {
+        let value = found.attributes.get(&name).cloned();
+        if model.file(file).attributes.live.get(&name) != value.as_ref() {
+            let order = model.next_order();
+            let change = AttributeChange { name, value, acked: Some(step) };
+            model.attributes_mut(file).change(order, change);
+        }
+    }
+}
+
 /// The writes of calls that died.
 fn written_since(live: &Regular, order: u64) -> Vec<Change> {
     let later = live.log.range(order + 1..).map(|(_, change)| change);
-    later.filter(|change| change.data().is_some()).cloned().collect()
+    later.filter(|change| change.brings_bytes()).cloned().collect()
 }
 
 /// What is found differs from what was acknowledged by changes of calls that died.
@@ -115,7 +136,7 @@ fn learn(
     if size < from || (size > from && !reaches) {
         add(regular, Effect::Resize { from, to: size });
     }
-    let mut written: Vec<(u64, bytes::Bytes)> = Vec::new();
+    let mut written: Vec<(u64, Bytes)> = Vec::new();
     for range in died.iter().map(Change::range) {
         // What grew is written as a whole, zeros as well: so power loss may leave a part of it.
         let (start, end) = (range.start.max(from), range.end.min(size));
@@ -159,7 +180,7 @@ fn agrees(model: &Model, inquest: &Inquest<'_>) -> bool {
     for (directory, path) in &inquest.reading.found_directories {
         let Some(known) = model.directory(*directory) else { return false };
         count += known.entries.len();
-        let is_found = |(name, file): (&bytes::Bytes, &FileId)| {
+        let is_found = |(name, file): (&Bytes, &FileId)| {
             let path = super::child(path, name);
             inquest.reading.taken.get(&path).or(inquest.reading.places.get(&path)) == Some(file)
         };

@@ -40,7 +40,7 @@ pub(crate) fn clauses(
     if is_mapped && judge.model.is_only_mapped(file) {
         clauses.push("MAP-09");
     }
-    if let Some(by) = run.mapping {
+    if let Some(by) = run.mapping() {
         if !judge.model.mappings.contains_key(&by) {
             clauses.push("MAP-05");
         }
@@ -59,7 +59,7 @@ pub(crate) fn clauses(
 /// Was the change made while the mapping was there?
 fn changed_since(judge: &Judge, view: View, order: u64) -> bool {
     match view {
-        View::Read => false,
+        View::Read | View::Direct => false,
         View::Mapped(id) | View::Private(id) => {
             judge.model.mappings.get(&id).is_some_and(|mapping| order > mapping.made)
         }

@@ -5,6 +5,7 @@
 //! covers, or removed.
 
 mod mapped;
+mod placed;
 pub(crate) mod reads;
 
 use std::ops::Range;
@@ -54,7 +55,10 @@ pub(crate) struct Lost {
 }
 
 /// Clauses that an audit of the subject decides, whatever else does.
-const AUDITED: [&str; 3] = ["MAP-03", "MAP-04", "MAP-12"];
+const AUDITED: [&str; 16] = [
+    "MAP-03", "MAP-04", "MAP-12", "SNAP-05", "SNAP-06", "ALLOC-01", "ALLOC-02", "ALLOC-03",
+    "ALLOC-04", "ALLOC-05", "ALLOC-06", "ALLOC-07", "REF-01", "REF-02", "REF-03", "REF-04",
+];
 
 const WRITES_NAMED_MAX: usize = 4;
 
@@ -163,7 +167,7 @@ fn enter(regular: &mut Regular, said: &Floating) {
     let mut writes: Vec<(Step, Range<u64>)> = vec![];
     let mut is_stored = false;
     let until = regular.log.range(..=order).map(|(_, change)| change);
-    for change in until.filter(|change| change.data().is_some()) {
+    for change in until.filter(|change| change.brings_bytes()) {
         let of = change.range();
         if change.step < step && overlaps(&of, range) {
             let part = of.start.max(range.start)..of.end.min(range.end);
@@ -546,7 +550,7 @@ fn is_quiet(judge: &Judge) -> bool {
                         .collect();
                     let stable = regular.said_stable.iter().filter(|(_, last)| order <= last);
                     done.extend(stable.map(|(range, _)| range.clone()));
-                    change.data().is_some() && subtract(vec![change.range()], &done).is_empty()
+                    change.brings_bytes() && subtract(vec![change.range()], &done).is_empty()
                 })
             })
         })

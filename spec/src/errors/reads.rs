@@ -4,7 +4,9 @@ use bytes::Bytes;
 
 use crate::errors::mapped;
 use crate::errors::may_revert;
+use crate::errors::placed;
 use crate::model::FileId;
+use crate::model::Origin;
 use crate::model::Regular;
 use crate::model::Run;
 use crate::model::differs;
@@ -21,6 +23,8 @@ use crate::words::Step;
 pub(crate) enum View {
     /// `read`.
     Read,
+    /// `read`, past the cache.
+    Direct,
     /// A shared mapping.
     Mapped(MappingId),
     /// A private mapping.
@@ -60,6 +64,7 @@ pub(crate) fn size_is(judge: &mut Judge, frame: &Frame, file: FileId, size: u64)
     let order = judge.model.order;
     if let Some(regular) = judge.model.regular_mut(file).filter(|_| !frame.overlapped) {
         regular.sized_order = order;
+        regular.sized_at = Some(frame.step());
     }
 }
 
@@ -74,6 +79,8 @@ fn check_size(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
     }
     let stored = regular.tail.runs(expected..size.max(expected));
     let is_stored = !stored.is_empty() && stored.iter().all(|run| run.data.is_some());
+    let is_searched = regular.searched > regular.sized_at && regular.sized_at.is_some();
+    let is_beyond = size > expected && size <= regular.reserved_beyond;
     regular.size = size;
     if size > expected && size <= most {
         return;
@@ -83,7 +90,12 @@ fn check_size(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
     {
         regular.live.put(size..u64::MAX, None, order, None);
     }
-    let clause = if is_stored { "MAP-07" } else { clause };
+    let clause = match (is_stored, is_searched, is_beyond) {
+        (true, ..) => "MAP-07",
+        (false, true, _) => "SEEK-07",
+        (false, false, true) => "FALLOC-05",
+        (false, false, false) => clause,
+    };
     let subject = judge.model.path_text(file);
     judge.broken(frame, clause, subject, format!("size {size}"), format!("size {expected}"));
 }
@@ -113,10 +125,13 @@ pub(crate) fn compare(
         judge.exercise("FALLOC-02");
     }
     let bytes = Some(data.clone());
-    let found = Run { start: at, end, data: bytes, order: 0, promise: None, mapping: None };
+    let found =
+        Run { start: at, end, data: bytes, order: 0, promise: None, origin: Origin::Written };
     let Some(regular) = judge.model.regular(file) else { return };
     let mut wrong: Vec<(u64, u64, Run)> = Vec::new();
+    let mut crosses = false;
     for run in regular.live.runs(at..end) {
+        crosses |= is_by_other_way(&run, view) && !frame.overlapped;
         let mut from = run.start;
         while let Some(first) = differs(&run, &found, from, run.end) {
             let same = |at: &u64| run.byte(*at) == found.byte(*at);
@@ -124,6 +139,9 @@ pub(crate) fn compare(
             wrong.push((first, last, run.clone()));
             from = last;
         }
+    }
+    if crosses {
+        judge.exercise("DATA-DIO-01");
     }
     let mut reported = false;
     for (from, to, run) in wrong {
@@ -135,11 +153,16 @@ pub(crate) fn compare(
         if !frame.overlapped
             && let Some(regular) = judge.model.regular_mut(file)
         {
-            regular.live.put(from..to, Some(told), run.order, None);
+            regular.live.correct(from..to, told, &run);
         }
     }
     note(judge, frame, file, at, end);
     judge.note_cut(frame, file, at, data);
+}
+
+/// Did bytes go one way, past the cache or through it, and are they read the other way?
+fn is_by_other_way(run: &Run, view: View) -> bool {
+    run.data.is_some() && (run.origin == Origin::Direct) != (view == View::Direct)
 }
 
 fn note(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, end: u64) {
@@ -177,6 +200,9 @@ fn explained(
     let reverts = reverts || is_lost;
     told.iter().zip(from..).all(|(byte, at)| {
         if judge.was_in_between(file, at, *byte) {
+            return true;
+        }
+        if regular.moments.get(&run.order).is_some_and(|copied| copied.may_hold(at, *byte)) {
             return true;
         }
         let mut failed = regular.maybes.range(run.order + 1..).map(|(_, change)| change);
@@ -219,9 +245,19 @@ fn report(
     } else if let Some(promise) = promised {
         chain.push((promise.step, "the right bytes were durable from here on".to_owned()));
     }
-    let mapped = mapped::clauses(judge, file, (from, told, view), run, older);
+    let mut special = Vec::new();
+    if !frame.overlapped && is_by_other_way(run, view) {
+        special.push("DATA-DIO-01");
+    }
+    special.extend(placed::clauses(judge, file, from, told, run, older));
+    if let (Some((_, read)), Some(searched)) = (&earlier, regular.searched)
+        && *read < searched
+    {
+        special.push("SEEK-07");
+    }
+    special.extend(mapped::clauses(judge, file, (from, told, view), run, older));
     let clause = match (&lost, &earlier) {
-        (None, _) if !mapped.is_empty() => mapped[0],
+        (None, _) if !special.is_empty() => special[0],
         (Some(_), Some(_)) if older => "RSTAB-01",
         (Some(_), None) if older => "RSTAB-02",
         (Some(_), _) => "DATA-RW-03",
@@ -242,12 +278,12 @@ fn report(
         chain.push((step, "read, and nothing was changed since".to_owned()));
     }
     chain.sort();
-    let verb = if view == View::Read { "read" } else { "loaded" };
+    let verb = if matches!(view, View::Read | View::Direct) { "read" } else { "loaded" };
     let expected = run.part(from, to).unwrap_or_else(|| vec![0; told.len()].into());
     // Foreign bytes in a file without names: its space was given away too early. What is of none
     // of the versions of calls that overlap is of no order of them.
     let broken = [("NS-UNLINK-02", is_given_away), ("DATA-RW-06", frame.overlapped)];
-    let mut also = if clause == *mapped.first().unwrap_or(&"") { mapped } else { Vec::new() };
+    let mut also = if clause == *special.first().unwrap_or(&"") { special } else { Vec::new() };
     also.extend(broken.into_iter().filter(|(_, breaks)| *breaks).map(|(id, _)| id));
     judge.report(Violation {
         clause,

@@ -17,13 +17,40 @@ pub(crate) struct Promise {
     pub(crate) step: Step,
 }
 
+/// What put a whole range of bytes in its place at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// `copy_file_range`.
+    Copied,
+    /// A clone.
+    Cloned,
+    /// A punched or zeroed range.
+    Zeroed,
+    /// A range that was collapsed or inserted: what follows it moved.
+    Moved,
+}
+
+/// How bytes came to their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Origin {
+    /// By a write, or a change of size.
+    #[default]
+    Written,
+    /// By a store through this mapping.
+    Stored(MappingId),
+    /// By a write past the cache.
+    Direct,
+    /// With a whole range.
+    Placed(Placed),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Piece {
     end: u64,
     data: Option<Bytes>,
     order: u64,
     promise: Option<Promise>,
-    mapping: Option<MappingId>,
+    origin: Origin,
 }
 
 /// A stretch of bytes with one origin; `data` absent means zeros.
@@ -34,12 +61,11 @@ pub(crate) struct Run {
     pub(crate) data: Option<Bytes>,
     pub(crate) order: u64,
     pub(crate) promise: Option<Promise>,
-    /// The mapping that the bytes were stored through, if they were.
-    pub(crate) mapping: Option<MappingId>,
+    pub(crate) origin: Origin,
 }
 
 /// Pieces that do not overlap; what none covers is zero, of order 0.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Extents {
     pieces: OrdMap<u64, Piece>,
 }
@@ -50,6 +76,14 @@ pub(crate) fn index(at: u64) -> usize {
 }
 
 impl Run {
+    /// The mapping that the bytes were stored through, if they were.
+    pub(crate) fn mapping(&self) -> Option<MappingId> {
+        match self.origin {
+            Origin::Stored(mapping) => Some(mapping),
+            Origin::Written | Origin::Direct | Origin::Placed(_) => None,
+        }
+    }
+
     /// The part of the run within a range that it contains.
     pub(crate) fn part(&self, start: u64, end: u64) -> Option<Bytes> {
         let data = self.data.as_ref()?;
@@ -70,13 +104,40 @@ impl Extents {
         order: u64,
         promise: Option<Promise>,
     ) {
-        self.put_piece(range, data, order, promise, None);
+        self.put_piece(range, data, order, promise, Origin::Written);
+    }
+
+    /// Puts bytes that were written past the cache over whatever was there.
+    pub(crate) fn put_direct(&mut self, start: u64, data: Bytes, order: u64) {
+        let end = start.saturating_add(data.len() as u64);
+        self.put_piece(start..end, Some(data), order, None, Origin::Direct);
+    }
+
+    /// Puts a part of what a range holds over whatever was there.
+    pub(crate) fn put_placed(&mut self, part: &Run, order: u64, by: Placed) {
+        let range = part.start..part.end;
+        self.put_piece(range, part.data.clone(), order, None, Origin::Placed(by));
+    }
+
+    /// Corrects bytes; how they came there stays.
+    pub(crate) fn correct(&mut self, range: Range<u64>, data: Bytes, run: &Run) {
+        self.put_piece(range, Some(data), run.order, None, run.origin);
+    }
+
+    /// The same bytes elsewhere: those from `from` on at `to`. No byte is copied.
+    pub(crate) fn moved(&self, from: Range<u64>, to: u64) -> Self {
+        let mut moved = Self::default();
+        for run in self.runs(from.clone()).into_iter().filter(|run| run.data.is_some()) {
+            let (start, end) = (to + (run.start - from.start), to + (run.end - from.start));
+            moved.put(start..end, run.data, run.order, None);
+        }
+        moved
     }
 
     /// Puts bytes that were stored through a mapping over whatever was there.
     pub(crate) fn put_stored(&mut self, start: u64, data: Bytes, order: u64, by: MappingId) {
         let end = start.saturating_add(data.len() as u64);
-        self.put_piece(start..end, Some(data), order, None, Some(by));
+        self.put_piece(start..end, Some(data), order, None, Origin::Stored(by));
     }
 
     fn put_piece(
@@ -85,7 +146,7 @@ impl Extents {
         data: Option<Bytes>,
         order: u64,
         promise: Option<Promise>,
-        mapping: Option<MappingId>,
+        origin: Origin,
     ) {
         if range.is_empty() {
             return;
@@ -101,7 +162,7 @@ impl Extents {
         while let Some(at) = covered(&self.pieces) {
             self.pieces.remove(&at);
         }
-        self.pieces.insert(range.start, Piece { end: range.end, data, order, promise, mapping });
+        self.pieces.insert(range.start, Piece { end: range.end, data, order, promise, origin });
     }
 
     /// Removes what is there.
@@ -147,6 +208,14 @@ impl Extents {
         self.pieces.insert(at, right);
     }
 
+    /// The first byte of a range that is another than elsewhere.
+    pub(crate) fn first_difference(&self, other: &Self, range: Range<u64>) -> Option<u64> {
+        self.runs(range).iter().find_map(|run| {
+            let others = other.runs(run.start..run.end);
+            others.iter().find_map(|other| differs(run, other, other.start, other.end))
+        })
+    }
+
     /// Where it differs from what it was.
     pub(crate) fn changed<'a>(&'a self, was: &'a Self) -> impl Iterator<Item = Range<u64>> {
         difference(&was.pieces, &self.pieces).map(|(at, piece)| *at..piece.end)
@@ -170,8 +239,8 @@ impl Extents {
             }
             let data =
                 piece.data.as_ref().map(|data| data.slice(index(from - start)..index(to - start)));
-            let (order, promise, mapping) = (piece.order, piece.promise, piece.mapping);
-            runs.push(Run { start: from, end: to, data, order, promise, mapping });
+            let (order, promise, origin) = (piece.order, piece.promise, piece.origin);
+            runs.push(Run { start: from, end: to, data, order, promise, origin });
             at = to;
         }
         if at < range.end {
@@ -182,7 +251,7 @@ impl Extents {
 }
 
 fn gap(start: u64, end: u64) -> Run {
-    Run { start, end, data: None, order: 0, promise: None, mapping: None }
+    Run { start, end, data: None, order: 0, promise: None, origin: Origin::Written }
 }
 
 /// The first stretch in which bytes differ from a run, within a range that both contain.

@@ -1,11 +1,13 @@
 //! What there is, as far as calls and answers tell: files, names, handles; and of each, what is
 //! promised to be durable.
 
+mod attributes;
 mod compact;
 mod difference;
 mod extents;
 mod locks;
 mod mappings;
+mod moments;
 mod names;
 mod regular;
 mod resolve;
@@ -24,8 +26,12 @@ use crate::words::Pid;
 use crate::words::StatusFlags;
 use crate::words::Step;
 
+pub(crate) use attributes::AttributeChange;
+pub(crate) use attributes::Attributes;
 pub(crate) use difference::difference;
 pub(crate) use extents::Extents;
+pub(crate) use extents::Origin;
+pub(crate) use extents::Placed;
 pub(crate) use extents::Promise;
 pub(crate) use extents::Run;
 pub(crate) use extents::differs;
@@ -33,6 +39,8 @@ pub(crate) use extents::index;
 pub(crate) use locks::Extent;
 pub(crate) use locks::Locks;
 pub(crate) use mappings::Mapping;
+pub(crate) use moments::Moments;
+pub(crate) use moments::Peer;
 pub(crate) use names::Bound;
 pub(crate) use names::Edit;
 pub(crate) use names::Name;
@@ -41,6 +49,7 @@ pub(crate) use names::Names;
 pub(crate) use regular::Change;
 pub(crate) use regular::Effect;
 pub(crate) use regular::MEMORY_PAGE_BYTES;
+pub(crate) use regular::Reach;
 pub(crate) use regular::Regular;
 pub(crate) use regular::overlaps;
 pub(crate) use regular::resized;
@@ -89,6 +98,7 @@ pub(crate) struct File {
     pub(crate) path: Bytes,
     /// The last operation on its names, by order; 0 if none.
     pub(crate) named_at: u64,
+    pub(crate) attributes: Arc<Attributes>,
     /// Was it made to get its first name later?
     pub(crate) is_linkable: bool,
 }
@@ -198,11 +208,23 @@ impl Model {
         }
     }
 
+    /// A version of a regular file that stays as it is.
+    pub(crate) fn shared_regular(&self, id: FileId) -> Option<Arc<Regular>> {
+        match &self.files.get(&id)?.node {
+            Node::Regular(regular) => Some(Arc::clone(regular)),
+            Node::Directory(_) | Node::Symlink(_) => None,
+        }
+    }
+
     pub(crate) fn regular_mut(&mut self, id: FileId) -> Option<&mut Regular> {
         match &mut self.files.get_mut(&id)?.node {
             Node::Regular(regular) => Some(Arc::make_mut(regular)),
             Node::Directory(_) | Node::Symlink(_) => None,
         }
+    }
+
+    pub(crate) fn attributes_mut(&mut self, id: FileId) -> &mut Attributes {
+        Arc::make_mut(&mut self.file_mut(id).attributes)
     }
 
     pub(crate) fn directory(&self, id: FileId) -> Option<&Directory> {
@@ -366,18 +388,21 @@ impl Model {
 /// left of its names is another matter.
 impl PartialEq for File {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.node, &other.node) {
-            (Node::Regular(one), Node::Regular(two)) => Arc::ptr_eq(one, two),
-            (Node::Symlink(one), Node::Symlink(two)) => one == two,
-            (Node::Directory(_), Node::Directory(_)) => true,
-            (Node::Regular(_) | Node::Symlink(_) | Node::Directory(_), _) => false,
-        }
+        let is_alike = Arc::ptr_eq(&self.attributes, &other.attributes);
+        is_alike
+            && match (&self.node, &other.node) {
+                (Node::Regular(one), Node::Regular(two)) => Arc::ptr_eq(one, two),
+                (Node::Symlink(one), Node::Symlink(two)) => one == two,
+                (Node::Directory(_), Node::Directory(_)) => true,
+                (Node::Regular(_) | Node::Symlink(_) | Node::Directory(_), _) => false,
+            }
     }
 }
 
 impl File {
     pub(crate) fn new(node: Node, path: Bytes) -> Self {
-        Self { node, ino: None, names: 0, handles: 0, path, named_at: 0, is_linkable: false }
+        let (attributes, is_linkable) = (Arc::default(), false);
+        Self { node, ino: None, names: 0, handles: 0, path, named_at: 0, attributes, is_linkable }
     }
 
     pub(crate) fn kind(&self) -> FileKind {

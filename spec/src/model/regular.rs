@@ -3,6 +3,7 @@
 //! Per byte, what a crash may leave is the floor's version or any later one in the log.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
@@ -11,9 +12,16 @@ use imbl::Vector;
 
 use crate::errors::Lost;
 use crate::model::Extents;
+use crate::model::Moments;
+use crate::model::Origin;
+use crate::model::Peer;
+use crate::model::Placed;
 use crate::model::Promise;
+use crate::model::Run;
+use crate::model::index;
 use crate::ops::Floating;
 use crate::ops::Frame;
+use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::MappingId;
 use crate::words::Step;
@@ -31,8 +39,21 @@ pub(crate) enum Effect {
     Store { offset: u64, data: Bytes, mapping: MappingId, blurred: Range<u64> },
     /// A new size; bytes beyond a smaller one are gone for good.
     Resize { from: u64, to: u64 },
+    /// A whole range at once: zeros, and over them these bytes.
+    Place { range: Range<u64>, content: Extents, by: Placed, reach: Reach },
     /// Bytes at the end of a file whose end was not known: it was in this range.
     Append { ends: Range<u64>, data: Bytes },
+}
+
+/// What a range that is put in its place does to the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Nothing.
+    Keep,
+    /// The file reaches the end of the range.
+    Grow,
+    /// It becomes this.
+    Set(u64),
 }
 
 /// A change that is not promised to be durable.
@@ -60,17 +81,54 @@ impl Change {
             }
             Effect::Resize { from, to } if to < from => *to..u64::MAX,
             Effect::Resize { .. } => 0..0,
+            Effect::Place { range, .. } => range.clone(),
             Effect::Append { ends, data } => ends.start..ends.end.saturating_add(data.len() as u64),
         }
     }
 
-    /// The bytes that it brings.
-    pub(crate) fn data(&self) -> Option<&Bytes> {
-        match &self.effect {
-            Effect::Write { data, .. }
-            | Effect::Store { data, .. }
-            | Effect::Append { data, .. } => Some(data),
+    /// The bytes that it brings, in a range within its own; where it brings none, zeros.
+    pub(crate) fn parts(&self, range: Range<u64>) -> Vec<Run> {
+        let data = match &self.effect {
+            Effect::Place { content, .. } => return content.runs(range),
+            Effect::Write { data, .. } | Effect::Store { data, .. } => Some(data),
+            // Wherever it went, it began there with its first byte.
+            Effect::Append { data, .. } => Some(data),
             Effect::Resize { .. } => None,
+        };
+        let start = self.range().start;
+        let part = |data: &Bytes| {
+            let at = |offset: u64| index(offset - start).min(data.len());
+            data.slice(at(range.start)..at(range.end))
+        };
+        let (data, order, promise) = (data.map(part), 0, None);
+        let origin = Origin::Written;
+        vec![Run { start: range.start, end: range.end, data, order, promise, origin }]
+    }
+
+    /// Does it do more than give the file a size?
+    pub(crate) fn brings_bytes(&self) -> bool {
+        match &self.effect {
+            Effect::Write { .. }
+            | Effect::Store { .. }
+            | Effect::Append { .. }
+            | Effect::Place { .. } => true,
+            Effect::Resize { .. } => false,
+        }
+    }
+
+    /// Does it give the file a size, whatever the size was?
+    pub(crate) fn sets_size(&self) -> bool {
+        matches!(self.effect, Effect::Resize { .. } | Effect::Place { reach: Reach::Set(_), .. })
+    }
+
+    /// How it came there, if it put a whole range in its place.
+    pub(crate) fn placed(&self) -> Option<Placed> {
+        match self.effect {
+            Effect::Place { by, .. } => Some(by),
+            Effect::Write { .. }
+            | Effect::Store { .. }
+            | Effect::Append { .. }
+            | Effect::Resize { .. } => None,
         }
     }
 
@@ -84,6 +142,9 @@ impl Change {
                     blurred.contains(&at) || data[crate::model::index(at - range.start)] == byte
                 }
                 Effect::Resize { .. } => byte == 0,
+                Effect::Place { content, .. } => {
+                    content.runs(at..at.saturating_add(1)).iter().all(|run| run.byte(at) == byte)
+                }
                 Effect::Append { data, .. } => data.contains(&byte),
             }
     }
@@ -99,6 +160,12 @@ impl Change {
                 format!("store to {offset}..{end} of {path}")
             }
             Effect::Resize { to, .. } => format!("truncation of {path} to {to}"),
+            Effect::Place { range: Range { start, end }, by, .. } => match by {
+                Placed::Copied => format!("copy to {start}..{end} of {path}"),
+                Placed::Cloned => format!("clone to {start}..{end} of {path}"),
+                Placed::Zeroed => format!("zeroing of {start}..{end} of {path}"),
+                Placed::Moved => format!("move of {start}..{end} of {path}"),
+            },
             Effect::Append { data, .. } => format!("append of {} bytes to {path}", data.len()),
         }
     }
@@ -148,6 +215,26 @@ pub(crate) struct Regular {
     pub(crate) tail: Extents,
     /// Such bytes that the file then grew over.
     pub(crate) overgrown: Extents,
+    /// Of bytes that were copied, which others they may be, by the order of the change.
+    pub(crate) moments: OrdMap<u64, Arc<Moments>>,
+    /// Files with which ranges are shared, or were, the newest last.
+    pub(crate) peers: Vector<Peer>,
+    /// The last clone that was refused, and what deduplication last shared.
+    pub(crate) refused: Option<(Change, Errno)>,
+    pub(crate) deduplicated: Range<u64>,
+    /// The last change of size: the size before and after, and its order.
+    pub(crate) last_resize: Option<(u64, u64, u64)>,
+    /// Are its bytes written in place, and for which of them is there room?
+    pub(crate) is_in_place: bool,
+    pub(crate) reserved: Vec<Range<u64>>,
+    /// The order that the changes had reached when there was room last.
+    pub(crate) reserved_at: u64,
+    /// How far room was made beyond the end without a new size.
+    pub(crate) reserved_beyond: u64,
+    /// The last search for data or holes since the last change.
+    pub(crate) searched: Option<Step>,
+    /// When the size was seen last since the last change.
+    pub(crate) sized_at: Option<Step>,
     /// What was read since the last change.
     pub(crate) reads: Vector<(Range<u64>, Step)>,
 }
@@ -159,23 +246,39 @@ impl Regular {
             Effect::Store { offset, data, mapping, .. } => {
                 self.live.put_stored(*offset, data.clone(), order, *mapping);
             }
-            Effect::Write { .. } | Effect::Resize { .. } | Effect::Append { .. } => {
-                self.live.put(change.range(), change.data().cloned(), order, None);
+            Effect::Place { range, content, by, .. } => {
+                for part in content.runs(range.clone()) {
+                    self.live.put_placed(&part, order, *by);
+                }
             }
+            Effect::Write { data, .. } | Effect::Append { data, .. } => {
+                self.live.put(change.range(), Some(data.clone()), order, None);
+            }
+            Effect::Resize { .. } => self.live.put(change.range(), None, order, None),
         }
         let size = resized(self.size, &change);
         if !self.tail.is_empty() && size != self.size {
             self.move_end(size);
         }
+        if size < self.size || change.sets_size() {
+            self.last_resize = Some((self.size, size, order));
+            self.reserved = subtract(
+                std::mem::take(&mut self.reserved),
+                std::slice::from_ref(&(size..u64::MAX)),
+            );
+            self.reserved_beyond = 0;
+        }
         self.size = size;
-        if change.data().is_none() {
+        if change.sets_size() {
             self.sized_order = order;
         }
         self.reads.clear();
+        (self.searched, self.sized_at, self.refused) = (None, None, None);
+        self.deduplicated = 0..0;
         self.last_order = order;
         self.last_append = None;
         let is_store = matches!(change.effect, Effect::Store { .. });
-        if change.data().is_none() {
+        if change.sets_size() {
             self.resizes.insert(order);
         }
         self.last_allocated = 0..0;
@@ -183,6 +286,11 @@ impl Regular {
         if is_store {
             self.compact();
         }
+    }
+
+    /// Is every byte known?
+    pub(crate) fn is_sure(&self) -> bool {
+        self.maybes.is_empty() && self.moments.is_empty()
     }
 
     /// How far the file may reach, for what is known: a failed write may have made it longer.
@@ -222,13 +330,14 @@ impl Regular {
             .filter(|(_, change)| change.acked.is_some_and(|acked| acked < began))
             .map(|(order, change)| (*order, change.clone()))
             .collect();
-        let is_clean = due.iter().all(|(_, change)| change.data().is_none());
+        let is_clean = due.iter().all(|(_, change)| !change.brings_bytes());
         for (order, change) in due {
-            let through_other = change.handle != by && change.data().is_some();
-            let clause = if through_other && promise.clause == "DUR-FSYNC-01" {
-                "DUR-FSYNC-02"
-            } else {
-                promise.clause
+            let through_other = change.handle != by && change.brings_bytes();
+            let is_clone = change.placed() == Some(Placed::Cloned);
+            let clause = match promise.clause {
+                "DUR-FSYNC-01" | "DUR-FDS-01" if is_clone => "COPY-08",
+                "DUR-FSYNC-01" if through_other => "DUR-FSYNC-02",
+                clause => clause,
             };
             self.fold(order, &change, Promise { clause, step: promise.step });
             if is_clean && clause == "DUR-FSYNC-01" {
@@ -265,6 +374,11 @@ impl Regular {
     }
 
     fn fold(&mut self, order: u64, change: &Change, promise: Promise) {
+        let is_copy = matches!(change.placed(), Some(Placed::Copied | Placed::Cloned));
+        let promise = match promise.clause {
+            "DUR-OSYNC-01" if is_copy => Promise { clause: "COPY-09", step: promise.step },
+            _ => promise,
+        };
         let lost: Vec<Range<u64>> = self
             .lost
             .iter()
@@ -275,23 +389,23 @@ impl Regular {
         let is_lost = lost.iter().any(|lost| overlaps(lost, &range));
         let kept = subtract(vec![range.clone()], &lost);
         for part in kept {
-            let data = change.data().map(|data| {
-                let at = |offset: u64| crate::model::index(offset - range.start);
-                data.slice(at(part.start)..at(part.end))
-            });
-            self.floor.put_over_older(part, data.as_ref(), order, Some(promise));
+            for part in change.parts(part) {
+                let range = part.start..part.end;
+                self.floor.put_over_older(range, part.data.as_ref(), order, Some(promise));
+            }
         }
         if is_lost {
             return;
         }
-        let is_write = change.data().is_some();
+        let is_write = !change.sets_size();
         if order > self.floor_size_order {
             let size = self.with_promised_ends(order, reached(self.floor_size, change));
             if size < self.floor_size {
                 self.shrunk_from = self.shrunk_from.max(self.floor_size);
             }
             if size != self.floor_size || self.size_promise.is_none() {
-                let whole = ["DUR-FSYNC-01", "DUR-FSYNC-02"].contains(&promise.clause);
+                let of_bytes = ["DUR-FSYNC-01", "DUR-FSYNC-02"];
+                let whole = of_bytes.contains(&promise.clause);
                 let clause = if whole { "DUR-FSYNC-03" } else { promise.clause };
                 self.size_promise = Some(Promise { clause, step: promise.step });
             }
@@ -303,7 +417,7 @@ impl Regular {
         self.log.remove(&order);
         self.resizes.remove(&order);
         if is_write && self.resizes.get_min().is_some_and(|first| *first < order) {
-            self.note_promised_end(order, range.end);
+            self.note_promised_end(order, reached(0, change));
         } else if self.resizes.is_empty() {
             self.promised_ends = OrdMap::new();
         }
@@ -348,7 +462,10 @@ pub(crate) fn resized(size: u64, change: &Change) -> u64 {
         Effect::Write { data, .. } if data.is_empty() => size,
         Effect::Write { .. } | Effect::Append { .. } => size.max(change.range().end),
         Effect::Store { .. } => size,
-        Effect::Resize { to, .. } => *to,
+        Effect::Place { range, .. } if range.is_empty() => size,
+        Effect::Place { reach: Reach::Keep, .. } => size,
+        Effect::Place { range, reach: Reach::Grow, .. } => size.max(range.end),
+        Effect::Resize { to, .. } | Effect::Place { reach: Reach::Set(to), .. } => *to,
     }
 }
 
@@ -356,9 +473,10 @@ pub(crate) fn resized(size: u64, change: &Change) -> u64 {
 fn reached(size: u64, change: &Change) -> u64 {
     match &change.effect {
         Effect::Store { .. } => size.max(change.range().end),
-        Effect::Write { .. } | Effect::Resize { .. } | Effect::Append { .. } => {
-            resized(size, change)
-        }
+        Effect::Write { .. }
+        | Effect::Resize { .. }
+        | Effect::Append { .. }
+        | Effect::Place { .. } => resized(size, change),
     }
 }
 

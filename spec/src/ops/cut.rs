@@ -94,9 +94,8 @@ impl Judge {
 /// The changes of bytes that were read, if they are few.
 fn changes(regular: &Regular, at: u64, told: &Bytes) -> Vec<(u64, Change)> {
     let range = at..at.saturating_add(told.len() as u64);
-    let overlaps = |change: &Change| {
-        change.data().is_some() && crate::model::overlaps(&change.range(), &range)
-    };
+    let overlaps =
+        |change: &Change| change.brings_bytes() && crate::model::overlaps(&change.range(), &range);
     let found = regular.log.iter().filter(|(_, change)| overlaps(change)).take(CHANGES_MAX + 1);
     let found: Vec<(u64, Change)> = found.map(|(order, change)| (*order, change.clone())).collect();
     if found.len() > CHANGES_MAX { Vec::new() } else { found }

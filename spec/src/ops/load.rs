@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::errors::reads;
 use crate::errors::reads::View;
 use crate::model::Mapping;
+use crate::model::Origin;
 use crate::model::Run;
 use crate::model::index;
 use crate::model::subtract;
@@ -146,5 +147,5 @@ fn unchanged(
 fn run(at: u64, data: &Bytes) -> Run {
     let end = at.saturating_add(data.len() as u64);
     let data = Some(data.clone());
-    Run { start: at, end, data, order: 0, promise: None, mapping: None }
+    Run { start: at, end, data, order: 0, promise: None, origin: Origin::Written }
 }

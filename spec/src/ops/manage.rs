@@ -9,9 +9,14 @@ use crate::words::Outcome;
 
 pub(crate) fn judge(judge: &mut Judge, frame: &Frame, asked: &Manage, outcome: &Outcome) {
     match asked {
-        Manage::SetCompression { handle, .. }
-        | Manage::SetNoCow { handle, .. }
-        | Manage::SyncRange { handle, .. } => {
+        Manage::SetNoCow { handle, on } => {
+            let known = judge.handle(frame, *handle, outcome).filter(|_| outcome.is_ok());
+            if let Some(regular) = known.and_then(|known| judge.model.regular_mut(known.file)) {
+                regular.is_in_place = *on;
+                regular.reserved.clear();
+            }
+        }
+        Manage::SetCompression { handle, .. } | Manage::SyncRange { handle, .. } => {
             judge.handle(frame, *handle, outcome);
         }
         Manage::DropCaches | Manage::Space => {}

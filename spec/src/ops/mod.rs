@@ -3,6 +3,8 @@
 //! M-1: a call always has at least one permitted answer. Conditions have no order: where several
 //! fail, any of their errors is permitted.
 
+mod allocate;
+mod attribute;
 mod cut;
 mod exchange;
 mod flock;
@@ -22,7 +24,9 @@ mod read_directory;
 mod record_lock;
 mod remove;
 mod rename;
+mod search;
 mod seek;
+pub(crate) mod share;
 pub(crate) mod snapshot;
 mod stat;
 mod store;
@@ -52,7 +56,6 @@ use crate::promise::Promises;
 use crate::violation::LostEffect;
 use crate::violation::Reason;
 use crate::violation::Violation;
-use crate::words::AllocateMode;
 use crate::words::Call;
 use crate::words::Errno;
 use crate::words::HandleId;
@@ -63,6 +66,7 @@ use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
 use crate::words::Value;
+use crate::words::Whence;
 
 /// When a call was made, and when it was answered, if it was.
 #[derive(Debug, Clone, Copy)]
@@ -133,6 +137,13 @@ pub(crate) struct Judge {
     pub(crate) lock_calls: OrdMap<Step, (Pid, Lock)>,
     /// Is it unknown who holds which lock, until the calls that overlap are all judged?
     pub(crate) lock_doubt: bool,
+    /// What there was when calls began that are judged by more than one moment; of those that
+    /// overlap.
+    pub(crate) began: OrdMap<Step, Model>,
+    /// Copies of which it is not known yet when they ended.
+    pub(crate) copies: Vec<share::Fresh>,
+    /// The order that the changes had reached when the last snapshot was made.
+    pub(crate) frozen_at: u64,
     /// What was frozen.
     pub(crate) snapshots: snapshot::Snapshots,
     /// Is the model that of a snapshot?
@@ -163,6 +174,9 @@ impl Judge {
             renames: false,
             lock_calls: OrdMap::new(),
             lock_doubt: false,
+            began: OrdMap::new(),
+            copies: Vec::new(),
+            frozen_at: 0,
             snapshots: snapshot::Snapshots::default(),
             frozen: None,
         }
@@ -174,6 +188,9 @@ impl Judge {
 
     /// Notes that an event decided a clause, one way or the other.
     pub(crate) fn exercise(&mut self, clause: &'static str) {
+        if clause == "DATA-RW-01" && self.frozen.as_ref().is_some_and(|of| of.is_recovered) {
+            self.exercise("SNAP-07");
+        }
         let clause = match (&self.frozen, clause) {
             (None, clause) => clause,
             (Some(_), "RSTAB-01") => "SNAP-04",
@@ -204,6 +221,9 @@ impl Judge {
             violation.clause = self.of_snapshot(violation.clause);
             violation.also.retain(|clause| clause.starts_with("SNAP-"));
             violation.subject.push_str(" in a snapshot");
+            if self.frozen.as_ref().is_some_and(|frozen| frozen.is_recovered) {
+                violation.also.push("SNAP-07");
+            }
         }
         let Some(what) = self.doubt() else { return self.report_certain(violation) };
         if violation.clauses().any(|clause| self.enforces(clause)) {
@@ -280,6 +300,9 @@ impl Judge {
             Call::Write { handle, offset, data } => {
                 write::judge(self, frame, *handle, *offset, data, outcome);
             }
+            Call::Seek { handle, offset, whence: whence @ (Whence::Data | Whence::Hole) } => {
+                search::judge(self, frame, *handle, *offset, *whence, outcome);
+            }
             Call::Seek { handle, offset, whence } => {
                 seek::judge(self, frame, *handle, *offset, *whence, outcome);
             }
@@ -294,14 +317,13 @@ impl Judge {
             Call::Truncate { handle, size_bytes } => {
                 truncate::judge(self, frame, *handle, *size_bytes, outcome);
             }
-            Call::Allocate { handle, offset, len, mode: AllocateMode::Extend } => {
-                truncate::allocate(self, frame, *handle, *offset, *len, outcome);
+            Call::Allocate { handle, offset, len, mode } => {
+                allocate::judge(self, frame, *handle, (*offset, *len), *mode, outcome);
             }
-            Call::Allocate { .. }
-            | Call::CopyRange { .. }
-            | Call::CloneRange { .. }
-            | Call::DedupeRange { .. }
-            | Call::Attribute(_) => self.undecided(frame.step(), "a call that is not judged yet"),
+            Call::CopyRange { .. } | Call::CloneRange { .. } | Call::DedupeRange { .. } => {
+                self.shares(frame, call, outcome);
+            }
+            Call::Attribute(asked) => attribute::judge(self, frame, asked, outcome),
             Call::Fsync { handle } => sync::judge(self, frame, *handle, "DUR-FSYNC-01", outcome),
             Call::Fdatasync { handle } => sync::judge(self, frame, *handle, "DUR-FDS-01", outcome),
             Call::SetStatusFlags { handle, status } => {
@@ -328,6 +350,22 @@ impl Judge {
             Call::Lock(asked) => self.lock(frame, asked, outcome),
             Call::Memory(asked) => memory::judge(self, frame, asked, outcome),
             Call::Manage(asked) => manage::judge(self, frame, asked, outcome),
+        }
+    }
+
+    /// A call from one file to another.
+    fn shares(&mut self, frame: &Frame, call: &Call, outcome: &Outcome) {
+        if let Call::CopyRange { from, from_offset, to, to_offset, len } = call {
+            let (from, from_offset) = (*from, *from_offset);
+            let (to, to_offset, len) = (*to, *to_offset, *len);
+            let asked = share::Asked { from, from_offset, to, to_offset, len };
+            share::copy(self, frame, asked, outcome);
+        } else if let Call::CloneRange { from, from_offset, len, to, to_offset } = call {
+            let asked = share::Asked::ranges((*from, *from_offset), (*to, *to_offset), *len);
+            share::clone(self, frame, asked, outcome);
+        } else if let Call::DedupeRange { from, from_offset, len, to, to_offset } = call {
+            let asked = share::Asked::ranges((*from, *from_offset), (*to, *to_offset), *len);
+            share::dedupe(self, frame, asked, outcome);
         }
     }
 
@@ -553,6 +591,9 @@ pub(crate) fn take_effect(judge: &mut Judge, frame: &Frame, call: &Call) {
         Ok(Value::Handle { handle: HandleId(u64::MAX - frame.called.0), kind, ino: None })
     } else if let Call::Write { data, .. } = call {
         let Ok(count) = u32::try_from(data.len()) else { return };
+        Ok(Value::Count(count))
+    } else if let Call::CopyRange { from, from_offset, len, .. } = call {
+        let Some(count) = judge.left_to_copy(*from, *from_offset, *len) else { return };
         Ok(Value::Count(count))
     } else {
         Ok(Value::Done)

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 
 use crate::errors::reads;
+use crate::errors::reads::View;
+use crate::model::Handle;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
@@ -25,7 +27,8 @@ pub(crate) fn judge(
         .must(!handle.read, &[Errno::BadFile, Errno::NotCapable])
         .must(!is_regular, &[Errno::IsDirectory, Errno::BadFile, Errno::Invalid])
         .may(offset.is_some_and(|at| i64::try_from(at).is_err()), &[Errno::Invalid])
-        .may(offset.is_some_and(|at| i64::try_from(at).is_err()), &[Errno::Overflow]);
+        .may(offset.is_some_and(|at| i64::try_from(at).is_err()), &[Errno::Overflow])
+        .may(is_uneven(&handle, offset, u64::from(len)), &[Errno::Invalid]);
     if !judge.settle(frame, &permitted, outcome) {
         return;
     }
@@ -42,6 +45,16 @@ pub(crate) fn judge(
     {
         handle.offset = at.checked_add(data.len() as u64);
     }
+}
+
+/// Offsets and lengths that are multiples of this are aligned to every block.
+const BLOCK_BYTES_MOST: u64 = 1 << 16;
+
+/// May direct access be refused for its alignment?
+pub(crate) fn is_uneven(handle: &Handle, offset: Option<u64>, len: u64) -> bool {
+    let is_even = |number: u64| number.is_multiple_of(BLOCK_BYTES_MOST);
+    let at = offset.or(handle.offset);
+    handle.status.direct && !(at.is_some_and(is_even) && is_even(len))
 }
 
 fn check(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, len: u32, data: &Bytes) {
@@ -61,5 +74,7 @@ fn check(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, len: u32, data
         );
         return;
     }
-    reads::compare(judge, frame, file, at, data, reads::View::Read);
+    let is_direct = judge.model.handles.get(&id).is_some_and(|handle| handle.status.direct);
+    let view = if is_direct { View::Direct } else { View::Read };
+    reads::compare(judge, frame, file, at, data, view);
 }

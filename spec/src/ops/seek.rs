@@ -24,9 +24,6 @@ pub(crate) fn judge(
         reads::size_at_least(judge, frame, handle.file, size);
     }
     let Some(regular) = judge.model.regular(handle.file) else { return };
-    if matches!(whence, Whence::Data | Whence::Hole) {
-        return judge.undecided(frame.step(), "a call that is not judged yet");
-    }
     let origin = match whence {
         Whence::Set | Whence::Data | Whence::Hole => Some(0),
         Whence::Current => handle.offset,

@@ -17,6 +17,7 @@ use crate::model::Model;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::cut::Cut;
+use crate::ops::share::Source;
 use crate::words::At;
 use crate::words::Call;
 use crate::words::Errno;
@@ -43,6 +44,8 @@ pub(crate) struct Snapshot {
     cut: Cut,
     /// Was it made by a call that was cut off? Then it may be of any moment.
     is_vague: bool,
+    /// Was there a crash since?
+    is_recovered: bool,
     /// May its name be gone, by a deletion or by a crash?
     may_be_gone: bool,
 }
@@ -54,6 +57,8 @@ pub(crate) struct Frozen {
     pub(crate) between: Option<Arc<(Model, Model)>>,
     /// What was seen of its order.
     pub(crate) cut: Cut,
+    /// Was there a crash since it was made?
+    pub(crate) is_recovered: bool,
 }
 
 /// All snapshots there were.
@@ -91,8 +96,27 @@ impl Snapshots {
         let ids: Vec<SnapshotId> = self.made.keys().copied().collect();
         for id in ids {
             if let Some(snapshot) = self.made.get_mut(&id) {
-                snapshot.may_be_gone = true;
+                (snapshot.may_be_gone, snapshot.is_recovered) = (true, true);
             }
+        }
+    }
+
+    /// Where bytes come from that are copied out of a snapshot.
+    pub(crate) fn source(&self, id: HandleId) -> Option<Source> {
+        let snapshot = self.made.get(self.handles.get(&id)?)?;
+        let handle = snapshot.model.handles.get(&id)?.clone();
+        let regular = snapshot.model.shared_regular(handle.file);
+        let moved = |between: &Arc<(Model, Model)>| between.0.order != between.1.order;
+        let is_vague = snapshot.is_vague || snapshot.between.as_ref().is_some_and(moved);
+        Some(Source { regular, file: None, handle, is_vague })
+    }
+
+    /// The offset of a description into a snapshot moves.
+    pub(crate) fn move_offset(&mut self, id: HandleId, offset: u64) {
+        let Some(of) = self.handles.get(&id) else { return };
+        let model = self.made.get_mut(of).map(|snapshot| &mut snapshot.model);
+        if let Some(handle) = model.and_then(|model| model.handles.get_mut(&id)) {
+            handle.offset = Some(offset);
         }
     }
 
@@ -153,9 +177,10 @@ fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
         | Call::Manage(Manage::SetCompression { handle, .. })
         | Call::Manage(Manage::SetNoCow { handle, .. })
         | Call::Manage(Manage::SyncRange { handle, .. }) => [Some(*handle), None],
-        Call::CopyRange { from, to, .. }
-        | Call::CloneRange { from, to, .. }
-        | Call::DedupeRange { from, to, .. } => [Some(*from), Some(*to)],
+        // What is read of a snapshot by a copy is judged with the copy.
+        Call::CopyRange { to, .. } | Call::CloneRange { to, .. } | Call::DedupeRange { to, .. } => {
+            [Some(*to), None]
+        }
         Call::Attribute(asked) => [Some(asked.handle()), None],
         Call::Lock(asked) => [Some(asked.handle()), None],
         Call::SyncAll | Call::Memory(_) | Call::Manage(_) => [None, None],
@@ -174,9 +199,11 @@ pub(crate) fn make(judge: &mut Judge, frame: &Frame, name: &Bytes, outcome: &Out
     let id = judge.snapshots.made.get_max().map_or(0, |(last, _)| last + 1);
     let is_vague = frame.acked.is_none();
     let (between, cut) = (None, Cut::default());
-    let snapshot = Snapshot { model, between, cut, is_vague, may_be_gone: is_vague };
+    let (is_recovered, may_be_gone) = (false, is_vague);
+    let snapshot = Snapshot { model, between, cut, is_vague, is_recovered, may_be_gone };
     judge.snapshots.made.insert(id, snapshot);
     judge.snapshots.names.insert(name.clone(), id);
+    judge.frozen_at = judge.model.next_order();
     if frame.overlapped {
         judge.snapshots.fresh.push((frame.called, id));
     }
@@ -235,6 +262,9 @@ pub(crate) fn within(
     if changes(call) {
         return refused(judge, frame, call, outcome);
     }
+    if matches!(call, Call::DedupeRange { .. }) {
+        return;
+    }
     let Some(mut snapshot) = judge.snapshots.made.get(&id).cloned() else { return };
     let mut call = call.clone();
     if let Call::Open { at, options } = &call {
@@ -244,7 +274,8 @@ pub(crate) fn within(
     let (known, doubts) = (judge.violations.clone(), judge.undecided.clone());
     std::mem::swap(&mut judge.model, &mut snapshot.model);
     let (between, cut) = (snapshot.between.clone(), std::mem::take(&mut snapshot.cut));
-    judge.frozen = Some(Frozen { between, cut });
+    let is_recovered = snapshot.is_recovered;
+    judge.frozen = Some(Frozen { between, cut, is_recovered });
     judge.plain(frame, &call, outcome);
     if let Some(frozen) = judge.frozen.take() {
         snapshot.cut = frozen.cut;
@@ -307,7 +338,7 @@ impl Judge {
     /// The clauses of snapshots that a fact breaks which would break this one of a living file.
     pub(crate) fn of_snapshot(&self, clause: &'static str) -> &'static str {
         match clause {
-            "SNAP-01" | "SNAP-02" | "SNAP-03" | "SNAP-04" => clause,
+            "SNAP-01" | "SNAP-02" | "SNAP-03" | "SNAP-04" | "SNAP-07" => clause,
             "RSTAB-01" => "SNAP-04",
             _ if self.is_all_synced() => "SNAP-03",
             _ => "SNAP-01",

@@ -2,7 +2,9 @@
 //! writes under `O_SYNC` and `O_DSYNC`: what they wrote is.
 
 use crate::errors;
+use crate::model::Change;
 use crate::model::FileId;
+use crate::model::Placed;
 use crate::model::Promise;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -11,6 +13,7 @@ use crate::promise::Level;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Outcome;
+use crate::words::Step;
 
 pub(crate) fn judge(
     judge: &mut Judge,
@@ -32,6 +35,9 @@ pub(crate) fn judge(
         }
         return;
     }
+    if clause == "DUR-FSYNC-01" {
+        promise_attributes(judge, frame, file, step);
+    }
     if is_directory {
         judge.exercise("DUR-DIR-01");
         judge.exercise("DUR-DIR-03");
@@ -42,6 +48,10 @@ pub(crate) fn judge(
         return promise_names(judge, frame, file, promise);
     }
     errors::sync_succeeded(judge, frame, id, file);
+    let is_clone = |change: &Change| change.placed() == Some(Placed::Cloned);
+    if judge.model.regular(file).is_some_and(|regular| regular.log.values().any(is_clone)) {
+        judge.exercise("COPY-08");
+    }
     if let Some(regular) = judge.model.regular_mut(file) {
         regular.promise(frame.called, id, Promise { clause, step });
     }
@@ -53,6 +63,15 @@ pub(crate) fn judge(
     if judge.promises.file_sync_covers_names && clause == "DUR-FSYNC-01" {
         judge.exercise("DUR-DIR-02");
         promise_names(judge, frame, file, Promise { clause: "DUR-DIR-02", step });
+    }
+}
+
+/// A sync of a file covers its attributes; one of its data alone does not.
+fn promise_attributes(judge: &mut Judge, frame: &Frame, file: FileId, step: Step) {
+    if !judge.model.file(file).attributes.log.is_empty() && judge.enforces("XATTR-04") {
+        judge.exercise("XATTR-04");
+        let promise = Promise { clause: "XATTR-04", step };
+        judge.model.attributes_mut(file).promise(frame.called, promise);
     }
 }
 
@@ -104,7 +123,9 @@ pub(crate) fn write_returned(
         }
         return;
     };
-    judge.exercise("DUR-OSYNC-01");
+    let changes = judge.model.regular(written.file).map(|regular| &regular.log);
+    let placed = changes.and_then(|log| log.get(&order)?.placed());
+    judge.exercise(if placed.is_some() { "COPY-09" } else { "DUR-OSYNC-01" });
     errors::synced_write_succeeded(judge, frame, written, order, is_sole_writer);
     if let Some(regular) = judge.model.regular_mut(written.file) {
         regular.promise_one(order, Promise { clause: "DUR-OSYNC-01", step });
@@ -129,6 +150,7 @@ pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
     let files: Vec<FileId> = judge.model.files.keys().copied().collect();
     for file in files {
         errors::sync_all_succeeded(judge, frame, file);
+        promise_attributes(judge, frame, file, step);
         if judge.model.regular(file).is_some_and(|regular| !regular.log.is_empty())
             && let Some(regular) = judge.model.regular_mut(file)
         {

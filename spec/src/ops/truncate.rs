@@ -1,4 +1,4 @@
-//! `ftruncate` and `posix_fallocate`: bytes beyond a smaller size are gone for good; a greater
+//! `ftruncate`: bytes beyond a smaller size are gone for good; a greater
 //! one exposes zeros.
 
 use crate::model::Change;
@@ -32,36 +32,14 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, o
     }
 }
 
-/// Room for bytes; the file grows to hold them.
-pub(crate) fn allocate(
+/// The file gets another size.
+pub(crate) fn resize(
     judge: &mut Judge,
     frame: &Frame,
     id: HandleId,
-    offset: u64,
-    len: u64,
-    outcome: &Outcome,
+    size: u64,
+    clause: &'static str,
 ) {
-    let Some(handle) = judge.handle(frame, id, outcome) else { return };
-    let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok());
-    let any = [Errno::FileTooBig, Errno::Invalid, Errno::BadFile, Errno::NotCapable];
-    let permitted = Permitted::new("FALLOC-02", judge.model.path_text(handle.file))
-        .must_by(end.is_none(), &[Errno::FileTooBig, Errno::Invalid], "TRUNC-03")
-        .may(true, &any)
-        .may(true, &[Errno::IsDirectory, Errno::NoAddress]);
-    if judge.settle(frame, &permitted, outcome)
-        && let Some(end) = end
-        && let Some(size) = judge.model.regular(handle.file).map(|regular| regular.size)
-    {
-        if end > size {
-            resize(judge, frame, id, end, "FALLOC-02");
-        }
-        if let Some(regular) = judge.model.regular_mut(handle.file) {
-            regular.last_allocated = offset..end;
-        }
-    }
-}
-
-fn resize(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, clause: &'static str) {
     let Some(file) = judge.model.handles.get(&id).map(|handle| handle.file) else { return };
     let order = judge.model.next_order();
     let Some(regular) = judge.model.regular_mut(file) else { return };

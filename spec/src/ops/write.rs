@@ -11,6 +11,7 @@ use crate::model::Handle;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
+use crate::ops::read;
 use crate::ops::sync::Written;
 use crate::words::Errno;
 use crate::words::HandleId;
@@ -34,10 +35,14 @@ pub(crate) fn judge(
     let permitted = Permitted::new("DATA-RW-05", judge.model.path_text(handle.file))
         .must(!handle.write, &[Errno::BadFile, Errno::NotCapable])
         .may(large, &[Errno::FileTooBig])
+        .may(read::is_uneven(&handle, offset, data.len() as u64), &[Errno::Invalid])
         .may(too_big, &[Errno::FileTooBig, Errno::Invalid, Errno::Overflow]);
     if !judge.settle(frame, &permitted, outcome) {
         if handle.status.sync || handle.status.data_sync {
             note_synced(judge, frame, id, &handle, None);
+        }
+        if let (Err(Errno::NoSpace), Some(at), Some(end)) = (outcome, at, end) {
+            judge.judge_reserved(frame, handle.file, &(at..end));
         }
         return failed(judge, frame, &handle, at, data, outcome);
     }
@@ -123,12 +128,17 @@ fn apply(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, written: Bytes
         return;
     }
     judge.model.last_write = Some((handle.file, written.clone()));
+    judge.note_reserved(handle.file, &(at..at + written.len() as u64));
     let Some(regular) = judge.model.regular_mut(handle.file) else { return };
     if at + written.len() as u64 > regular.size {
         regular.size_clause = Some(size_clause);
     }
+    let direct = written.clone();
     let effect = Effect::Write { offset: at, data: written };
     regular.change(order, Change::new(frame, id, effect));
+    if handle.status.direct {
+        regular.live.put_direct(at, direct, order);
+    }
     regular.last_append = appended;
     if is_synced && frame.acked.is_some() {
         note_synced(judge, frame, id, &handle, Some(order));
@@ -136,7 +146,7 @@ fn apply(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, written: Bytes
 }
 
 /// The write is held to what its description promises once its answer is reached.
-fn note_synced(
+pub(crate) fn note_synced(
     judge: &mut Judge,
     frame: &Frame,
     id: HandleId,

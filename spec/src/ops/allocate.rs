@@ -1,0 +1,218 @@
+//! `fallocate`: room for bytes, zeros over bytes, and bytes that move.
+//!
+//! A punched, zeroed or moved range is a change as a write is: after a crash each byte is of the
+//! old version or the new one, until a sync. That no write fails later for want of space is
+//! promised of files that are written in place [FALLOC-01]: who writes elsewhere needs room again.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::model::Change;
+use crate::model::Effect;
+use crate::model::Extents;
+use crate::model::FileId;
+use crate::model::Moments;
+use crate::model::Placed;
+use crate::model::Reach;
+use crate::model::subtract;
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::ops::Permitted;
+use crate::ops::truncate;
+use crate::words::AllocateMode;
+use crate::words::Errno;
+use crate::words::HandleId;
+use crate::words::Outcome;
+
+pub(crate) fn judge(
+    judge: &mut Judge,
+    frame: &Frame,
+    id: HandleId,
+    (offset, len): (u64, u64),
+    mode: AllocateMode,
+    outcome: &Outcome,
+) {
+    let Some(handle) = judge.handle(frame, id, outcome) else { return };
+    let end = offset.checked_add(len).filter(|end| i64::try_from(*end).is_ok());
+    let any = [Errno::FileTooBig, Errno::Invalid, Errno::BadFile, Errno::NotCapable];
+    let (size, is_sized) = match judge.model.regular(handle.file) {
+        Some(regular) => (regular.size, regular.size_most() == regular.size),
+        None => (0, false),
+    };
+    let is_sure = is_sized && !frame.overlapped;
+    let (clause, is_outside) = match mode {
+        AllocateMode::Extend | AllocateMode::KeepSize => ("FALLOC-02", false),
+        AllocateMode::PunchHole | AllocateMode::ZeroRange | AllocateMode::ZeroRangeKeepSize => {
+            ("FALLOC-03", false)
+        }
+        AllocateMode::CollapseRange => ("FALLOC-04", is_sure && end.is_none_or(|end| end >= size)),
+        AllocateMode::InsertRange => ("FALLOC-04", is_sure && offset >= size),
+    };
+    let is_special = mode != AllocateMode::Extend;
+    let permitted = Permitted::new(clause, judge.model.path_text(handle.file))
+        .must_by(end.is_none(), &[Errno::FileTooBig, Errno::Invalid], "TRUNC-03")
+        .must(is_special && !handle.write, &[Errno::BadFile, Errno::NotCapable, Errno::Invalid])
+        .must(is_special && len == 0, &[Errno::Invalid])
+        .must(is_outside, &[Errno::Invalid])
+        .may(true, &any)
+        .may(true, &[Errno::IsDirectory, Errno::NoAddress, Errno::NoDevice]);
+    let is_done = judge.settle(frame, &permitted, outcome);
+    let Some(end) = end.filter(|_| judge.model.regular(handle.file).is_some()) else { return };
+    if !is_done {
+        return failed(judge, frame, handle.file, mode, offset..end, outcome);
+    }
+    match mode {
+        AllocateMode::Extend => {
+            if end > size {
+                truncate::resize(judge, frame, id, end, "FALLOC-02");
+            }
+            reserve(judge, handle.file, offset..end);
+        }
+        AllocateMode::KeepSize => {
+            judge.exercise("FALLOC-05");
+            reserve(judge, handle.file, offset..end);
+            if let Some(regular) = judge.model.regular_mut(handle.file).filter(|_| end > size) {
+                regular.reserved_beyond = regular.reserved_beyond.max(end);
+                regular.size_clause = Some("FALLOC-05");
+            }
+        }
+        AllocateMode::PunchHole | AllocateMode::ZeroRange | AllocateMode::ZeroRangeKeepSize => {
+            let order = judge.model.next_order();
+            let change = Change::new(frame, id, zeros(mode, offset..end));
+            apply(judge, handle.file, order, change, "FALLOC-03");
+            if mode != AllocateMode::PunchHole {
+                reserve(judge, handle.file, offset..end);
+            }
+        }
+        AllocateMode::CollapseRange => {
+            let to = size.saturating_sub(len);
+            shift(judge, frame, (id, handle.file), (end, offset), offset, to);
+        }
+        AllocateMode::InsertRange => {
+            let to = size.saturating_add(len);
+            shift(judge, frame, (id, handle.file), (offset, end), offset, to);
+        }
+    }
+}
+
+fn zeros(mode: AllocateMode, range: Range<u64>) -> Effect {
+    let (content, by) = (Extents::default(), Placed::Zeroed);
+    let grows = mode == AllocateMode::ZeroRange;
+    let reach = if grows { Reach::Grow } else { Reach::Keep };
+    Effect::Place { range, content, by, reach }
+}
+
+fn apply(judge: &mut Judge, file: FileId, order: u64, change: Change, clause: &'static str) {
+    let Some(regular) = judge.model.regular_mut(file) else { return };
+    let (size, range) = (regular.size, change.range());
+    regular.change(order, change);
+    regular.reserved =
+        subtract(std::mem::take(&mut regular.reserved), std::slice::from_ref(&range));
+    if regular.size != size {
+        regular.size_clause = Some(clause);
+    }
+}
+
+/// What begins at `from` moves to `to`, up to the end; the file gets a new size.
+fn shift(
+    judge: &mut Judge,
+    frame: &Frame,
+    (id, file): (HandleId, FileId),
+    (from, to): (u64, u64),
+    start: u64,
+    size: u64,
+) {
+    let Some(known) = judge.model.shared_regular(file) else { return };
+    if known.size_most() != known.size {
+        judge.undecided(frame.step(), "bytes moved in a file whose size is not known");
+    }
+    let content = known.live.moved(from..known.size.max(from), to);
+    let (range, by, reach) = (start..u64::MAX, Placed::Moved, Reach::Set(size));
+    let effect = Effect::Place { range, content, by, reach };
+    let order = judge.model.next_order();
+    apply(judge, file, order, Change::new(frame, id, effect), "FALLOC-04");
+    judge.model.cut_mappings(file, start);
+    if known.is_sure() && known.lost.is_empty() {
+        return;
+    }
+    let reverts = known.lost.iter().any(|lost| crate::errors::may_revert(judge, lost));
+    let (before, is_whole, is_any) = (None, false, false);
+    let moments = Moments { before, after: known, from, to, is_whole, reverts, is_any };
+    if let Some(regular) = judge.model.regular_mut(file) {
+        regular.moments.insert(order, Arc::new(moments));
+    }
+}
+
+fn reserve(judge: &mut Judge, file: FileId, range: Range<u64>) {
+    let order = judge.model.order;
+    let frozen = judge.frozen_at;
+    let Some(regular) = judge.model.regular_mut(file) else { return };
+    regular.last_allocated = range.clone();
+    if !regular.is_in_place {
+        return;
+    }
+    if regular.reserved_at < frozen {
+        regular.reserved.clear();
+    }
+    regular.reserved_at = order.max(frozen);
+    regular.reserved =
+        subtract(std::mem::take(&mut regular.reserved), std::slice::from_ref(&range));
+    regular.reserved.push(range);
+}
+
+/// Zeroing that failed may have been done in part.
+fn failed(
+    judge: &mut Judge,
+    frame: &Frame,
+    file: FileId,
+    mode: AllocateMode,
+    range: Range<u64>,
+    outcome: &Outcome,
+) {
+    let is_zeroing = match mode {
+        AllocateMode::PunchHole | AllocateMode::ZeroRange | AllocateMode::ZeroRangeKeepSize => true,
+        AllocateMode::Extend
+        | AllocateMode::KeepSize
+        | AllocateMode::CollapseRange
+        | AllocateMode::InsertRange => false,
+    };
+    let is_partial = matches!(outcome, Err(Errno::Io | Errno::NoSpace));
+    if !is_zeroing || !is_partial || range.is_empty() {
+        return;
+    }
+    let order = judge.model.next_order();
+    let change = Change::new(frame, HandleId::ROOT, zeros(mode, range));
+    if let Some(regular) = judge.model.regular_mut(file) {
+        regular.maybes.insert(order, Change { acked: None, ..change });
+    }
+}
+
+impl Judge {
+    /// Was there to be room for a write that failed for want of it [FALLOC-01]?
+    pub(crate) fn judge_reserved(&mut self, frame: &Frame, file: FileId, range: &Range<u64>) {
+        let frozen = self.frozen_at;
+        let Some(regular) = self.model.regular(file) else { return };
+        let is_held = regular.is_in_place && regular.reserved_at >= frozen;
+        let missing = subtract(vec![range.clone()], &regular.reserved);
+        if range.is_empty() || !is_held || !missing.is_empty() {
+            return;
+        }
+        let subject = self.model.path_text(file);
+        let observed = format!("ENOSPC for {}..{}", range.start, range.end);
+        let allowed = "room: it was allocated, in a file that is written in place".to_owned();
+        self.broken(frame, "FALLOC-01", subject, observed, allowed);
+    }
+
+    /// A write had room where it was allocated.
+    pub(crate) fn note_reserved(&mut self, file: FileId, range: &Range<u64>) {
+        let frozen = self.frozen_at;
+        let Some(regular) = self.model.regular(file) else { return };
+        let is_held = regular.is_in_place && regular.reserved_at >= frozen;
+        if is_held
+            && !range.is_empty()
+            && subtract(vec![range.clone()], &regular.reserved).is_empty()
+        {
+            self.exercise("FALLOC-01");
+        }
+    }
+}
