@@ -1,5 +1,5 @@
 //! The calls of `wasi_snapshot_preview1` that std does not reach: positioned reads and writes,
-//! descriptor flags, hard and symbolic links, allocation, renumbering.
+//! descriptor flags, hard and symbolic links, allocation, all that a stat tells, times.
 //!
 //! Names are relative to the first preopened directory. An error number is preview1's own, so it
 //! is printed as a number and never as a word.
@@ -36,6 +36,8 @@ pub const APPEND: u16 = 1;
 pub const DATA_SYNC: u16 = 2;
 /// Each write returns when its data and metadata are durable. [DUR-OSYNC-01]
 pub const SYNC: u16 = 16;
+/// `O_TMPFILE`, of a directory: a file without a name. The host's own.
+pub const UNNAMED: u16 = 0x400;
 
 /// Rights: read, seek, write, sync, sizes and times; those of directories besides.
 const RIGHTS: u64 = (1 << 29) - 1;
@@ -46,6 +48,49 @@ struct Slice {
     length: usize,
 }
 
+/// What preview1 writes for a file.
+#[repr(C)]
+#[derive(Default)]
+struct RawStatus {
+    device: u64,
+    number: u64,
+    kind: u8,
+    links: u64,
+    size: u64,
+    accessed: u64,
+    modified: u64,
+    changed: u64,
+}
+
+/// What a stat told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// The file's number.
+    pub number: u64,
+    /// One of [`KIND_DIRECTORY`], [`KIND_FILE`], [`KIND_SYMLINK`].
+    pub kind: u8,
+    /// How many names it has.
+    pub links: u64,
+    /// In bytes.
+    pub size: u64,
+    /// When its bytes were changed, in nanoseconds.
+    pub modified: u64,
+}
+
+/// A directory, in [`Status`].
+pub const KIND_DIRECTORY: u8 = 3;
+/// A regular file.
+pub const KIND_FILE: u8 = 4;
+/// A symbolic link.
+pub const KIND_SYMLINK: u8 = 7;
+
+impl From<RawStatus> for Status {
+    fn from(raw: RawStatus) -> Self {
+        let RawStatus { number, kind, links, size, modified, .. } = raw;
+        Self { number, kind, links, size, modified }
+    }
+}
+
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn fd_pread(fd: u32, slices: *const Slice, count: usize, at: u64, done: *mut usize) -> u16;
@@ -53,6 +98,15 @@ unsafe extern "C" {
     fn fd_allocate(fd: u32, at: u64, size: u64) -> u16;
     fn fd_datasync(fd: u32) -> u16;
     fn fd_fdstat_set_flags(fd: u32, flags: u16) -> u16;
+    fn fd_filestat_get(fd: u32, status: *mut RawStatus) -> u16;
+    fn fd_filestat_set_times(fd: u32, accessed: u64, modified: u64, flags: u16) -> u16;
+    fn path_filestat_get(
+        fd: u32,
+        lookup: u32,
+        name: *const u8,
+        name_length: usize,
+        status: *mut RawStatus,
+    ) -> u16;
     fn path_link(
         from_fd: u32,
         flags: u32,
@@ -193,6 +247,39 @@ pub fn allocate(file: &File, offset: u64, size_bytes: u64) -> io::Result<()> {
 pub fn set_flags(file: &File, flags: u16) -> io::Result<()> {
     // SAFETY: the call takes numbers only.
     answer(unsafe { fd_fdstat_set_flags(descriptor(file), flags) })
+}
+
+/// `fstat`.
+///
+/// # Errors
+/// What the file system answered.
+pub fn status(file: &File) -> io::Result<Status> {
+    let mut raw = RawStatus::default();
+    // SAFETY: `raw` is a live local of the layout that the host writes.
+    answer(unsafe { fd_filestat_get(descriptor(file), &mut raw) }).map(|()| raw.into())
+}
+
+/// `stat`, or `lstat` where the last link is not followed.
+///
+/// # Errors
+/// What the file system answered.
+pub fn status_of(name: &str, follow: bool) -> io::Result<Status> {
+    let mut raw = RawStatus::default();
+    let lookup = if follow { SYMLINK_FOLLOW } else { 0 };
+    // SAFETY: the name is a live borrow of its length, `raw` a live local.
+    let errno =
+        unsafe { path_filestat_get(FIRST_PREOPEN, lookup, name.as_ptr(), name.len(), &mut raw) };
+    answer(errno).map(|()| raw.into())
+}
+
+/// `futimens`, of the time of modification alone.
+///
+/// # Errors
+/// What the file system answered.
+pub fn set_modified(file: &File, nanos: u64) -> io::Result<()> {
+    const MODIFIED: u16 = 1 << 2;
+    // SAFETY: the call takes numbers only.
+    answer(unsafe { fd_filestat_set_times(descriptor(file), 0, nanos, MODIFIED) })
 }
 
 /// Opens `name` with preview1's own flags.

@@ -6,9 +6,9 @@
 pub mod abi;
 pub mod btree;
 pub mod draws;
+pub mod exerciser;
 pub mod log;
 pub mod mapped_log;
-pub mod modelled;
 pub mod shelf;
 
 use std::fmt::Display;

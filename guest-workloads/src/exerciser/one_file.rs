@@ -26,10 +26,11 @@ const SIZE_BYTES_MAX: usize = 40_000;
 const STORE_SIZE_BYTES_MAX: usize = 3_000;
 const SNAPSHOTS_MAX: usize = 2;
 
-/// How many operations there are: [`Modelled::operate`] takes a number below.
+/// How many operations there are: [`OneFile::operate`] takes a number below it.
 pub const OPERATION_COUNT: u64 = 25;
 
 /// A part of the file that is mapped, shared.
+#[derive(Debug)]
 struct Window {
     mapping: Mapping,
     /// Where it begins in the file: a multiple of the page size.
@@ -37,7 +38,8 @@ struct Window {
 }
 
 /// The file and its model.
-pub struct Modelled {
+#[derive(Debug)]
+pub struct OneFile {
     name: String,
     file: File,
     window: Option<Window>,
@@ -47,7 +49,7 @@ pub struct Modelled {
     is_compressed: bool,
 }
 
-impl Modelled {
+impl OneFile {
     /// An empty file of that name.
     ///
     /// # Errors
