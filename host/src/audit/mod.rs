@@ -6,11 +6,13 @@
 
 mod allocation;
 mod coverage;
+mod space;
 
 use crashproof_spec::words::Testimony;
 
 pub use allocation::AllocationAudit;
 pub use coverage::CoverageAudit;
+pub use space::space;
 
 use crate::cache::PageCache;
 use crate::cow::Cow;

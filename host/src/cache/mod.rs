@@ -48,8 +48,10 @@ pub use policy::CachePolicy;
 pub use policy::DataSyncScope;
 pub use policy::ExtentLookup;
 pub use policy::FaultLock;
+pub use policy::GroupPressure;
 pub use policy::PAGE_CAPTURED_FIRST;
 pub use policy::PAGE_ORDER;
+pub use policy::PageErrors;
 pub use policy::PageStep;
 pub use policy::SeekFlush;
 pub use policy::TailZeroing;
@@ -102,6 +104,7 @@ pub fn errno_of(error: &CowError) -> Errno {
         CowError::NoSpace | CowError::Device(DeviceError::NoSpace) => Errno::NoSpace,
         CowError::Device(DeviceError::Io | DeviceError::OutOfRange | DeviceError::PowerOff)
         | CowError::Corrupt { .. }
+        | CowError::GroupFull
         | CowError::Geometry(_) => Errno::Io,
         CowError::NoInode(_) | CowError::NoEntry => Errno::NoEntry,
         CowError::EntryExists => Errno::Exists,

@@ -135,6 +135,24 @@ pub enum SeekFlush {
     Nothing,
 }
 
+/// What writeback does when the open group of transactions is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GroupPressure {
+    /// It lets the group sync and asks again.
+    Waits,
+    /// The page is dirty again, and its writeback ends with an error (DEF-003a).
+    GivesUp,
+}
+
+/// What the writeback of a range does with the errors of its pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PageErrors {
+    /// It ends with the first one.
+    Told,
+    /// It forgets them and goes on (DEF-003b).
+    Dropped,
+}
+
 /// What the cache is assembled from. The default is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CachePolicy {
@@ -164,6 +182,10 @@ pub struct CachePolicy {
     pub extent_lookup: ExtentLookup,
     /// What a hole query does first.
     pub seek_flush: SeekFlush,
+    /// What writeback does without room in the group.
+    pub group_pressure: GroupPressure,
+    /// What becomes of errors of pages.
+    pub page_errors: PageErrors,
     /// More cached bytes are written back and evicted.
     pub cached_bytes_max: u64,
     /// Pages that are handed down together.
@@ -186,6 +208,8 @@ impl Default for CachePolicy {
             write_shortage: WriteShortage::KeepsPages,
             extent_lookup: ExtentLookup::UnderLock,
             seek_flush: SeekFlush::Integrity,
+            group_pressure: GroupPressure::Waits,
+            page_errors: PageErrors::Told,
             cached_bytes_max: 64 << 20,
             batch_pages_max: 256,
         }

@@ -92,9 +92,8 @@ impl PageCache {
     /// The next run of data in the map, from the one on that an offset is in.
     async fn next_data(&self, ino: u64, offset: u64) -> Result<Option<Range<u64>>, CowError> {
         let page_size = self.page_size_bytes;
-        let runs = self.cow.data_blocks(ino, offset / page_size..u64::MAX).await?;
-        let bytes = |run: &Range<u64>| run.start * page_size..run.end.saturating_mul(page_size);
-        Ok(runs.first().map(bytes))
+        let run = self.cow.next_data(ino, offset / page_size).await?;
+        Ok(run.map(|run| run.start * page_size..run.end.saturating_mul(page_size)))
     }
 
     /// The first byte from an offset on that is in no run of data.

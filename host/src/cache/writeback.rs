@@ -17,8 +17,10 @@ use bytes::Bytes;
 
 use crate::cache::DataSyncScope;
 use crate::cache::ExtentLookup;
+use crate::cache::GroupPressure;
 use crate::cache::PageAfterFailure;
 use crate::cache::PageCache;
+use crate::cache::PageErrors;
 use crate::cache::PageStep;
 use crate::cache::State;
 use crate::cache::SyncScope;
@@ -36,6 +38,7 @@ use crate::call::Testimony;
 use crate::cow::Content;
 use crate::cow::CowError;
 use crate::cow::Packed;
+use crate::cow::Reservation;
 use crate::cow::Times;
 use crate::cow::extent_of;
 use crate::device::Payload;
@@ -164,7 +167,10 @@ impl PageCache {
             && self.lock().file(ino)?.writeback_count != looked_at;
         let kind = Kind { is_forced: false, is_data_only, is_elided };
         for pages in chosen.chunks(self.policy.batch_pages_max.max(1)) {
-            self.write_batch(ino, pages, kind).await?;
+            match (self.write_batch(ino, pages, kind).await, self.policy.page_errors) {
+                (Err(CowError::GroupFull), PageErrors::Dropped) | (Ok(_), _) => {}
+                (Err(error), _) => return Err(error),
+            }
         }
         let is_needed = match scope {
             SyncScope::Full => true,
@@ -250,12 +256,44 @@ impl PageCache {
         if kind.is_data_only {
             description.size_bytes = self.lock().file(ino)?.stored_size_bytes;
         }
+        let room = self.reserve_room(&mut batch).await;
         self.sim.point(Point::WbSubmit).await;
         let (content, counts) = std::mem::take(&mut batch.parts).into_iter().unzip();
         let Description { size_bytes, times } = description;
         let results = self.cow.write_content(ino, content, size_bytes, times).await;
         self.sim.point(Point::WbEnd).await;
-        self.end_batch(batch, counts, results, description)
+        let ended = self.end_batch(batch, counts, results, description)?;
+        room.map(|()| ended)
+    }
+
+    /// Reserves room for each part of a batch in the open group of transactions. Pages for which
+    /// the policy gives up are dirty again, and no longer of the batch.
+    async fn reserve_room(&self, batch: &mut Batch<'_>) -> Result<(), CowError> {
+        let mut outcome = Ok(());
+        let mut first = 0;
+        for (content, count) in std::mem::take(&mut batch.parts) {
+            let bytes = count as u64 * self.page_size_bytes;
+            let mut is_first = true;
+            let is_granted = loop {
+                self.sim.point(Point::TxReserve).await;
+                match (self.cow.reserve_in_group(bytes, is_first), self.policy.group_pressure) {
+                    (Reservation::Granted, _) => break true,
+                    (Reservation::Restart, GroupPressure::Waits) => self.cow.settle().await,
+                    (Reservation::Restart, GroupPressure::GivesUp) => break false,
+                }
+                is_first = false;
+            };
+            if is_granted {
+                first += count;
+                batch.parts.push((content, count));
+                continue;
+            }
+            for captured in batch.pages.drain(first..first + count) {
+                self.restore_page(batch.ino, captured);
+            }
+            outcome = Err(CowError::GroupFull);
+        }
+        outcome
     }
 
     /// Takes pages from `first` on, one after the other, through all steps, to be stored as they

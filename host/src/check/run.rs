@@ -154,6 +154,8 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
         }
         _ => guest::run_many(&ground, guests, &plan.limits),
     };
+    world.sim.run_background();
+    world.audit_space();
     if let Some(kind) = watching.crash {
         cut_short(&world, plan, kind);
     }

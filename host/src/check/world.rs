@@ -11,6 +11,7 @@ use crashproof_spec::promise::Promises;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::trace::Event;
 
+use crate::audit;
 use crate::audit::Audits;
 use crate::call::At;
 use crate::call::CallId;
@@ -58,13 +59,14 @@ pub enum Chance {
     },
 }
 
-const UNREST: [(Site, Unrest); 6] = [
+const UNREST: [(Site, Unrest); 7] = [
     (Site::Schedule, Unrest::one_in(3)),
     (Site::Preempt, Unrest::one_in(8)),
     (Site::FlusherWakes, Unrest::one_in(16)),
     (Site::ReclaimWakes, Unrest::one_in(16)),
     (Site::CommitterWakes, Unrest::one_in(32)),
     (Site::CompletionDelay, Unrest::one_in(8)),
+    (Site::GroupFull, Unrest::one_in(16)),
 ];
 
 const ADVERSITY: [(Site, Unrest); 3] = [
@@ -123,6 +125,7 @@ pub struct World {
     pub stack: Option<Stack>,
     notebook: Notebook,
     judge: Arc<Mutex<Option<Judge>>>,
+    is_audited: bool,
 }
 
 impl World {
@@ -170,7 +173,7 @@ impl World {
             }),
         );
         let recorder = Arc::new(Recorder::new(subject, notebook.clone()));
-        Self { sim, recorder, stack: None, notebook, judge }
+        Self { sim, recorder, stack: None, notebook, judge, is_audited: expectation.audited }
     }
 
     /// Collects the moments at which this world could be cut short.
@@ -245,6 +248,13 @@ impl World {
     /// If the run is over.
     pub fn settle(&self) -> Result<(), Halt> {
         self.ask(Request::SyncAll).map(|_| ())
+    }
+
+    /// Lets the accounts of space testify, of a world in which nothing happens any more.
+    pub fn audit_space(&self) {
+        let Some(stack) = self.stack.as_ref().filter(|_| self.is_audited) else { return };
+        let found = self.sim.block_on(audit::space(&stack.cow));
+        found.into_iter().for_each(|testimony| self.note(Event::Testified(testimony)));
     }
 
     /// Writes down a crash and what was found after it.

@@ -116,6 +116,10 @@ pub struct WorldArguments {
     /// Bytes in a block of the device: a power of two from 512 to 65536.
     #[arg(long, default_value = "4096", value_name = "SIZE")]
     pub block_size: Size,
+    /// Content that one group of transactions of the reference file system takes; writeback waits
+    /// for the next one.
+    #[arg(long, default_value = "64M", value_name = "SIZE")]
+    pub group_size: Size,
     /// Fail device writes, as CLASS:NTH, CLASS being data, tree, log, root or any: `data:2` fails
     /// the second data write once, `data:2x3` three from there on, `data:2..` all until healed;
     /// `=enospc` at its end says no space instead of an error of the medium.

@@ -276,6 +276,7 @@ fn stack(
         })?;
         (defect.apply)(&mut policies);
     }
+    policies.cow.group_dirty_bytes_max = arguments.group_size.0;
     let mut faults = arguments.fail_writes.clone();
     faults.extend(scenario.fail_rules().map_err(Failure)?);
     Ok(StackPlan { geometry, policies, faults })
@@ -362,6 +363,9 @@ fn world_words(arguments: &WorldArguments) -> String {
     }
     if arguments.block_size.0 != 4096 {
         option("block-size", &arguments.block_size.0.to_string());
+    }
+    if arguments.group_size.0 != 64 << 20 {
+        option("group-size", &arguments.group_size.0.to_string());
     }
     for rule in &arguments.fail_writes {
         option("fail-write", &rule.to_string());

@@ -5,8 +5,8 @@
 //! table of blocks that were granted and are nobody's yet.
 //!
 //! A grant for content is a scan, which chooses; then, perhaps after others ran, the steps of
-//! [`crate::cow::GRANT_ORDER`]; then the entry in the open table. When the content is named, the slot says so,
-//! and the block leaves the table.
+//! [`crate::cow::GRANT_ORDER`]; then the entry in the open table. When the content is named, the
+//! slot says so, and the block leaves the table.
 //!
 //! Invariant C-1: a block that the committed root reaches is never written, except the slots of
 //! the roots. So a block that a transaction frees comes back here only when the commit that frees

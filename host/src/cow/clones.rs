@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::cow::Cow;
 use crate::cow::CowError;
+use crate::cow::Logged;
 use crate::cow::Times;
 use crate::cow::Transaction;
 use crate::cow::extents::Named;
@@ -17,6 +18,7 @@ use crate::cow::format::extent::Run;
 use crate::cow::format::extent::Slot;
 use crate::cow::format::item::ItemKind;
 use crate::cow::format::item::Key;
+use crate::cow::objects::Deed;
 use crate::cow::read;
 use crate::cow::transaction::SCAN_RECORDS;
 use crate::cow::tree::Tree;
@@ -61,7 +63,8 @@ impl Transaction {
     ) -> Result<(), CowError> {
         let to = from_block.checked_add_signed(by).ok_or(CowError::NoSpace)?;
         let source = self.tree.clone();
-        self.remove_extents(ino, to.min(from_block)..u64::MAX).await?;
+        self.cut_extents(ino, to.min(from_block)..u64::MAX).await?;
+        self.note(ino, Deed::Cloned, to..u64::MAX);
         // Nothing is so far up that it would be moved beyond the last number.
         let blocks = from_block..u64::MAX.saturating_add_signed(-by.max(0));
         self.copy_slots(&source, Part { ino, blocks }, (ino, to), Unwritten::Kept).await
@@ -206,26 +209,74 @@ pub struct CloneRange {
 
 /// Clones a part of a file, in one transaction.
 pub(super) async fn clone_range(cow: &Cow, range: CloneRange) -> Result<(), CowError> {
-    let CloneRange { from, from_block, to, to_block, count, .. } = range;
-    let is_possible = from_block.checked_add(count).is_some();
-    let to_end = to_block.checked_add(count).filter(|_| is_possible).ok_or(CowError::NoSpace)?;
-    let store = cow.store();
-    let mut transaction = cow.begin().await?;
-    let mut inode = transaction.inode(to).await?.ok_or(CowError::NoInode(to))?;
-    store.sim.point(Point::CloneReadMap).await;
-    let (source, ino) = match store.snapshot_of(from)? {
-        Some((tree, ino)) => (tree, ino),
-        None => (transaction.tree.clone(), from),
-    };
-    transaction.remove_extents(to, to_block..to_end).await?;
-    let part = Part { ino, blocks: from_block..from_block + count };
-    transaction.copy_slots(&source, part, (to, to_block), Unwritten::Hole).await?;
-    inode.size_bytes = inode.size_bytes.max(range.size_bytes);
-    inode.times.modify_nanos = range.times.modify_nanos;
-    inode.times.change_nanos = range.times.change_nanos;
-    transaction.put_inode(to, &inode).await?;
-    store.sim.point(Point::CloneCommit).await;
-    // A snapshot that was deleted meanwhile may have ended what it used.
-    store.snapshot_of(from)?;
-    transaction.finish().await
+    let CloneRange { from_block, to_block, count, .. } = range;
+    if from_block.checked_add(count).and(to_block.checked_add(count)).is_none() {
+        return Err(CowError::NoSpace);
+    }
+    loop {
+        let mut transaction = cow.begin().await?;
+        let done = transaction.clone_range(&range).await;
+        let is_same = matches!(&done, Ok(source) if transaction.is_source(range.from, source));
+        match done {
+            Ok(_) if is_same => return transaction.finish().await,
+            Err(error) if transaction.is_settled_as_it_was() => return Err(error),
+            // A group synced meanwhile: what it freed may be free when this takes effect.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Where a clone reads what it copies.
+enum Source {
+    Live,
+    Settled,
+    Snapshot,
+}
+
+impl Transaction {
+    /// Where a file's content is: a clean one's in the settled tree.
+    fn source(&self, file: u64) -> Result<(Source, Tree, u64), CowError> {
+        let store = self.cow.store();
+        if let Some((tree, ino)) = store.snapshot_of(file)? {
+            return Ok((Source::Snapshot, tree, ino));
+        }
+        if store.is_dirty(file) {
+            return Ok((Source::Live, self.tree.clone(), file));
+        }
+        Ok((Source::Settled, self.settled.clone(), file))
+    }
+
+    /// May what was copied from there take effect now?
+    fn is_source(&self, file: u64, source: &Source) -> bool {
+        match source {
+            Source::Live => true,
+            Source::Settled => self.is_settled_as_it_was(),
+            // One that was deleted meanwhile may have ended what it used.
+            Source::Snapshot => self.cow.store().snapshot_of(file).is_ok(),
+        }
+    }
+
+    fn is_settled_as_it_was(&self) -> bool {
+        self.cow.store().state().objects.settled().is(&self.settled)
+    }
+
+    async fn clone_range(&mut self, range: &CloneRange) -> Result<Source, CowError> {
+        let CloneRange { from, from_block, to, to_block, count, size_bytes, times } = *range;
+        self.is_logged &= self.cow.store().policy.logged != Logged::NotClones;
+        let mut inode = self.inode(to).await?.ok_or(CowError::NoInode(to))?;
+        let sim = self.cow.store().sim.clone();
+        sim.point(Point::CloneReadMap).await;
+        let (source, tree, ino) = self.source(from)?;
+        let to_blocks = to_block..to_block + count;
+        self.cut_extents(to, to_blocks.clone()).await?;
+        self.note(to, Deed::Cloned, to_blocks);
+        let part = Part { ino, blocks: from_block..from_block + count };
+        self.copy_slots(&tree, part, (to, to_block), Unwritten::Hole).await?;
+        inode.size_bytes = inode.size_bytes.max(size_bytes);
+        inode.times.modify_nanos = times.modify_nanos;
+        inode.times.change_nanos = times.change_nanos;
+        self.put_inode(to, &inode).await?;
+        sim.point(Point::CloneCommit).await;
+        Ok(source)
+    }
 }

@@ -29,6 +29,7 @@ use crate::sim::Point;
 
 /// What a commit writes, frozen: transactions go on beside it.
 struct Frozen {
+    epoch: u64,
     tree: Tree,
     next_ino: u64,
     generation: Generation,
@@ -66,10 +67,15 @@ impl Store {
             return self.flush().await;
         }
         let takes_snapshot = matches!(change, Some(ListChange::Take(_)));
+        let syncing = self.syncing.acquire().await;
         self.sim.point(if takes_snapshot { Point::SnapFreeze } else { Point::TxQuiesce }).await;
         let frozen = self.freeze(change).await;
+        // Before anything that it freed may become free, all of the group settled.
+        let tree = frozen.tree.clone();
         let mut attempt =
             Attempt { store: self, frozen: Some(frozen), allocated: Vec::new(), in_doubt: false };
+        self.retire(tree).await;
+        drop(syncing);
         let plan = attempt.plan()?;
         let mut root_started = false;
         for step in &self.policy.commit_order {
@@ -92,12 +98,15 @@ impl Store {
         let guard = self.quiet.acquire().await;
         let frozen = {
             let mut state = self.state();
+            let epoch = state.epoch;
+            state.objects.quiesce(epoch);
             state.epoch += 1;
             state.uncommitted = false;
             state.unlogged.clear();
             let generation = state.generation_next;
             state.generation_next = Generation(generation.0.saturating_add(1));
             Frozen {
+                epoch,
                 tree: state.live.clone(),
                 next_ino: state.next_ino,
                 generation,
@@ -164,6 +173,7 @@ impl Store {
         state.free.iter().for_each(|free| free.stable(freed.of_blocks()));
         state.settle(freed);
         state.durable = frozen.tree.clone();
+        state.objects.committed(frozen.epoch);
         if let Some(ListChange::Take(_)) = &frozen.change {
             state.shares.add(plan.root.tree.block);
         }

@@ -103,6 +103,9 @@ const NO_RUN: CowError =
     CowError::Corrupt { at: BlockNo(0), invariant: "C-2: a packed block is in a run" };
 
 async fn place(store: &Store, file: u64, file_block: u64) -> Result<Option<Place>, CowError> {
+    if store.state().objects.is_freed(file, file_block) {
+        return Ok(None);
+    }
     let (first, slot) = Extent::place(file_block);
     let question = |tree: &Tree, ino: u64| -> Found<Result<Option<Place>, CowError>> {
         let key = Key::Extent { ino, first }.encode();
@@ -359,7 +362,8 @@ fn submit(store: &Store, ino: u64, part: &Content, blocks: &[BlockNo]) -> Submit
 }
 
 async fn become_content(cow: &Cow, extend: Extend, content: &[Written]) -> Result<(), CowError> {
-    let Some(last) = content.iter().filter_map(Written::last).max() else { return Ok(()) };
+    let last = content.iter().flat_map(Written::file_blocks).max();
+    let Some(last) = last else { return Ok(()) };
     let mut transaction = cow.begin().await?;
     let mut inode = transaction.inode(extend.ino).await?.ok_or(CowError::NoInode(extend.ino))?;
     let block_size = u64::from(cow.geometry().block_size_bytes);

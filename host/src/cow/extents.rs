@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::cow::CowError;
+use crate::cow::Logged;
+use crate::cow::OverwrittenClone;
 use crate::cow::Transaction;
 use crate::cow::format::extent::DataPtr;
 use crate::cow::format::extent::Extent;
@@ -11,6 +13,7 @@ use crate::cow::format::extent::Run;
 use crate::cow::format::extent::Slot;
 use crate::cow::format::item::ItemKind;
 use crate::cow::format::item::Key;
+use crate::cow::objects::Deed;
 use crate::cow::read;
 use crate::cow::transaction::SCAN_RECORDS;
 use crate::cow::tree::Tree;
@@ -33,11 +36,11 @@ impl Written {
         }
     }
 
-    /// The last block of the file that it speaks of.
-    pub(super) fn last(&self) -> Option<u64> {
+    /// The blocks of the file that it speaks of, in order.
+    pub(super) fn file_blocks(&self) -> &[u64] {
         match self {
-            Self::Plain(block, _) => Some(*block),
-            Self::Packed(blocks, _) => blocks.last().copied(),
+            Self::Plain(block, _) => std::slice::from_ref(block),
+            Self::Packed(blocks, _) => blocks,
         }
     }
 
@@ -75,12 +78,22 @@ impl Transaction {
         ino: u64,
         from_file_block: u64,
     ) -> Result<(), CowError> {
-        self.remove_extents(ino, from_file_block..u64::MAX).await
+        self.cut_extents(ino, from_file_block..u64::MAX).await
     }
 
     /// Removes the content of some blocks of the file, also what was set aside for them: they are
     /// holes.
     pub async fn remove_extents(&mut self, ino: u64, blocks: Range<u64>) -> Result<(), CowError> {
+        self.is_logged &= self.cow.store().policy.logged != Logged::NotHoles;
+        self.cut_extents(ino, blocks).await
+    }
+
+    pub(super) async fn cut_extents(
+        &mut self,
+        ino: u64,
+        blocks: Range<u64>,
+    ) -> Result<(), CowError> {
+        self.note(ino, Deed::Freed, blocks.clone());
         let to = Key::end(ino, ItemKind::Extent);
         let mut next = Some(Extent::place(blocks.start).0);
         while let Some(from) = next.take().filter(|from| *from < blocks.end) {
@@ -163,7 +176,16 @@ impl Transaction {
     ) -> Result<(), CowError> {
         let mut extent = self.extent(ino, first).await?;
         let mut named = Named::by(&extent);
+        let stays = self.cow.store().policy.overwritten_clone == OverwrittenClone::Stays;
         for written in content {
+            let is_cloned =
+                |block: &u64| self.cow.store().state().objects.is_cloned_in_open_group(ino, *block);
+            let blocks = written.file_blocks();
+            if stays && blocks.iter().any(is_cloned) {
+                self.freed.blocks.extend(written.blocks());
+                continue;
+            }
+            blocks.iter().for_each(|block| self.note(ino, Deed::Wrote, *block..*block + 1));
             match written {
                 Written::Plain(block, ptr) => {
                     named.blocks.push(ptr.block);

@@ -22,11 +22,13 @@ mod free;
 pub mod fsck;
 mod grants;
 mod likeness;
+mod objects;
 mod policy;
 mod read;
 mod recover;
 mod share;
 mod snapshot;
+mod spans;
 mod store;
 mod sync;
 #[cfg(test)]
@@ -56,14 +58,21 @@ pub use format::item::Times;
 pub use grants::Grant;
 pub use likeness::Changes;
 pub use likeness::Inventory;
+pub use objects::Reservation;
 pub use policy::COMMIT_ORDER;
 pub use policy::CommitStep;
 pub use policy::CowPolicy;
+pub use policy::DirtyTest;
+pub use policy::FreedRanges;
 pub use policy::GRANT_CHECKED_FIRST;
 pub use policy::GRANT_ORDER;
 pub use policy::GRANT_UNREAD;
 pub use policy::GrantStep;
+pub use policy::Logged;
+pub use policy::OverwrittenClone;
+pub use policy::RecordSearch;
 pub use policy::Replay;
+pub use policy::ReplayedUses;
 pub use policy::Reuse;
 pub use policy::SYNC_ORDER;
 pub use policy::SyncStep;
@@ -95,6 +104,8 @@ pub enum CowError {
     },
     /// There is no space.
     NoSpace,
+    /// The open group of transactions is full; when it has synced there is room.
+    GroupFull,
     /// There is no file of that number.
     NoInode(u64),
     /// There is no such name in the directory.
@@ -117,6 +128,7 @@ impl fmt::Display for CowError {
                 write!(f, "block {} is corrupt, it does not hold that {invariant}", at.0)
             }
             Self::NoSpace => f.write_str("no space is left"),
+            Self::GroupFull => f.write_str("the group of transactions is full"),
             Self::NoInode(ino) => write!(f, "there is no file {ino} of that kind"),
             Self::NoEntry => f.write_str("there is no such name"),
             Self::EntryExists => f.write_str("the name is there already"),
@@ -263,6 +275,38 @@ impl Cow {
         blocks: Range<u64>,
     ) -> Result<Vec<Range<u64>>, CowError> {
         read::data_blocks(&self.store, ino, blocks).await
+    }
+
+    /// Is there something of the file that is in no settled tree yet? [`Cow::settle`] changes that.
+    #[must_use]
+    pub fn is_dirty(&self, ino: u64) -> bool {
+        self.store.is_dirty(ino)
+    }
+
+    /// Lets the open group of transactions sync in memory: where content is, is settled then, as of
+    /// a moment within the call.
+    pub async fn settle(&self) {
+        self.store.settle().await;
+    }
+
+    /// The next run of blocks that are neither holes nor only set aside, from a block on. Of a file
+    /// that is dirty too: what it is then was so at one moment.
+    ///
+    /// # Errors
+    /// If it cannot be read, or the file's snapshot is gone.
+    pub async fn next_data(
+        &self,
+        ino: u64,
+        from_block: u64,
+    ) -> Result<Option<Range<u64>>, CowError> {
+        self.store.next_data(ino, from_block).await
+    }
+
+    /// Asks for room for content in the open group of transactions. One that is empty has room for
+    /// anything. By chance there is none for who asks for the first time.
+    #[must_use]
+    pub fn reserve_in_group(&self, bytes: u64, is_first: bool) -> Reservation {
+        self.store.reserve_in_group(bytes, is_first)
     }
 
     /// Writes content to fresh blocks, as it is or packed; what the device accepted becomes the

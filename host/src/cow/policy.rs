@@ -70,6 +70,65 @@ pub enum Reuse {
     AtOnce,
 }
 
+/// How it is found out whether an object is dirty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DirtyTest {
+    /// It is on the list of dirty objects of a group, or has dirty records in one.
+    ListAndRecords,
+    /// It is on a list. Between the two steps in which a group retires it, it counts as clean, and
+    /// where its content is, is what it was before (DEF-003e).
+    ListOnly,
+    /// Content of it was written. A clone and what was freed do not count (DEF-003f).
+    DataOnly,
+}
+
+/// How the dirty records of an object are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordSearch {
+    /// To the last block of each.
+    Whole,
+    /// Without the last block of each: one of a single block is not seen (D-38).
+    OffByOne,
+}
+
+/// What writing does to a block that was cloned in the same group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OverwrittenClone {
+    /// It replaces it.
+    Replaced,
+    /// The record of the clone stays, and with it the block that was cloned (D-55).
+    Stays,
+}
+
+/// What becomes of the record that a range was freed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FreedRanges {
+    /// Whatever fills the range ends it.
+    Superseded,
+    /// A clone does not: until the commit, reads find that an earlier group freed it (D-57).
+    OutliveClones,
+}
+
+/// Which uses of blocks mounting counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReplayedUses {
+    /// All.
+    Counted,
+    /// Those of the committed tree: a clone that the log replays is none (D-54).
+    Forgotten,
+}
+
+/// Which transactions the intent log is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Logged {
+    /// Each.
+    All,
+    /// Not those that clone (D-45).
+    NotClones,
+    /// Not those that only free (D-44).
+    NotHoles,
+}
+
 /// Orders and bounds of the file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CowPolicy {
@@ -85,6 +144,20 @@ pub struct CowPolicy {
     pub reuse: Reuse,
     /// A log of more blocks becomes a commit.
     pub log_blocks_max: u32,
+    /// Room for content in one group of transactions, in bytes.
+    pub group_dirty_bytes_max: u64,
+    /// Whether an object is dirty.
+    pub dirty_test: DirtyTest,
+    /// How dirty records are searched.
+    pub record_search: RecordSearch,
+    /// What a write does to a clone of its group.
+    pub overwritten_clone: OverwrittenClone,
+    /// How long a freed range is known.
+    pub freed_ranges: FreedRanges,
+    /// What is counted after replay.
+    pub replayed_uses: ReplayedUses,
+    /// What is logged.
+    pub logged: Logged,
 }
 
 impl Default for CowPolicy {
@@ -96,6 +169,13 @@ impl Default for CowPolicy {
             grant_order: GRANT_ORDER,
             reuse: Reuse::WhenStable,
             log_blocks_max: 64,
+            group_dirty_bytes_max: 64 << 20,
+            dirty_test: DirtyTest::ListAndRecords,
+            record_search: RecordSearch::Whole,
+            overwritten_clone: OverwrittenClone::Replaced,
+            freed_ranges: FreedRanges::Superseded,
+            replayed_uses: ReplayedUses::Counted,
+            logged: Logged::All,
         }
     }
 }

@@ -105,6 +105,41 @@ pub(super) async fn data_blocks(
     Ok(found)
 }
 
+/// The first run of data in a part of a file, as a tree says; at most to the part's end.
+pub(super) async fn next_run(
+    store: &Store,
+    tree: &Tree,
+    ino: u64,
+    blocks: Range<u64>,
+) -> Result<Option<Range<u64>>, CowError> {
+    let mut run: Option<Range<u64>> = None;
+    let mut next = Some(Extent::place(blocks.start).0);
+    let to = Key::end(ino, ItemKind::Extent);
+    let mut count = 1;
+    while let Some(first) = next.take().filter(|first| *first < blocks.end) {
+        let from = Key::Extent { ino, first }.encode();
+        let records = store.ask(tree, |tree| tree.range(&from, &to, count)).await?;
+        count = (2 * count).min(SCAN_RECORDS);
+        for found_record in records {
+            let (Key::Extent { first, .. }, value) = record(found_record)? else {
+                return Err(NOT_AN_ITEM);
+            };
+            next = first.checked_add(Extent::SLOTS);
+            let slots = (first..).zip(extent(Some(value))?.slots);
+            for (block, slot) in slots.filter(|(block, _)| blocks.contains(block)) {
+                let is_data = slot.is_some_and(|slot| !slot.is_unwritten());
+                match &mut run {
+                    None if is_data => run = Some(block..block + 1),
+                    Some(run) if is_data && run.end == block => run.end += 1,
+                    Some(_) => return Ok(run),
+                    None => {}
+                }
+            }
+        }
+    }
+    Ok(run)
+}
+
 /// The files on the list of orphans.
 pub(super) async fn orphans(store: &Store) -> Result<Vec<u64>, CowError> {
     let (from, to) = (Key::start(0, ItemKind::Orphan), Key::end(0, ItemKind::Orphan));

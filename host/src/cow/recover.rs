@@ -26,6 +26,7 @@ use crate::cow::format::log::decode_changes;
 use crate::cow::format::node::NodeBlock;
 use crate::cow::format::node::Record;
 use crate::cow::format::root::Root;
+use crate::cow::objects::Objects;
 use crate::cow::store::Store;
 use crate::cow::store::origin;
 use crate::cow::store::read;
@@ -116,6 +117,8 @@ pub(super) async fn mount(
         Replay::Replayed => replay(&store).await?,
         Replay::Ignored => {}
     }
+    let live = store.state().live.clone();
+    store.state().objects = Objects::clean(live);
     Ok(store)
 }
 

@@ -15,6 +15,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use crate::cow::CowError;
+use crate::cow::ReplayedUses;
 use crate::cow::alloc::Allocator;
 use crate::cow::format::BlockPtr;
 use crate::cow::format::extent::Extent;
@@ -173,7 +174,15 @@ impl Store {
         log.into_iter().try_for_each(take)?;
         let gone = before.0.keys().filter(|block| !after.0.contains_key(block)).copied();
         let mut shares = Shares::default();
-        after.0.iter().for_each(|(block, used)| shares.set(*block, used.count - 1));
+        for (block, used) in &after.0 {
+            let count = match self.policy.replayed_uses {
+                ReplayedUses::Counted => used.count,
+                ReplayedUses::Forgotten => {
+                    before.0.get(block).map_or(1, |before| before.count.min(used.count))
+                }
+            };
+            shares.set(*block, count - 1);
+        }
         let mut state = self.state();
         state.free = Some(Allocator::new(free, self.grants.clone()));
         state.shares = shares;

@@ -1,8 +1,8 @@
 //! What a mounted file system keeps, and how it reads and writes blocks.
 //!
 //! One mutex, never held across an await. Tasks that must keep others out for longer hold one of
-//! the task locks, in this order: `durable` (one sync or commit at a time), then `quiet` (one
-//! transaction at a time).
+//! the task locks, in this order: `durable` (one sync or commit at a time), `syncing` (one group at
+//! a time), then `quiet` (one transaction at a time).
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -24,6 +24,7 @@ use crate::cow::format::node::Record;
 use crate::cow::format::node::capacity_bytes;
 use crate::cow::format::root::Root;
 use crate::cow::grants::Grants;
+use crate::cow::objects::Objects;
 use crate::cow::share::Shares;
 use crate::cow::snapshot::SNAPSHOT_LEVELS;
 use crate::cow::snapshot::Snapshots;
@@ -93,6 +94,8 @@ pub(super) struct State {
     pub(super) live: Tree,
     /// What the newest root that is durable names.
     pub(super) durable: Tree,
+    /// What is dirty, by group, and what settled.
+    pub(super) objects: Objects,
     /// Number of the period between two frozen trees.
     pub(super) epoch: u64,
     /// At least the number of nodes that the next commit has to write.
@@ -156,6 +159,8 @@ pub(super) struct Store {
     pub(super) geometry: Geometry,
     /// Held by a sync or a commit.
     pub(super) durable: TaskLock,
+    /// Held while a group of transactions syncs in memory.
+    pub(super) syncing: TaskLock,
     /// Held by a transaction, and while a tree is frozen.
     pub(super) quiet: TaskLock,
     /// What became of blocks, if somebody asks.
@@ -183,6 +188,7 @@ impl Store {
         let durable = Tree::on_disk(root.tree);
         let state = State {
             live: durable.clone(),
+            objects: Objects::clean(durable.clone()),
             durable,
             epoch: 1,
             dirty: 0,
@@ -209,6 +215,7 @@ impl Store {
             policy,
             geometry: root.geometry,
             durable: TaskLock::default(),
+            syncing: TaskLock::default(),
             quiet: TaskLock::default(),
             grants: Grants::default(),
             finding_free: TaskLock::default(),

@@ -71,6 +71,7 @@ impl Store {
             // What took effect is durable, unless the log that said so was found on mounting.
             return self.flush().await;
         }
+        self.settle().await;
         // The batch is taken before the first flush: what it names was written before it.
         let Some(batch) = self.take_batch() else { return self.commit_alone(None).await };
         let mut attempt = Attempt { store: self, batch: Some(batch) };

@@ -3,6 +3,8 @@
 //! It works on a version of the tree of its own; finishing it makes that version the live one.
 //! Its changes are also kept in order, for the intent log.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::cow::COOKIE_FIRST;
@@ -21,6 +23,8 @@ use crate::cow::format::item::Key;
 use crate::cow::format::item::is_name;
 use crate::cow::format::item::symlink_part_size_bytes;
 use crate::cow::format::log::Change;
+use crate::cow::objects::Deed;
+use crate::cow::objects::Record;
 use crate::cow::read;
 use crate::cow::store::Freed;
 use crate::cow::tree::Tree;
@@ -38,11 +42,17 @@ pub struct Transaction {
     /// No tree is frozen and no other transaction begins while this is held.
     quiet: TaskLockGuard,
     pub(super) tree: Tree,
+    /// What was settled when it began.
+    pub(super) settled: Tree,
     epoch: u64,
     changes: Vec<Change>,
     pub(super) freed: Freed,
     /// Blocks that have one use more, as often as that is.
     pub(super) shared: Vec<BlockNo>,
+    /// What it did to content, in order.
+    pub(super) records: Vec<Record>,
+    /// Is the intent log to be told of it?
+    pub(super) is_logged: bool,
     /// Blocks that it took.
     taken: Taken,
     dirty: i64,
@@ -80,10 +90,13 @@ impl Transaction {
             cow: cow.clone(),
             quiet,
             tree: state.live.clone(),
+            settled: state.objects.settled().clone(),
             epoch: state.epoch,
             changes: Vec::new(),
             freed: Freed::default(),
             shared: Vec::new(),
+            records: Vec::new(),
+            is_logged: true,
             taken: Taken { cow: cow.clone(), blocks: Vec::new() },
             dirty: 0,
             next_ino: state.next_ino,
@@ -293,6 +306,11 @@ impl Transaction {
         self.cow.store().ask(&self.tree, question).await
     }
 
+    /// Notes what was done to blocks of a file.
+    pub(super) fn note(&mut self, ino: u64, deed: Deed, blocks: Range<u64>) {
+        self.records.push(Record { ino, deed, blocks });
+    }
+
     /// Takes blocks, with as much left as its nodes and what was promised to others may need.
     pub(super) fn take(&mut self, count: u64) -> Result<Vec<BlockNo>, CowError> {
         self.grows = true;
@@ -338,7 +356,11 @@ impl Transaction {
                 Reuse::AtOnce => state.settle(self.freed),
             }
             self.taken.blocks.clear();
-            state.unlogged.extend(self.changes);
+            let freed_ranges = store.policy.freed_ranges;
+            self.records.iter().for_each(|record| state.objects.note(record, freed_ranges));
+            if self.is_logged {
+                state.unlogged.extend(self.changes);
+            }
             state.uncommitted = true;
         }
         drop(state);

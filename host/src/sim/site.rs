@@ -32,11 +32,13 @@ pub enum Site {
     WriteTorn,
     /// Does this device write fail?
     WriteFails,
+    /// Is the open group of transactions full for this reservation?
+    GroupFull,
 }
 
 impl Site {
     /// All sites, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Schedule,
         Self::Preempt,
         Self::FlusherWakes,
@@ -50,6 +52,7 @@ impl Site {
         Self::WriteSurvives,
         Self::WriteTorn,
         Self::WriteFails,
+        Self::GroupFull,
     ];
 
     /// The site's name in a decision log.
@@ -69,6 +72,7 @@ impl Site {
             Self::WriteSurvives => "write-survives",
             Self::WriteTorn => "write-torn",
             Self::WriteFails => "write-fails",
+            Self::GroupFull => "group-full",
         }
     }
 
@@ -116,6 +120,12 @@ pub enum Point {
     SyncCollect,
     /// The transaction's tree is frozen; new operations go to the next one.
     TxQuiesce,
+    /// An object of the group is about to leave the list of dirty objects.
+    TxSyncUnlink,
+    /// The dirty records of the group are about to be retired.
+    TxSyncRecords,
+    /// Writeback is about to ask for room in the open group of transactions.
+    TxReserve,
     /// A tree block is about to be written.
     TxWriteTree,
     /// The device is about to be flushed.

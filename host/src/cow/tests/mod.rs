@@ -6,6 +6,7 @@ mod crash;
 mod grants;
 mod hostile;
 mod model;
+mod objects;
 mod packed;
 mod snapshot;
 mod space;
