@@ -414,10 +414,10 @@ fn is_of_moments(call: &Call) -> bool {
 
 /// Is something said judged after the call that it was said in?
 ///
-/// What is said during a call that is alone may be about its own effect. Bytes that a write brought
-/// are lost after it, bytes that a truncate removes are lost before it and resolved after it. A sync
-/// has no effect, and is judged by what was said before it answered. Where the subject told when a
-/// write took effect, what it said before is about what was before.
+/// What is said during a call that is alone may be about its own effect. Bytes that a write
+/// brought are lost after it, bytes that a truncate removes are lost before it and resolved after
+/// it. A sync has no effect, and is judged by what was said before it answered. Where the subject
+/// told when a write took effect, what it said before is about what was before.
 fn comes_after(item: &Item, pending: &OrdMap<Step, Pending>, overlapped: bool) -> bool {
     let alone = pending.values().next().filter(|_| !overlapped);
     match (item, alone.map(|alone| &alone.call)) {
