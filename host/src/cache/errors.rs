@@ -203,8 +203,13 @@ impl Ledger {
 
     /// The bytes from `size_bytes` on were removed. Answers what is no longer lost.
     pub(super) fn remove_from(&mut self, size_bytes: u64) -> Vec<Range<u64>> {
-        self.rewritten = subtract(std::mem::take(&mut self.rewritten), &(size_bytes..u64::MAX));
-        self.lost.take(size_bytes..u64::MAX)
+        self.remove(size_bytes..u64::MAX)
+    }
+
+    /// Bytes were removed. Answers what is no longer lost.
+    pub(super) fn remove(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
+        self.rewritten = subtract(std::mem::take(&mut self.rewritten), &range);
+        self.lost.take(range)
     }
 
     /// The cursor of a description that is opened now.

@@ -1,6 +1,7 @@
 //! Dropping pages: clean ones to save memory, all of a file that is removed.
 
 use std::ops::Bound;
+use std::ops::Range;
 
 use crate::cache::CachedFile;
 use crate::cache::PageAfterFailure;
@@ -121,6 +122,33 @@ impl PageCache {
             self.witness.say(Testimony::Evicted { file: Ino(ino), range });
         }
         chosen.last().copied()
+    }
+
+    /// Takes pages of a file out of memory that show what is no longer beneath.
+    pub(super) fn forget_pages(&self, state: &mut State, ino: u64, pages: Range<u64>) {
+        let State { files, mappings, .. } = &mut *state;
+        let Some(file) = files.get_mut(&ino) else { return };
+        let bytes = pages.start.saturating_mul(self.page_size_bytes)
+            ..pages.end.saturating_mul(self.page_size_bytes);
+        mappings.changed(&file.mappings, &bytes, None);
+        let gone: Vec<u64> = file.pages.range(pages).map(|(page_no, _)| *page_no).collect();
+        for page_no in gone {
+            self.drop_page(state, ino, page_no);
+        }
+    }
+
+    /// Drops the pages of a part of a file that may be dropped.
+    pub(super) fn evict_range(&self, ino: u64, pages: Range<u64>) {
+        let mut state = self.lock();
+        let Some(file) = state.files.get(&ino) else { return };
+        let kept = |no: &u64| {
+            !self.is_evictable(file, *no) || state.mappings.is_dirty(&file.mappings, *no)
+        };
+        let cached = file.pages.range(pages).map(|(page_no, _)| *page_no);
+        let chosen: Vec<u64> = cached.filter(|no| !kept(no)).collect();
+        for page_no in chosen {
+            self.drop_page(&mut state, ino, page_no);
+        }
     }
 
     /// Takes a page out of memory, with the block that was set aside for it.

@@ -11,6 +11,8 @@
 //! Architecture invariant: a page under writeback may be written to; nobody waits for it.
 
 mod attributes;
+mod clone;
+mod direct;
 mod errors;
 mod evict;
 mod load;
@@ -21,6 +23,7 @@ mod policy;
 mod quiet;
 mod ranges;
 mod read;
+mod reshape;
 mod seek;
 mod store;
 mod sync;
@@ -38,6 +41,7 @@ use std::sync::PoisonError;
 
 use bytes::Bytes;
 
+pub use clone::ClonePart;
 pub use errors::ClearRule;
 pub use errors::ErrorCursor;
 pub use errors::ErrorPolicy;
@@ -45,6 +49,8 @@ pub use errors::Observers;
 pub use errors::PageAfterFailure;
 pub use mappings::NewMapping;
 pub use policy::CachePolicy;
+pub use policy::CloneFlush;
+pub use policy::ClonedPages;
 pub use policy::DataSyncScope;
 pub use policy::ExtentLookup;
 pub use policy::FaultLock;
@@ -60,6 +66,7 @@ pub use policy::Truncation;
 pub use policy::WriteLookup;
 pub use policy::WriteRetry;
 pub use policy::WriteShortage;
+pub use reshape::Reshape;
 pub use seek::Sought;
 pub use sync::SyncScope;
 pub use transitions::Transition;

@@ -153,6 +153,24 @@ pub enum PageErrors {
     Dropped,
 }
 
+/// Of which files a clone writes back what is dirty, before it shares what is beneath.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CloneFlush {
+    /// Of both.
+    BothFiles,
+    /// Of the destination: the clone shows what the source was before (DEF-003d).
+    DestinationAlone,
+}
+
+/// What becomes of pages in memory that show what a clone replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClonedPages {
+    /// They are dropped.
+    Dropped,
+    /// They stay, and are what is read until they are evicted (D-86).
+    Kept,
+}
+
 /// What the cache is assembled from. The default is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CachePolicy {
@@ -186,6 +204,10 @@ pub struct CachePolicy {
     pub group_pressure: GroupPressure,
     /// What becomes of errors of pages.
     pub page_errors: PageErrors,
+    /// What a clone does first.
+    pub clone_flush: CloneFlush,
+    /// What a clone leaves in memory.
+    pub cloned_pages: ClonedPages,
     /// More cached bytes are written back and evicted.
     pub cached_bytes_max: u64,
     /// Pages that are handed down together.
@@ -210,6 +232,8 @@ impl Default for CachePolicy {
             seek_flush: SeekFlush::Integrity,
             group_pressure: GroupPressure::Waits,
             page_errors: PageErrors::Told,
+            clone_flush: CloneFlush::BothFiles,
+            cloned_pages: ClonedPages::Dropped,
             cached_bytes_max: 64 << 20,
             batch_pages_max: 256,
         }

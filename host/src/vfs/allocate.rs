@@ -1,37 +1,101 @@
-//! `posix_fallocate`: the file becomes at least so long, and there is space for the range now.
+//! `fallocate`: room for a range, holes, and ranges that come and go.
 //!
-//! A copy-on-write file system cannot keep the space aside for good: every later write takes fresh
-//! blocks. The promise that such writes never lack space is not made here.
+//! Blocks that are set aside read as zeros until they are written. A file that is overwritten in
+//! place keeps them for good; any other takes fresh blocks for each later write, so that the
+//! promise that such writes never lack space is not made for it.
 
+use std::ops::Range;
+
+use crate::cache::Reshape;
+use crate::call::AllocateMode;
 use crate::call::Errno;
 use crate::call::HandleId;
 use crate::call::Value;
+use crate::vfs::Call;
 use crate::vfs::FILE_SIZE_BYTES_MAX;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 
 impl ReferenceVfs {
-    pub(super) async fn allocate(&self, handle: HandleId, offset: u64, len: u64) -> Outcome<Value> {
+    pub(super) async fn allocate(
+        &self,
+        call: &Call,
+        handle: HandleId,
+        [offset, len]: [u64; 2],
+        mode: AllocateMode,
+    ) -> Outcome<Value> {
         let ino = self.description(handle)?.writable()?;
         if len == 0 {
             return Err(Errno::Invalid.into());
         }
         let end = offset.checked_add(len).filter(|end| *end <= FILE_SIZE_BYTES_MAX);
-        let end = end.ok_or(Errno::FileTooBig)?;
-        let _content = self.lock_content(ino).await;
-        let size_bytes = self.cache.size_bytes(ino)?;
-        if end <= size_bytes {
-            return Ok(Value::Done);
+        let range = offset..end.ok_or(Errno::FileTooBig)?;
+        match mode {
+            AllocateMode::Extend => self.back(ino, &range, range.end).await?,
+            AllocateMode::KeepSize => self.back(ino, &range, 0).await?,
+            AllocateMode::PunchHole => self.zero(ino, &range, false, 0).await?,
+            AllocateMode::ZeroRange => self.zero(ino, &range, true, range.end).await?,
+            AllocateMode::ZeroRangeKeepSize => self.zero(ino, &range, true, 0).await?,
+            AllocateMode::CollapseRange => self.shift(ino, &range, Reshape::Collapse).await?,
+            AllocateMode::InsertRange => self.shift(ino, &range, Reshape::Insert).await?,
         }
-        let geometry = self.cow.geometry();
-        let new_bytes = end - size_bytes.max(offset);
-        let block_count = new_bytes.div_ceil(u64::from(geometry.block_size_bytes));
-        if block_count > geometry.block_count {
-            return Err(Errno::NoSpace.into());
-        }
-        self.cow.reserve(block_count).await?;
-        self.cow.unreserve(block_count);
-        self.cache.truncate(ino, end).await?;
+        call.takes_effect();
         Ok(Value::Done)
+    }
+
+    /// Can the device hold so much?
+    fn check_room(&self, range: &Range<u64>) -> Result<(), Errno> {
+        let geometry = self.cow.geometry();
+        let len = range.end - range.start;
+        match len.div_ceil(u64::from(geometry.block_size_bytes)) > geometry.block_count {
+            true => Err(Errno::NoSpace),
+            false => Ok(()),
+        }
+    }
+
+    async fn back(&self, ino: u64, range: &Range<u64>, size_bytes: u64) -> Outcome<()> {
+        self.check_room(range)?;
+        let _content = self.lock_content(ino).await;
+        Ok(self.cache.reshape(ino, range.clone(), Reshape::Back, size_bytes).await?)
+    }
+
+    async fn zero(
+        &self,
+        ino: u64,
+        range: &Range<u64>,
+        is_backed: bool,
+        size_bytes: u64,
+    ) -> Outcome<()> {
+        if is_backed {
+            self.check_room(range)?;
+        }
+        let _content = self.lock_content(ino).await;
+        let how = Reshape::Zero { is_backed };
+        self.cache.reshape(ino, range.clone(), how, size_bytes).await?;
+        Ok(self.cache.balance_after_change(ino).await?)
+    }
+
+    /// What follows a range moves down onto it, or up from it.
+    async fn shift(&self, ino: u64, range: &Range<u64>, how: Reshape) -> Outcome<()> {
+        let page_size = self.cache.page_size_bytes();
+        if ![range.start, range.end].iter().all(|at| at.is_multiple_of(page_size)) {
+            return Err(Errno::Invalid.into());
+        }
+        // A page that is stored to while it moves would not know where it belongs.
+        let _held = self.cache.hold_changes().await;
+        let _content = self.content_lock(ino).acquire().await;
+        let size_bytes = self.cache.size_bytes(ino)?;
+        let is_inside = match how {
+            Reshape::Collapse => range.end < size_bytes,
+            Reshape::Insert | Reshape::Zero { .. } | Reshape::Back => range.start < size_bytes,
+        };
+        if !is_inside {
+            return Err(Errno::Invalid.into());
+        }
+        let is_room = size_bytes <= FILE_SIZE_BYTES_MAX - (range.end - range.start);
+        if how == Reshape::Insert && !is_room {
+            return Err(Errno::FileTooBig.into());
+        }
+        Ok(self.cache.reshape(ino, range.clone(), how, 0).await?)
     }
 }

@@ -261,9 +261,14 @@ impl ReferenceVfs {
         }
     }
 
+    /// The lock that changes of a file's content wait for, whoever holds all changes.
+    pub(super) fn content_lock(&self, ino: u64) -> TaskLock {
+        self.inodes().uses.entry(ino).or_default().content.clone()
+    }
+
     /// The lock that changes of a file's content wait for. The file is held.
     pub(super) async fn lock_content(&self, ino: u64) -> TaskLockGuard {
-        let lock = self.inodes().uses.entry(ino).or_default().content.clone();
+        let lock = self.content_lock(ino);
         loop {
             let guard = lock.acquire().await;
             let Some(held) = self.cache.changes_held() else { return guard };

@@ -12,6 +12,8 @@
 
 mod allocate;
 mod background;
+mod clone_range;
+mod copy_range;
 mod drop_caches;
 mod exchange;
 mod flock;
@@ -70,7 +72,6 @@ use crate::cache::PageCache;
 use crate::cache::SyncError;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
-use crate::call::AllocateMode;
 use crate::call::Answer;
 use crate::call::Caller;
 use crate::call::Errno;
@@ -95,6 +96,7 @@ use crate::sim::Point;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
 use crate::sim::Waiting;
+use crate::vfs::copy_range::Asked;
 use crate::vfs::handles::Handles;
 use crate::vfs::inodes::Inodes;
 use crate::vfs::locks::Locks;
@@ -112,6 +114,15 @@ pub enum DirectorySync {
     Ignored,
 }
 
+/// What a clone or a copy into a file does that is open for synchronous writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CloneSync {
+    /// It is durable when it returns, as a write is.
+    Durable,
+    /// The flags are a matter of writes alone (D-82).
+    Forgotten,
+}
+
 /// What the operations are assembled from. The default is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VfsPolicy {
@@ -121,6 +132,8 @@ pub struct VfsPolicy {
     pub exchange: &'static [ExchangeStep],
     /// What `fsync` of a directory does.
     pub directory_sync: DirectorySync,
+    /// What a clone into a file does that is open for synchronous writes.
+    pub clone_sync: CloneSync,
     /// Handles that one process can have open.
     pub open_handles_max: u32,
     /// What ends a lock, besides its release.
@@ -141,6 +154,7 @@ impl Default for VfsPolicy {
             rename: RENAME_ATOMIC,
             exchange: EXCHANGE_ATOMIC,
             directory_sync: DirectorySync::Synced,
+            clone_sync: CloneSync::Durable,
             open_handles_max: 1024,
             lock_end: LockEnd::WithDescriptor,
             record_locks_max: 1024,
@@ -305,13 +319,21 @@ impl ReferenceVfs {
                 self.set_times_handle(handle, access, modify).await
             }
             Request::Truncate { handle, size_bytes } => self.truncate(handle, size_bytes).await,
-            Request::Allocate { handle, offset, len, mode: AllocateMode::Extend } => {
-                self.allocate(handle, offset, len).await
+            Request::Allocate { handle, offset, len, mode } => {
+                self.allocate(call, handle, [offset, len], mode).await
             }
-            Request::Allocate { .. } => unsupported("fallocate with a mode"),
-            Request::CopyRange { .. } => unsupported("copy_file_range"),
-            Request::CloneRange { .. } => unsupported("FICLONERANGE"),
-            Request::DedupeRange { .. } => unsupported("FIDEDUPERANGE"),
+            Request::CopyRange { from, from_offset, to, to_offset, len } => {
+                let (from, to) = ((from, from_offset), (to, to_offset));
+                self.copy_range(call, Asked { from, to, len }).await
+            }
+            Request::CloneRange { from, from_offset, len, to, to_offset } => {
+                let sides = self.sides((from, from_offset), (to, to_offset))?;
+                self.clone_range(call, &sides, len).await
+            }
+            Request::DedupeRange { from, from_offset, len, to, to_offset } => {
+                let sides = self.sides((from, from_offset), (to, to_offset))?;
+                self.dedupe_range(call, &sides, len).await
+            }
             Request::Attribute(_) => unsupported("extended attributes"),
             Request::Advise { handle } => self.advise(handle),
             Request::Fsync { handle } => self.fsync(handle).await,

@@ -18,7 +18,6 @@ use crate::vfs::resolve::Last;
 use crate::vfs::resolve::LastLink;
 use crate::vfs::resolve::Place;
 use crate::vfs::snapshot::changeable;
-use crate::vfs::unsupported;
 
 /// How often a name may lead to a file that is removed while it is being opened.
 const TRIES_MAX: u32 = 64;
@@ -42,9 +41,6 @@ fn permitted(kind: Kind, place: &Place, options: &OpenOptions) -> Result<(), Err
 
 impl ReferenceVfs {
     pub(super) async fn open(&self, call: &Call, at: &At, options: &OpenOptions) -> Outcome<Value> {
-        if options.status.direct {
-            return unsupported("O_DIRECT");
-        }
         if options.create && options.directory {
             return Err(Errno::Invalid.into());
         }

@@ -32,13 +32,20 @@ impl ReferenceVfs {
             self.sync_file(&description, scope, 0..u64::MAX).await?;
         }
         let len = (len as usize).min(TRANSFER_BYTES_MAX);
-        let len = self.shorten(call.caller.process, Site::ShortRead, len) as u64;
+        let asked = len;
+        let len = self.shorten(call.caller.process, Site::ShortRead, len);
+        let len = self.in_blocks(&description, len, asked)? as u64;
         let _turn = match offset {
             Some(_) => None,
             None => Some(description.turn.acquire().await),
         };
         let start = offset.unwrap_or(description.position().offset);
-        let data = self.cache.read(ino, start, len).await?;
+        let data = if status.direct {
+            self.aligned(start, len)?;
+            self.cache.read_direct(ino, start, len).await?
+        } else {
+            self.cache.read(ino, start, len).await?
+        };
         call.takes_effect();
         if offset.is_none() {
             description.position().offset = start + data.len() as u64;

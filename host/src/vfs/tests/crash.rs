@@ -28,7 +28,7 @@ fn world_of(policy: VfsPolicy, cache: CachePolicy) -> World {
 }
 
 /// Counts the crash states from `start` on in which `check` finds a promise broken.
-fn broken(world: &World, start: usize, check: impl Fn(&World) -> bool) -> u32 {
+pub(super) fn broken(world: &World, start: usize, check: impl Fn(&World) -> bool) -> u32 {
     let history = world.disk.history();
     let mut walk = Walk::new(&history);
     let mut count = 0;
@@ -40,7 +40,7 @@ fn broken(world: &World, start: usize, check: impl Fn(&World) -> bool) -> u32 {
     count
 }
 
-fn now(world: &World) -> usize {
+pub(super) fn now(world: &World) -> usize {
     world.disk.history().len()
 }
 

@@ -10,7 +10,9 @@ mod mapped;
 mod mapped_races;
 mod model;
 mod namespace;
+mod reshape;
 mod seek;
+mod sharing;
 mod shortage;
 mod snapshot;
 
