@@ -12,6 +12,7 @@ use crashproof_spec::words::Testimony;
 
 pub use allocation::AllocationAudit;
 pub use coverage::CoverageAudit;
+pub use space::replay;
 pub use space::space;
 
 use crate::cache::PageCache;

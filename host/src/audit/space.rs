@@ -35,6 +35,15 @@ pub async fn space(cow: &Cow) -> Vec<Testimony> {
     first.into_iter().map(testimony).collect()
 }
 
+/// What is amiss with the counts of what a mount recovered from the log.
+pub async fn replay(cow: &Cow) -> Option<Testimony> {
+    // What cannot be read, the survey tells.
+    let found = cow.audit_replay().await.ok()?;
+    let first = *found.first()?;
+    let evidence = format!("{}; {} blocks are so", evidence(first), found.len());
+    Some(Testimony::Audit { clause: "REF-04".to_owned(), evidence })
+}
+
 fn clause(what: Misuse) -> &'static str {
     match what {
         Misuse::FreeInUse | Misuse::FreedTwice => "REF-02",

@@ -9,6 +9,7 @@ use crashproof_spec::words::Ino;
 use crashproof_spec::words::Survey;
 use crashproof_spec::words::Testimony;
 
+use crate::audit;
 use crate::cow::Changes;
 use crate::cow::Inventory;
 use crate::cow::fsck;
@@ -28,6 +29,15 @@ use crate::subject::StackPlan;
 pub struct Recovered {
     survey: Result<Survey, String>,
     problems: Vec<String>,
+    counts: Option<Testimony>,
+}
+
+/// Counts of uses are looked at in images of no more blocks: that costs all there is.
+const COUNTED_BLOCKS_MAX: usize = 512;
+
+async fn counts(stack: &Stack, image: &Image) -> Option<Testimony> {
+    let is_small = image.blocks().take(COUNTED_BLOCKS_MAX + 1).count() <= COUNTED_BLOCKS_MAX;
+    if is_small { audit::replay(&stack.cow).await } else { None }
 }
 
 impl Recovered {
@@ -37,14 +47,15 @@ impl Recovered {
         self.survey.clone()
     }
 
-    /// What fsck said, as testimony. It is one more witness; the walk does not depend on it.
+    /// What fsck and the accounts of space said, as testimony: two more witnesses, on which the
+    /// walk does not depend.
     #[must_use]
     pub fn audits(&self) -> Vec<Testimony> {
         let audit = |problem: &String| Testimony::Audit {
             clause: "CRASH-01".to_owned(),
             evidence: format!("fsck: {problem}"),
         };
-        self.problems.iter().map(audit).collect()
+        self.problems.iter().map(audit).chain(self.counts.clone()).collect()
     }
 }
 
@@ -52,13 +63,15 @@ impl Recovered {
 #[must_use]
 pub fn recover(image: &Image, plan: &StackPlan) -> Recovered {
     let (sim, plan) = (Sim::calm(), without_faults(plan));
+    let mut counted = None;
     let survey = sim.block_on(async {
         let stack = mount(image, &plan, &sim).await?;
+        counted = counts(&stack, image).await;
         let walked = survey_tree(stack.vfs.as_ref(), plan.geometry.block_size_bytes).await?;
         Ok(walked.survey)
     });
     let problems = fsck::check(image).iter().map(ToString::to_string).collect();
-    Recovered { survey, problems }
+    Recovered { survey, problems, counts: counted }
 }
 
 fn without_faults(plan: &StackPlan) -> StackPlan {
@@ -111,8 +124,10 @@ impl Recovery {
     #[must_use]
     pub fn recover(&self, image: &Image) -> Recovered {
         let sim = Sim::calm();
+        let mut counted = None;
         let survey = sim.block_on(async {
             let stack = mount(image, &self.plan, &sim).await?;
+            counted = counts(&stack, image).await;
             let last = lock(&self.last).clone();
             if let Some(last) = last
                 && let Some(sight) = self.compare(&stack, image, &last).await
@@ -127,7 +142,7 @@ impl Recovery {
                 Err(_) => walked.survey,
             })
         });
-        Recovered { survey, problems: self.problems(image) }
+        Recovered { survey, problems: self.problems(image), counts: counted }
     }
 
     fn saw(&self, sight: Sight) -> Survey {

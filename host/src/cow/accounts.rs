@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::cow::CowError;
 use crate::cow::format::ROOT_SLOTS;
+use crate::cow::share::Use;
 use crate::cow::store::Store;
 use crate::cow::tree::Tree;
 use crate::device::BlockNo;
@@ -41,6 +42,30 @@ pub enum Misuse {
 }
 
 impl Store {
+    /// Counts the uses of what is in use again, if the log was replayed.
+    pub(super) async fn audit_replay(&self) -> Result<Vec<Discrepancy>, CowError> {
+        if !self.state().uncommitted {
+            return Ok(Vec::new());
+        }
+        self.find_free().await?;
+        let _durable = self.durable.acquire().await;
+        let _quiet = self.quiet.acquire().await;
+        let (live, snapshots) = {
+            let state = self.state();
+            (state.live.clone(), state.snapshots.trees())
+        };
+        let uses = self.uses_of(live, &snapshots).await?;
+        let state = self.state();
+        let mut shares = state.shares.clone();
+        let _ = shares.settle(state.freed.clone());
+        let discrepancy = |(block, used): (&BlockNo, &Use)| {
+            let (known, found) = (shares.of(*block) + 1, used.count);
+            let what = Misuse::Count { known, found };
+            (known != found).then_some(Discrepancy { block: *block, what })
+        };
+        Ok(uses.0.iter().filter_map(discrepancy).collect())
+    }
+
     /// Counts all uses again. What is under way is waited for as far as a lock tells; a block that
     /// was granted and is not used yet is in order.
     pub(super) async fn audit_space(&self) -> Result<Vec<Discrepancy>, CowError> {

@@ -104,6 +104,9 @@ impl Store {
             state.uncommitted = false;
             state.unlogged.clear();
             let generation = state.generation_next;
+            if let Some(ListChange::Take(_)) = &change {
+                state.snapshots.pending = Some(generation);
+            }
             state.generation_next = Generation(generation.0.saturating_add(1));
             Frozen {
                 epoch,

@@ -16,6 +16,7 @@ use crate::cow::format::extent::Extent;
 use crate::cow::format::extent::Run;
 use crate::cow::format::extent::Slot;
 use crate::cow::format::item::Key;
+use crate::cow::in_place::write_in_place;
 use crate::cow::read;
 use crate::cow::store::Store;
 use crate::cow::tree::Found;
@@ -279,6 +280,24 @@ struct Submitted {
 }
 
 async fn write_batch(cow: &Cow, extend: Extend, batch: &[Content]) -> Vec<Result<(), CowError>> {
+    let outcomes = match write_in_place(cow, extend, batch).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => return vec![Err(error); batch.len()],
+    };
+    if outcomes.iter().all(Option::is_none) {
+        return write_fresh(cow, extend, batch).await;
+    }
+    let rest = batch.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_none());
+    let rest: Vec<Content> = rest.map(|(part, _)| part.clone()).collect();
+    let mut fresh = write_fresh(cow, extend, &rest).await.into_iter();
+    let outcome = |known: Option<Result<(), CowError>>| {
+        known.or_else(|| fresh.next()).unwrap_or(Err(CowError::NoSpace))
+    };
+    outcomes.into_iter().map(outcome).collect()
+}
+
+/// Writes content to blocks that were free.
+async fn write_fresh(cow: &Cow, extend: Extend, batch: &[Content]) -> Vec<Result<(), CowError>> {
     let store = cow.store();
     let block_size_bytes = store.geometry.block_size_bytes;
     let count: usize = batch.iter().map(|part| part.block_count(block_size_bytes)).sum();
@@ -372,12 +391,12 @@ async fn become_content(cow: &Cow, extend: Extend, content: &[Written]) -> Resul
     inode.times.modify_nanos = extend.times.modify_nanos;
     inode.times.change_nanos = extend.times.change_nanos;
     transaction.put_inode(extend.ino, &inode).await?;
-    transaction.set_content(extend.ino, content).await?;
+    transaction.set_content(extend.ino, content, inode.is_nocow).await?;
     transaction.finish().await
 }
 
 /// Bytes padded to a length with zeros.
-fn whole(bytes: Bytes, size_bytes: usize) -> Bytes {
+pub(super) fn whole(bytes: Bytes, size_bytes: usize) -> Bytes {
     assert!(bytes.len() <= size_bytes, "a payload is at most a block");
     if bytes.len() == size_bytes {
         return bytes;

@@ -9,6 +9,7 @@ use crate::cow::OverwrittenClone;
 use crate::cow::Transaction;
 use crate::cow::format::extent::DataPtr;
 use crate::cow::format::extent::Extent;
+use crate::cow::format::extent::InPlace;
 use crate::cow::format::extent::Run;
 use crate::cow::format::extent::Slot;
 use crate::cow::format::item::ItemKind;
@@ -157,12 +158,13 @@ impl Transaction {
         &mut self,
         ino: u64,
         content: &[Written],
+        is_nocow: bool,
     ) -> Result<(), CowError> {
         let mut rest = content;
         while let Some(first) = rest.first().map(Written::extent) {
             let count = rest.iter().take_while(|written| written.extent() == first).count();
             let (head, tail) = rest.split_at(count);
-            self.set_extent(ino, first, head).await?;
+            self.set_extent(ino, first, head, is_nocow).await?;
             rest = tail;
         }
         Ok(())
@@ -173,7 +175,9 @@ impl Transaction {
         ino: u64,
         first: u64,
         content: &[Written],
+        is_nocow: bool,
     ) -> Result<(), CowError> {
+        let birth = self.birth();
         let mut extent = self.extent(ino, first).await?;
         let mut named = Named::by(&extent);
         let stays = self.cow.store().policy.overwritten_clone == OverwrittenClone::Stays;
@@ -189,7 +193,12 @@ impl Transaction {
             match written {
                 Written::Plain(block, ptr) => {
                     named.blocks.push(ptr.block);
-                    extent.slots[Extent::place(*block).1] = Some(Slot::Plain(*ptr));
+                    let slot = if is_nocow {
+                        Slot::InPlace(InPlace { block: ptr.block, birth, is_written: true })
+                    } else {
+                        Slot::Plain(*ptr)
+                    };
+                    extent.slots[Extent::place(*block).1] = Some(slot);
                 }
                 Written::Packed(blocks, run) => {
                     let number = named.unused_run()?;

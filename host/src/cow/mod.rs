@@ -21,6 +21,7 @@ pub mod format;
 mod free;
 pub mod fsck;
 mod grants;
+mod in_place;
 mod likeness;
 mod objects;
 mod policy;
@@ -75,6 +76,7 @@ pub use policy::Replay;
 pub use policy::ReplayedUses;
 pub use policy::Reuse;
 pub use policy::SYNC_ORDER;
+pub use policy::Sharing;
 pub use policy::SyncStep;
 pub use snapshot::SNAPSHOTS_MAX;
 pub use transaction::Transaction;
@@ -215,6 +217,15 @@ impl Cow {
     /// If some of it cannot be read.
     pub async fn audit_space(&self) -> Result<Vec<Discrepancy>, CowError> {
         self.store.audit_space().await
+    }
+
+    /// Compares how often each block is used with what is known of it, right after a mount that
+    /// replayed a log.
+    ///
+    /// # Errors
+    /// If some of it cannot be read.
+    pub async fn audit_replay(&self) -> Result<Vec<Discrepancy>, CowError> {
+        self.store.audit_replay().await
     }
 
     /// Begins a transaction when no other is under way.

@@ -118,6 +118,15 @@ pub enum ReplayedUses {
     Forgotten,
 }
 
+/// What writing in place does with a block that something else names too, or a snapshot may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sharing {
+    /// It leaves the block alone: a fresh one takes its place.
+    BrokenFirst,
+    /// It writes to it (D-29).
+    Ignored,
+}
+
 /// Which transactions the intent log is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Logged {
@@ -156,6 +165,8 @@ pub struct CowPolicy {
     pub freed_ranges: FreedRanges,
     /// What is counted after replay.
     pub replayed_uses: ReplayedUses,
+    /// What writing in place does with what is shared.
+    pub sharing: Sharing,
     /// What is logged.
     pub logged: Logged,
 }
@@ -175,6 +186,7 @@ impl Default for CowPolicy {
             overwritten_clone: OverwrittenClone::Replaced,
             freed_ranges: FreedRanges::Superseded,
             replayed_uses: ReplayedUses::Counted,
+            sharing: Sharing::BrokenFirst,
             logged: Logged::All,
         }
     }

@@ -57,6 +57,7 @@ pub(super) async fn format(device: &dyn Device, sim: &Sim) -> Result<(), CowErro
         parent: ROOT_INO,
         next_cookie: COOKIE_FIRST,
         is_compressed: false,
+        is_nocow: false,
     };
     let generation = Generation(1);
     let record = Record { key: Key::Inode { ino: ROOT_INO }.encode(), value: directory.encode() };

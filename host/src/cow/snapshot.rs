@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::cow::CowError;
 use crate::cow::ROOT_INO;
 use crate::cow::format::BlockPtr;
+use crate::cow::format::Generation;
 use crate::cow::format::item::INO_BITS;
 use crate::cow::format::item::INO_END;
 use crate::cow::format::item::ItemKind;
@@ -62,6 +63,8 @@ pub(super) struct Snapshots {
     next: u32,
     /// Deleted durably; their blocks are still in use.
     ended: Vec<Tree>,
+    /// The commit that takes one, until it is durable or a later one is.
+    pub(super) pending: Option<Generation>,
 }
 
 /// The list of snapshots as a commit writes it.
@@ -79,7 +82,13 @@ const NOT_A_LIST: CowError =
 impl Snapshots {
     pub(super) fn named_by(root: &Root) -> Self {
         let list = root.snapshots.map(Tree::on_disk);
-        Self { by_number: BTreeMap::new(), list, next: root.next_snapshot, ended: Vec::new() }
+        Self {
+            by_number: BTreeMap::new(),
+            list,
+            next: root.next_snapshot,
+            ended: Vec::new(),
+            pending: None,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -94,6 +103,12 @@ impl Snapshots {
     pub(super) fn trees(&self) -> Vec<Tree> {
         let named = self.by_number.values().map(|snapshot| &snapshot.tree);
         named.chain(&self.ended).cloned().collect()
+    }
+
+    /// The newest generation that a node of a snapshot can have.
+    pub(super) fn newest(&self) -> Option<Generation> {
+        let tops = self.by_number.values().filter_map(|snapshot| snapshot.tree.top.ptr());
+        tops.map(|ptr| ptr.generation).chain(self.pending).max()
     }
 
     fn find(&self, name: &[u8]) -> Option<u32> {
@@ -139,6 +154,7 @@ impl Snapshots {
                 self.ended.extend(gone.map(|snapshot| snapshot.tree));
             }
         }
+        self.pending = None;
         self.next = list.next;
         self.list = list.tree;
     }

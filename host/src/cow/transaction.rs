@@ -61,6 +61,16 @@ pub struct Transaction {
     pub(super) grows: bool,
 }
 
+/// A transaction as it was at a moment.
+pub(super) struct Mark {
+    tree: Tree,
+    changes: usize,
+    nodes: usize,
+    blocks: usize,
+    records: usize,
+    dirty: i64,
+}
+
 /// Blocks that a transaction took; dropped, they are free again.
 #[derive(Debug)]
 struct Taken {
@@ -168,6 +178,7 @@ impl Transaction {
             parent,
             next_cookie,
             is_compressed: false,
+            is_nocow: false,
         };
         self.put_inode(ino, &inode).await?;
         Ok(ino)
@@ -331,6 +342,34 @@ impl Transaction {
     /// Number of the commit that makes it durable, or of an earlier one.
     pub(super) fn birth(&self) -> Generation {
         self.cow.store().state().generation_next
+    }
+
+    /// A moment of the transaction.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            tree: self.tree.clone(),
+            changes: self.changes.len(),
+            nodes: self.freed.nodes.len(),
+            blocks: self.freed.blocks.len(),
+            records: self.records.len(),
+            dirty: self.dirty,
+        }
+    }
+
+    /// What was changed since then was not; nothing was taken or shared since.
+    pub(super) fn go_back(&mut self, mark: Mark) {
+        self.tree = mark.tree;
+        self.changes.truncate(mark.changes);
+        self.freed.nodes.truncate(mark.nodes);
+        self.freed.blocks.truncate(mark.blocks);
+        self.records.truncate(mark.records);
+        self.dirty = mark.dirty;
+    }
+
+    /// Could a commit hold the changes, as things are?
+    pub(super) fn fits(&self) -> bool {
+        let state = self.cow.store().state();
+        state.free_count() >= state.next_commit().saturating_add_signed(self.dirty)
     }
 
     /// Lets the changes take effect, all at once. `NoSpace` if no commit could hold them: then

@@ -69,6 +69,8 @@ pub struct Inode {
     pub next_cookie: u64,
     /// Of a regular file: is what is written from now on compressed?
     pub is_compressed: bool,
+    /// Of a regular file: is content written again where it is? Not together with compression.
+    pub is_nocow: bool,
 }
 
 /// Where a name leads.
@@ -141,7 +143,7 @@ impl ItemKind {
                 "inode",
                 "nothing",
                 "kind u8, link count u32, size u64, times of access, modification and change u64, \
-                 parent u64, next cookie u64, flags u8: 1 compressed",
+                 parent u64, next cookie u64, flags u8: 1 compressed, 2 in place",
             ],
             Self::Name => ["name", "the name", "ino u64, kind u8, cookie u64"],
             Self::Entry => ["entry", "cookie u64", "ino u64, kind u8, the name"],
@@ -361,7 +363,7 @@ impl Inode {
         for number in numbers {
             value.extend_from_slice(&number.to_le_bytes());
         }
-        value.push(u8::from(self.is_compressed));
+        value.push(u8::from(self.is_compressed) | u8::from(self.is_nocow) << 1);
         Bytes::from(value)
     }
 
@@ -369,7 +371,7 @@ impl Inode {
     #[must_use]
     pub fn decode(value: &[u8]) -> Option<Self> {
         let mut fields = Fields::new(value);
-        let inode = Self {
+        let mut inode = Self {
             kind: Kind::decode(fields.u8()?)?,
             link_count: fields.u32()?,
             size_bytes: fields.u64()?,
@@ -380,13 +382,16 @@ impl Inode {
             },
             parent: fields.u64()?,
             next_cookie: fields.u64()?,
-            is_compressed: match fields.u8()? {
-                0 => false,
-                1 => true,
-                _ => return None,
-            },
+            is_compressed: false,
+            is_nocow: false,
         };
-        let flags = inode.kind == Kind::Regular || !inode.is_compressed;
+        (inode.is_compressed, inode.is_nocow) = match fields.u8()? {
+            0 => (false, false),
+            1 => (true, false),
+            2 => (false, true),
+            _ => return None,
+        };
+        let flags = inode.kind == Kind::Regular || !(inode.is_compressed || inode.is_nocow);
         let cookies = (inode.kind == Kind::Directory) == (inode.next_cookie >= COOKIE_FIRST);
         (cookies && flags && fields.end()).then_some(inode)
     }
@@ -548,8 +553,13 @@ mod tests {
             parent: 1,
             next_cookie: 3,
             is_compressed: false,
+            is_nocow: false,
         };
         let packed = Inode { kind: Kind::Regular, next_cookie: 0, is_compressed: true, ..inode };
+        let nocow = Inode { is_compressed: false, is_nocow: true, ..packed };
+        assert_eq!(Inode::decode(&nocow.encode()), Some(nocow));
+        let both = Inode { is_compressed: true, ..nocow };
+        assert_eq!(Inode::decode(&both.encode()), None, "what is compressed is not in place");
         let target = EntryTarget { ino: 9, kind: Kind::Symlink, cookie: 3 };
         assert_eq!(Inode::decode(&inode.encode()), Some(inode));
         assert_eq!(Inode::decode(&packed.encode()), Some(packed));

@@ -5,6 +5,7 @@ mod concurrent;
 mod crash;
 mod grants;
 mod hostile;
+mod in_place;
 mod model;
 mod objects;
 mod packed;
@@ -103,6 +104,15 @@ async fn truncate(cow: &Cow, ino: u64, blocks: u64) -> Result<(), CowError> {
     inode.size_bytes = blocks * 512;
     transaction.put_inode(ino, &inode).await?;
     transaction.truncate_extents(ino, blocks).await?;
+    transaction.finish().await
+}
+
+/// From now on the file is written in place.
+async fn set_nocow(cow: &Cow, ino: u64) -> Result<(), CowError> {
+    let mut transaction = cow.begin().await?;
+    let mut inode = transaction.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
+    inode.is_nocow = true;
+    transaction.put_inode(ino, &inode).await?;
     transaction.finish().await
 }
 

@@ -40,6 +40,9 @@ impl Walk {
                 if let Entry::Vacant(place) = self.model.entry(fresh.clone()) {
                     let ino = sim.block_on(create(&cow, &fresh))?;
                     place.insert((ino, Vec::new()));
+                    if random >> 16 & 3 == 0 {
+                        sim.block_on(set_nocow(&cow, ino))?;
+                    }
                 }
             }
             (2, Some(old)) => {
