@@ -232,6 +232,9 @@ impl Oracle {
     fn testified(&mut self, testimony: &Testimony) {
         // An audit is somebody else's word about the subject.
         self.judge.testifies |= !matches!(testimony, Testimony::Audit { .. });
+        // Whatever is judged later may have been told of it.
+        let is_failure = matches!(testimony, Testimony::Lost { .. } | Testimony::Failed { .. });
+        self.judge.has_failed |= is_failure;
         match testimony {
             Testimony::Committed { call } => match self.pending.get_mut(call) {
                 Some(pending) if pending.outcome.is_none() => {

@@ -121,6 +121,11 @@ impl Judge {
             (true, Some(Signal::Segv)) => ("MAP-14", "what the mapping permits"),
             (true, None) if is_beyond => ("MAP-08", "SIGBUS: the page is beyond the end"),
             (true, None) => return true,
+            (true, Some(Signal::Bus)) if !is_beyond => {
+                let subject = self.model.path_text(mapping.file);
+                self.failed_without_cause(frame, &subject, "SIGBUS");
+                return false;
+            }
             (false | true, Some(_)) => return false,
         };
         let subject = self.model.path_text(mapping.file);

@@ -121,6 +121,8 @@ pub(crate) struct Judge {
     pub(crate) testifies: bool,
     /// Did an attempt to make things durable fail, and was nobody told yet?
     pub(crate) attempt_failed: bool,
+    /// Did the subject ever say that something failed?
+    pub(crate) has_failed: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
     pub(crate) uncertain: bool,
     /// The last call that changed something: when it ended.
@@ -166,6 +168,7 @@ impl Judge {
             lost_somewhere: false,
             testifies: false,
             attempt_failed: false,
+            has_failed: false,
             uncertain: false,
             half_done: false,
             changed_at: None,
@@ -436,13 +439,27 @@ impl Judge {
         self.exercise(permitted.clause);
         let observed = match outcome {
             Ok(_) if permitted.must.is_empty() => return true,
-            Err(errno) if permitted.allows(*errno) => return false,
+            Err(errno) if permitted.allows(*errno) => {
+                if *errno == Errno::Io {
+                    self.failed_without_cause(frame, &permitted.subject, "EIO");
+                }
+                return false;
+            }
             Ok(_) => "answered success".to_owned(),
             Err(errno) => format!("answered {}", errno.name()),
         };
         let subject = permitted.subject.clone();
         self.broken(frame, permitted.clause, subject, observed, permitted.describe());
         false
+    }
+
+    /// A call failed as if the medium had, of a subject that says when something fails.
+    pub(crate) fn failed_without_cause(&mut self, frame: &Frame, subject: &str, what: &str) {
+        if self.testifies && !self.has_failed {
+            self.exercise("ERR-FALSE-01");
+            let observed = format!("{what}, and nothing failed before");
+            self.broken(frame, "ERR-FALSE-01", subject.to_owned(), observed, "no error".to_owned());
+        }
     }
 
     /// An operation on names takes effect.
