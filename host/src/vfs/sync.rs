@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::cache::SyncError;
 use crate::cache::SyncScope;
 use crate::cache::errno_of;
 use crate::call::FileKind;
@@ -65,7 +66,11 @@ impl ReferenceVfs {
     }
 
     pub(super) async fn sync_all(&self) -> Outcome<Value> {
-        self.cache.sync_all().await?;
+        let synced = self.cache.sync_all().await;
+        if let Err(SyncError::Cow(error)) = &synced {
+            self.told(Err(*error))?;
+        }
+        synced?;
         Ok(Value::Done)
     }
 }

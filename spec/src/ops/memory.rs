@@ -121,7 +121,7 @@ impl Judge {
             (true, Some(Signal::Segv)) => ("MAP-14", "what the mapping permits"),
             (true, None) if is_beyond => ("MAP-08", "SIGBUS: the page is beyond the end"),
             (true, None) => return true,
-            (true, Some(Signal::Bus)) if !is_beyond => {
+            (true, Some(Signal::Bus)) if mapping.start.saturating_add(range.end) <= size => {
                 let subject = self.model.path_text(mapping.file);
                 self.failed_without_cause(frame, &subject, "SIGBUS");
                 return false;
