@@ -87,7 +87,7 @@ impl ReferenceVfs {
     pub async fn unmount(&self) -> Result<Result<(), Errno>, Halt> {
         match self.cache.sync_all().await.map_err(Failure::from) {
             Ok(()) => Ok(self.cache.lost_errno().map_or(Ok(()), Err)),
-            Err(Failure::Errno(errno)) => Ok(Err(errno)),
+            Err(Failure::Errno(errno) | Failure::Device(errno)) => Ok(Err(errno)),
             Err(Failure::Halt(halt)) => Err(halt),
         }
     }
@@ -97,7 +97,7 @@ impl ReferenceVfs {
 fn halt_of<T>(outcome: Outcome<T>) -> Result<Option<T>, Halt> {
     match outcome {
         Ok(value) => Ok(Some(value)),
-        Err(Failure::Errno(_)) => Ok(None),
+        Err(Failure::Errno(_) | Failure::Device(_)) => Ok(None),
         Err(Failure::Halt(halt)) => Err(halt),
     }
 }

@@ -169,6 +169,8 @@ impl Default for VfsPolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Failure {
     Errno(Errno),
+    /// The device failed, which is said.
+    Device(Errno),
     Halt(Halt),
 }
 
@@ -180,7 +182,12 @@ impl From<Errno> for Failure {
 
 impl From<CowError> for Failure {
     fn from(error: CowError) -> Self {
-        if is_power_off(&error) { Self::Halt(Halt::Crashed) } else { Self::Errno(errno_of(&error)) }
+        let errno = errno_of(&error);
+        match error {
+            _ if is_power_off(&error) => Self::Halt(Halt::Crashed),
+            CowError::Device(_) => Self::Device(errno),
+            _ => Self::Errno(errno),
+        }
     }
 }
 
@@ -294,6 +301,10 @@ impl ReferenceVfs {
         let answer: Answer = match self.dispatch(&call, request).await {
             Ok(value) => Ok(value),
             Err(Failure::Errno(errno)) => Err(errno),
+            Err(Failure::Device(errno)) => {
+                self.witness.say(Testimony::Failed { errno });
+                Err(errno)
+            }
             Err(Failure::Halt(halt)) => return Err(halt),
         };
         call.takes_effect();
@@ -423,7 +434,7 @@ impl Vfs for ReferenceVfs {
         Box::pin(async move {
             match self.end_all(process).await {
                 Ok(()) => Ok(Ok(Value::Done)),
-                Err(Failure::Errno(errno)) => Ok(Err(errno)),
+                Err(Failure::Errno(errno) | Failure::Device(errno)) => Ok(Err(errno)),
                 Err(Failure::Halt(halt)) => Err(halt),
             }
         })

@@ -6,7 +6,6 @@
 
 use bytes::Bytes;
 
-use crate::cache::errno_of;
 use crate::call::Errno;
 use crate::call::Ino;
 use crate::call::OpenOptions;
@@ -92,10 +91,7 @@ impl ReferenceVfs {
         let root = self.snapshot_root(name)?;
         let _ending = self.end_tree(root)?;
         let deleted = self.cow.delete_snapshot(name).await;
-        if let Err(error) = &deleted {
-            self.witness.say(Testimony::Failed { errno: errno_of(error) });
-        }
-        deleted?;
+        self.told(deleted)?;
         call.takes_effect();
         Ok(Value::Done)
     }

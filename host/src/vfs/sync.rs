@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::cache::SyncError;
 use crate::cache::SyncScope;
 use crate::cache::errno_of;
+use crate::cache::is_power_off;
 use crate::call::FileKind;
 use crate::call::HandleId;
 use crate::call::Testimony;
@@ -58,19 +59,22 @@ impl ReferenceVfs {
     }
 
     /// Says that an attempt to make things durable failed, so that its error has a cause.
-    fn told(&self, synced: Result<(), CowError>) -> Result<(), CowError> {
-        if let Err(error) = &synced {
-            self.witness.say(Testimony::Failed { errno: errno_of(error) });
+    pub(super) fn told(&self, synced: Result<(), CowError>) -> Outcome<()> {
+        match synced {
+            Err(error) if !is_power_off(&error) => {
+                let errno = errno_of(&error);
+                self.witness.say(Testimony::Failed { errno });
+                Err(errno.into())
+            }
+            other => Ok(other?),
         }
-        synced
     }
 
     pub(super) async fn sync_all(&self) -> Outcome<Value> {
-        let synced = self.cache.sync_all().await;
-        if let Err(SyncError::Cow(error)) = &synced {
-            self.told(Err(*error))?;
+        match self.cache.sync_all().await {
+            Err(SyncError::Cow(error)) => self.told(Err(error))?,
+            synced => synced?,
         }
-        synced?;
         Ok(Value::Done)
     }
 }

@@ -287,6 +287,10 @@ impl Judge {
             Some(id) => snapshot::within(self, frame, id, call, outcome),
             None => self.plain(frame, call, outcome),
         }
+        if outcome.is_err() {
+            // What failed has been told, by whatever call.
+            self.attempt_failed = false;
+        }
     }
 
     pub(crate) fn plain(&mut self, frame: &Frame, call: &Call, outcome: &Outcome) {
