@@ -15,10 +15,7 @@ use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
 use crate::cache::WriteShortage;
 use crate::cow::CommitStep;
-use crate::cow::GRANT_CHECKED_FIRST;
-use crate::cow::GRANT_UNREAD;
 use crate::cow::Replay;
-use crate::cow::Reuse;
 use crate::cow::SyncStep;
 use crate::subject::Policies;
 use crate::vfs::DirectorySync;
@@ -426,51 +423,6 @@ pub const DEFECTS: &[Defect] = &[
         exercised_by: EXERCISED_WITH_RACES,
         controls: &["run posix_pressure --seed 1 --seeds 50 -- stores"],
         apply: |policies| policies.cache.tail_zeroing = TailZeroing::InPageByOldSize,
-    },
-    Defect {
-        name: "stale_free_block",
-        number: "DEF-002",
-        mechanism: "a block that a scan saw free is granted without being looked at again: another \
-                    writer may have been granted it, written it and let go of it in between",
-        source: "seed 002; bcachefs bch2_bucket_alloc_early",
-        needs: "two writebacks at once",
-        clauses: &["DATA-ISO-01", "DATA-RW-01", "CRASH-01"],
-        audit: &["ALLOC-02", "ALLOC-01"],
-        silent: "runs with one writer and no flusher",
-        shown_by: "run seed_002_parallel_writers --seed 1 --seeds 50",
-        exercised_by: EXERCISED_WITH_RACES,
-        controls: &["run posix_data"],
-        apply: |policies| policies.cow.grant_order = GRANT_UNREAD,
-    },
-    Defect {
-        name: "open_check_before_lock",
-        number: "DEF-002b",
-        mechanism: "whether a block was granted to another is asked before its state is locked and \
-                    read again: two writers that both asked first are both granted it",
-        source: "seed 002, a variant",
-        needs: "two writebacks at once",
-        clauses: &["DATA-ISO-01", "DATA-RW-01", "CRASH-01"],
-        audit: &["ALLOC-01"],
-        silent: "runs with one writer and no flusher",
-        shown_by: "run seed_002_parallel_writers --seed 1 --seeds 50",
-        exercised_by: EXERCISED_WITH_RACES,
-        controls: &["run posix_data"],
-        apply: |policies| policies.cow.grant_order = GRANT_CHECKED_FIRST,
-    },
-    Defect {
-        name: "reuse_before_commit",
-        number: "DEF-002c",
-        mechanism: "a block whose last use ended is granted again at once, although what is found \
-                    after power loss still names it",
-        source: "seed 002, a variant: the rule that copy-on-write rests on",
-        needs: "a crash, a device that is not much larger than what is overwritten",
-        clauses: &["CRASH-01"],
-        audit: &["ALLOC-04"],
-        silent: "runs without a crash",
-        shown_by: "explore seed_002_parallel_writers",
-        exercised_by: EXERCISED_WITH_CRASHES,
-        controls: &[CALM],
-        apply: |policies| policies.cow.reuse = Reuse::AtOnce,
     },
 ];
 
