@@ -183,10 +183,12 @@ impl From<Errno> for Failure {
 impl From<CowError> for Failure {
     fn from(error: CowError) -> Self {
         let errno = errno_of(&error);
-        match error {
-            _ if is_power_off(&error) => Self::Halt(Halt::Crashed),
-            CowError::Device(_) => Self::Device(errno),
-            _ => Self::Errno(errno),
+        if is_power_off(&error) {
+            Self::Halt(Halt::Crashed)
+        } else if matches!(error, CowError::Device(_)) {
+            Self::Device(errno)
+        } else {
+            Self::Errno(errno)
         }
     }
 }
