@@ -1,6 +1,6 @@
 //! What clones, snapshots and hole queries cost in the file system on the medium: a clone by the
-//! items that it copies, a snapshot and a write after a clone by what changes, a hole query by where
-//! it goes. Reported for a small and a large file or tree.
+//! items that it copies, a snapshot and a write after a clone by what changes, a hole query by
+//! where it goes. Reported for a small and a large file or tree.
 
 use std::sync::Arc;
 

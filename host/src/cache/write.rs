@@ -77,8 +77,21 @@ impl PageCache {
                     // What fits is found by halving; the rest is left to the next call.
                     changes.truncate(changes.len() / 2);
                 }
+                // It has a block already.
+                Err(CowError::NoSpace) if self.is_kept(ino, &changes, needed).await? => {
+                    self.cow.reserve_kept(needed - granted.blocks);
+                    granted.blocks = needed;
+                }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Is all that a change of one page needs a block that was set aside for it, or is its own?
+    async fn is_kept(&self, ino: u64, changes: &Changes, needed: u64) -> Result<bool, CowError> {
+        match changes.first() {
+            Some((page_no, _)) if needed == 1 => self.cow.is_kept(ino, *page_no).await,
+            Some(_) | None => Ok(false),
         }
     }
 

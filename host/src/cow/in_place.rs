@@ -88,6 +88,17 @@ async fn is_any_in_place(
     Ok(false)
 }
 
+/// Would a block of a file be written where it is?
+pub(super) async fn is_kept(store: &Store, ino: u64, block: u64) -> Result<bool, CowError> {
+    let (first, slot) = Extent::place(block);
+    let key = Key::Extent { ino, first }.encode();
+    let extent = read::extent(store.ask_live(|tree| tree.get(&key)).await?)?;
+    let Some(Slot::InPlace(kept)) = extent.slots[slot] else { return Ok(false) };
+    let inode = store.ask_live(|tree| tree.get(&Key::Inode { ino }.encode())).await?;
+    let is_nocow = read::inode(inode)?.is_some_and(|inode| inode.is_nocow);
+    Ok((is_nocow || !kept.is_written) && store.is_own(&kept))
+}
+
 /// Blocks that are being written in place. Dropped before the device has answered, as when the
 /// caller is gone, they are in use until the next commit, whatever becomes of the file: a write to
 /// them may still be under way.

@@ -204,6 +204,19 @@ impl Cow {
         self.store.reserve(blocks).await
     }
 
+    /// Would a block of a file be written where it is, so that it needs no other one?
+    ///
+    /// # Errors
+    /// If it cannot be read where it is.
+    pub async fn is_kept(&self, ino: u64, file_block: u64) -> Result<bool, CowError> {
+        in_place::is_kept(&self.store, ino, file_block).await
+    }
+
+    /// As [`Cow::reserve`], for blocks that are kept: they are there, whatever else is free.
+    pub fn reserve_kept(&self, blocks: u64) {
+        self.store.state().reserved += blocks;
+    }
+
     /// Gives back what [`Cow::reserve`] set aside.
     pub fn unreserve(&self, blocks: u64) {
         let mut state = self.store.state();

@@ -35,6 +35,7 @@ mod rename;
 mod resolve;
 mod seek;
 mod set_compression;
+mod set_no_cow;
 mod set_times;
 mod snapshot;
 mod space;
@@ -410,8 +411,7 @@ impl ReferenceVfs {
             Manage::OpenSnapshot { name } => self.open_snapshot(call, &name).await,
             Manage::DeleteSnapshot { name } => self.delete_snapshot(call, &name).await,
             Manage::SetCompression { handle, on } => self.set_compression(call, handle, on).await,
-            Manage::SetNoCow { on: false, .. } => Ok(Value::Done),
-            Manage::SetNoCow { on: true, .. } => unsupported("FS_NOCOW_FL"),
+            Manage::SetNoCow { handle, on } => self.set_no_cow(call, handle, on).await,
             Manage::SyncRange { handle, offset, len } => self.sync_range(handle, offset, len).await,
             Manage::DropCaches => self.drop_caches().await,
             Manage::Space => self.space().await,

@@ -3,6 +3,7 @@
 //! The mark is the file's, and durable like its other attributes. What was written before stays
 //! as it is.
 
+use crate::call::Errno;
 use crate::call::FileKind;
 use crate::call::Halt;
 use crate::call::HandleId;
@@ -33,6 +34,9 @@ impl ReferenceVfs {
         changeable(ino)?;
         let mut transaction = self.cow.begin().await?;
         let mut inode = transaction.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
+        if on && inode.is_nocow {
+            return Err(Errno::Invalid.into());
+        }
         inode.is_compressed = on;
         transaction.put_inode(ino, &inode).await?;
         transaction.finish().await?;

@@ -4,6 +4,7 @@ mod compressed;
 mod concurrent;
 mod crash;
 mod data;
+mod in_place;
 mod litmus;
 mod locks;
 mod mapped;
