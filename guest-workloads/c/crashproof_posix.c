@@ -289,16 +289,15 @@ int fallocate(int fd, int mode, off_t offset, off_t length) {
 
 ssize_t copy_file_range(int from, off_t *from_offset, int to, off_t *to_offset, size_t length,
                         unsigned flags) {
-    off_t from_at = from_offset ? *from_offset : lseek(from, 0, SEEK_CUR);
-    off_t to_at = to_offset ? *to_offset : lseek(to, 0, SEEK_CUR);
+    if ((from_offset && *from_offset < 0) || (to_offset && *to_offset < 0)) return answer(EINVAL);
+    /* -1 is the descriptor's own offset, which moves. */
+    int64_t from_at = from_offset ? *from_offset : -1;
+    int64_t to_at = to_offset ? *to_offset : -1;
     uint32_t copied = 0;
-    if (from_at < 0 || to_at < 0) return -1;
     int error = ext_fd_copy_range(from, from_at, to, to_at, (int64_t)length, (int)flags, &copied);
     if (error != 0) return answer(error);
     if (from_offset) *from_offset = from_at + copied;
-    else if (lseek(from, from_at + copied, SEEK_SET) < 0) return -1;
     if (to_offset) *to_offset = to_at + copied;
-    else if (lseek(to, to_at + copied, SEEK_SET) < 0) return -1;
     return (ssize_t)copied;
 }
 

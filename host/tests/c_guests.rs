@@ -97,6 +97,20 @@ fn locks_in_c_are_told_what_they_are_told_on_linux() {
 }
 
 #[test]
+fn copies_in_c_by_holes_by_clones_and_by_ranges_are_the_same_as_their_source() {
+    let folder = scratch();
+    let Some(module) = built("sparse_copy", WITH_HEADER, folder.path()) else { return };
+    let module = module.to_str().expect("a scratch folder has a plain name");
+    ends_with(&["run", module], 0);
+    ends_with(&["run", module, "--seed", "3"], 0);
+    ends_with(&["explore", module], 0);
+    let bytes = std::fs::read(module).expect("it was written");
+    for name in ["fd_copy_range", "fd_clone_range", "fd_dedupe_range", "fd_fallocate"] {
+        assert!(bytes.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
+    }
+}
+
+#[test]
 fn every_name_of_the_header_builds_in_sources_that_know_nothing_of_it() {
     let folder = scratch();
     let Some(module) = built("posix_names", WITH_HEADER, folder.path()) else { return };

@@ -94,7 +94,13 @@
 #define F_TLOCK 2
 #define F_TEST 3
 
-/* extended attributes */
+/* extended attributes; preview1 has no number for ENODATA */
+#ifndef ENODATA
+#define ENODATA 77
+#endif
+#ifndef ENOATTR
+#define ENOATTR ENODATA
+#endif
 #define XATTR_CREATE 1
 #define XATTR_REPLACE 2
 

@@ -145,7 +145,8 @@ fn content_of(key: &Bytes, value: &Bytes) -> Vec<(BlockNo, User)> {
             | Key::Entry { .. }
             | Key::Symlink { .. }
             | Key::Orphan { .. }
-            | Key::Snapshot { .. },
+            | Key::Snapshot { .. }
+            | Key::Attribute { .. },
         )
         | None => Vec::new(),
     }
@@ -158,7 +159,12 @@ fn blocks_of_extent(first: u64) -> std::ops::Range<u64> {
 impl Changes {
     fn add(&mut self, key: &Bytes, values: [Option<&Bytes>; 2]) {
         match Key::decode(key) {
-            Some(Key::Inode { ino } | Key::Symlink { ino, .. } | Key::Orphan { ino }) => {
+            Some(
+                Key::Inode { ino }
+                | Key::Symlink { ino, .. }
+                | Key::Orphan { ino }
+                | Key::Attribute { ino, .. },
+            ) => {
                 self.inodes.insert(ino);
             }
             Some(Key::Name { dir, name }) => {

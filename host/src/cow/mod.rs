@@ -287,6 +287,23 @@ impl Cow {
         self.store.ask_file(ino, read::symlink_target).await
     }
 
+    /// The value of an extended attribute of a file.
+    pub async fn attribute(&self, ino: u64, name: &Bytes) -> Result<Option<Bytes>, CowError> {
+        let key = |ino| Key::Attribute { ino, name: name.clone() }.encode();
+        self.store.ask_file(ino, |tree, ino| tree.get(&key(ino))).await
+    }
+
+    /// The names of a file's extended attributes, in the order of their bytes.
+    pub async fn attribute_names(&self, ino: u64) -> Result<Vec<Bytes>, CowError> {
+        self.store.ask_file(ino, read::attribute_names).await?
+    }
+
+    /// The bytes that name and value of an extended attribute may have together.
+    #[must_use]
+    pub fn attribute_size_bytes_max(&self) -> usize {
+        format::item::attribute_size_bytes_max(self.store.geometry.block_size_bytes)
+    }
+
     /// A block of a file's content, its checksum verified; `None` is a hole.
     pub async fn read_block(&self, ino: u64, file_block: u64) -> Result<Option<Bytes>, CowError> {
         content::read_block(&self.store, ino, file_block).await

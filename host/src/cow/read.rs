@@ -51,6 +51,24 @@ pub(super) fn symlink_target(tree: &Tree, ino: u64) -> Found<Bytes> {
     Ok(parts.iter().flat_map(|part| part.value.iter().copied()).collect())
 }
 
+/// The names of a file's extended attributes, in order.
+pub(super) fn attribute_names(tree: &Tree, ino: u64) -> Found<Result<Vec<Bytes>, CowError>> {
+    let (from, to) = (Key::start(ino, ItemKind::Attribute), Key::end(ino, ItemKind::Attribute));
+    let records = tree.range(&from, &to, usize::MAX)?;
+    let name = |found: Record| match record(found)?.0 {
+        Key::Attribute { name, .. } => Ok(name),
+        Key::Inode { .. }
+        | Key::Name { .. }
+        | Key::Entry { .. }
+        | Key::Extent { .. }
+        | Key::Symlink { .. }
+        | Key::Orphan { .. }
+        | Key::Run { .. }
+        | Key::Snapshot { .. } => Err(NOT_AN_ITEM),
+    };
+    Ok(records.into_iter().map(name).collect())
+}
+
 /// The entries of a directory from a cookie on.
 pub(super) fn entries(
     tree: &Tree,
@@ -152,7 +170,8 @@ pub(super) async fn orphans(store: &Store) -> Result<Vec<u64>, CowError> {
         | Key::Extent { .. }
         | Key::Symlink { .. }
         | Key::Run { .. }
-        | Key::Snapshot { .. } => Err(NOT_AN_ITEM),
+        | Key::Snapshot { .. }
+        | Key::Attribute { .. } => Err(NOT_AN_ITEM),
     };
     records.into_iter().map(ino).collect()
 }

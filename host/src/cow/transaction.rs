@@ -281,6 +281,31 @@ impl Transaction {
         self.put_inode(ino, &inode).await
     }
 
+    /// Gives an extended attribute of a file a value. `NoSpace` if name and value are longer than
+    /// [`Cow::attribute_size_bytes_max`].
+    pub async fn put_attribute(
+        &mut self,
+        ino: u64,
+        name: &Bytes,
+        value: Bytes,
+    ) -> Result<(), CowError> {
+        if name.len() + value.len() > self.cow.attribute_size_bytes_max() {
+            return Err(CowError::NoSpace);
+        }
+        self.grows = true;
+        self.put(&Key::Attribute { ino, name: name.clone() }, value).await
+    }
+
+    /// Removes an extended attribute of a file, if it is there.
+    pub async fn remove_attribute(&mut self, ino: u64, name: &Bytes) -> Result<(), CowError> {
+        self.delete(&Key::Attribute { ino, name: name.clone() }).await
+    }
+
+    /// The value of an extended attribute of a file, as this transaction sees it.
+    pub async fn attribute(&self, ino: u64, name: &Bytes) -> Result<Option<Bytes>, CowError> {
+        self.get(&Key::Attribute { ino, name: name.clone() }).await
+    }
+
     async fn remove_all(&mut self, ino: u64, kind: ItemKind) -> Result<(), CowError> {
         loop {
             let found = self.scan(ino, kind, SCAN_RECORDS).await?;
@@ -303,10 +328,11 @@ impl Transaction {
         self.delete(&Key::Orphan { ino }).await
     }
 
-    /// Removes an inode with its content, its target and its mark as an orphan.
+    /// Removes an inode with its content, its target, its attributes and its mark as an orphan.
     pub async fn remove_inode(&mut self, ino: u64) -> Result<(), CowError> {
         self.truncate_extents(ino, 0).await?;
         self.remove_all(ino, ItemKind::Symlink).await?;
+        self.remove_all(ino, ItemKind::Attribute).await?;
         self.remove_orphan(ino).await?;
         self.delete(&Key::Inode { ino }).await
     }

@@ -11,6 +11,7 @@
 //! Reading does not change the time of last access, as under `noatime`.
 
 mod allocate;
+mod attributes;
 mod background;
 mod clone_range;
 mod copy_range;
@@ -348,7 +349,7 @@ impl ReferenceVfs {
                 let sides = self.sides((from, from_offset), (to, to_offset))?;
                 self.dedupe_range(call, &sides, len).await
             }
-            Request::Attribute(_) => unsupported("extended attributes"),
+            Request::Attribute(asked) => self.dispatch_attribute(call, asked).await,
             Request::Advise { handle } => self.advise(handle),
             Request::Fsync { handle } => self.fsync(handle).await,
             Request::Fdatasync { handle } => self.fdatasync(handle).await,

@@ -120,11 +120,13 @@ pub enum ItemKind {
     Run = 7,
     /// A [`SnapshotItem`]; all of them are under file 0, in a tree of their own.
     Snapshot = 8,
+    /// From the name of an extended attribute of a file to its value.
+    Attribute = 9,
 }
 
 impl ItemKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Inode,
         Self::Name,
         Self::Entry,
@@ -133,6 +135,7 @@ impl ItemKind {
         Self::Orphan,
         Self::Run,
         Self::Snapshot,
+        Self::Attribute,
     ];
 
     /// What the kind's keys and values say, for the printed layout.
@@ -167,6 +170,7 @@ impl ItemKind {
                 "its name",
                 "number u32, its top node: block u64, generation u64, CRC-32C u32",
             ],
+            Self::Attribute => ["attribute", "its name", "its value"],
         }
     }
 }
@@ -226,6 +230,13 @@ pub enum Key {
         /// Its name.
         name: Bytes,
     },
+    /// An extended attribute.
+    Attribute {
+        /// The file.
+        ino: u64,
+        /// Its name.
+        name: Bytes,
+    },
 }
 
 #[expect(clippy::big_endian_bytes, reason = "byte order of keys is the order of the tree")]
@@ -252,6 +263,7 @@ impl Key {
                 (key, &[])
             }
             Self::Snapshot { name } => (head(0, ItemKind::Snapshot), name),
+            Self::Attribute { ino, name } => (head(*ino, ItemKind::Attribute), name),
         };
         key.extend_from_slice(rest);
         Bytes::from(key)
@@ -283,7 +295,8 @@ impl Key {
             | Self::Extent { ino, .. }
             | Self::Symlink { ino, .. }
             | Self::Orphan { ino }
-            | Self::Run { ino, .. } => *ino,
+            | Self::Run { ino, .. }
+            | Self::Attribute { ino, .. } => *ino,
             Self::Name { dir, .. } | Self::Entry { dir, .. } => *dir,
             Self::Snapshot { .. } => 0,
         }
@@ -311,6 +324,11 @@ impl Key {
                 let name = bytes.slice_ref(fields.remaining());
                 return (ino == 0 && is_name(&name)).then_some(Self::Snapshot { name });
             }
+            ItemKind::Attribute => {
+                let name = bytes.slice_ref(fields.remaining());
+                let is_one = ino > 0 && is_attribute_name(&name);
+                return is_one.then_some(Self::Attribute { ino, name });
+            }
         };
         // Orphans and snapshots, and nothing else, are under file 0.
         let placed = (ino == 0) == (kind == ItemKind::Orphan);
@@ -323,6 +341,18 @@ impl Key {
 pub fn is_name(name: &[u8]) -> bool {
     let reserved = name.is_empty() || name == b"." || name == b"..";
     !reserved && name.len() <= NAME_MAX && !name.contains(&b'/') && !name.contains(&0)
+}
+
+/// May an extended attribute have this name?
+#[must_use]
+pub fn is_attribute_name(name: &[u8]) -> bool {
+    !name.is_empty() && name.len() <= NAME_MAX && !name.contains(&0)
+}
+
+/// The bytes that name and value of an extended attribute may have together.
+#[must_use]
+pub fn attribute_size_bytes_max(block_size_bytes: u32) -> usize {
+    block_size_bytes as usize / 4
 }
 
 /// The longest name in bytes that fits three times into a node of that block size.
@@ -492,6 +522,9 @@ pub fn is_item(key: &Bytes, value: &Bytes, geometry: Geometry) -> bool {
             !value.is_empty() && value.len() <= symlink_part_size_bytes(geometry.block_size_bytes)
         }
         Key::Orphan { .. } => value.is_empty(),
+        Key::Attribute { name, .. } => {
+            name.len() + value.len() <= attribute_size_bytes_max(geometry.block_size_bytes)
+        }
         Key::Snapshot { name } => {
             name.len() <= name_max(geometry.block_size_bytes)
                 && SnapshotItem::decode(value)
@@ -528,6 +561,10 @@ mod tests {
             keys.push(Key::Symlink { ino, part: u32::MAX });
             for (first, run) in [(0, 0), (0, 255), (8, 0), (u64::MAX - 7, 1)] {
                 keys.push(Key::Run { ino, first, run });
+            }
+            for name in ["user.a", "user.aa", "user.b"] {
+                let name = Bytes::from_static(name.as_bytes());
+                keys.push(Key::Attribute { ino, name });
             }
         }
         keys
@@ -599,9 +636,17 @@ mod tests {
         let capacity = super::super::node::capacity_bytes(512);
         let pointer = super::super::BlockPtr::SIZE_BYTES;
         let (by_cookie, part) = (17 + 9 + name.len(), 13 + 128);
-        for size in
-            [by_name + target, by_name + pointer, by_cookie, 17 + extent, 18 + run, part, snapshot]
-        {
+        let attribute = 9 + attribute_size_bytes_max(512);
+        for size in [
+            by_name + target,
+            by_name + pointer,
+            by_cookie,
+            17 + extent,
+            18 + run,
+            part,
+            snapshot,
+            attribute,
+        ] {
             assert!(3 * (size + header) <= capacity, "{size}");
         }
     }

@@ -94,7 +94,8 @@ fn content_of(key: &Key, value: &Bytes) -> Vec<(BlockNo, Naming, Content)> {
         | Key::Entry { .. }
         | Key::Symlink { .. }
         | Key::Orphan { .. }
-        | Key::Snapshot { .. } => Vec::new(),
+        | Key::Snapshot { .. }
+        | Key::Attribute { .. } => Vec::new(),
     }
 }
 
@@ -133,7 +134,8 @@ impl Facts {
             | Key::Run { .. }
             | Key::Symlink { .. }
             | Key::Orphan { .. }
-            | Key::Snapshot { .. } => {}
+            | Key::Snapshot { .. }
+            | Key::Attribute { .. } => {}
         }
     }
 
@@ -154,7 +156,8 @@ impl Facts {
             | Key::Run { .. }
             | Key::Symlink { .. }
             | Key::Orphan { .. }
-            | Key::Snapshot { .. } => {}
+            | Key::Snapshot { .. }
+            | Key::Attribute { .. } => {}
         }
     }
 }
@@ -167,7 +170,10 @@ impl Doubtful {
                 self.inos.insert(*ino);
                 self.extents.insert((*ino, *first));
             }
-            Key::Inode { ino } | Key::Symlink { ino, .. } | Key::Orphan { ino } => {
+            Key::Inode { ino }
+            | Key::Symlink { ino, .. }
+            | Key::Orphan { ino }
+            | Key::Attribute { ino, .. } => {
                 self.inos.insert(*ino);
             }
             Key::Name { dir, name } => {
@@ -256,7 +262,8 @@ impl Checker<'_> {
                 | Key::Entry { .. }
                 | Key::Extent { .. }
                 | Key::Symlink { .. }
-                | Key::Orphan { .. } => {}
+                | Key::Orphan { .. }
+                | Key::Attribute { .. } => {}
             }
             for (block, naming, content) in content_of(&changed.key, is) {
                 if let Content::Plain(checksum) = content {

@@ -1,5 +1,6 @@
 //! The stack as a whole, on a tiny disk.
 
+mod attributes;
 mod compressed;
 mod concurrent;
 mod crash;
