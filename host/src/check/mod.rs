@@ -13,6 +13,7 @@ pub mod program;
 pub mod recover;
 #[cfg(feature = "wasm")]
 pub mod run;
+pub mod shared;
 pub mod world;
 
 /// What can happen to a world while it runs.

@@ -15,6 +15,7 @@ use crate::call::Request;
 use crate::call::StatusFlags;
 use crate::check::mapped::MAPPING_COUNT;
 use crate::check::mapped::MappedOperation;
+use crate::check::shared::SharedOperation;
 use crate::device::Class;
 use crate::device::DeviceError;
 use crate::device::FailCount;
@@ -49,7 +50,7 @@ pub enum Name {
 }
 
 impl Name {
-    fn at(self) -> At {
+    pub(super) fn at(self) -> At {
         let path: &'static [u8] = match self {
             Self::A => b"a",
             Self::B => b"b",
@@ -86,7 +87,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    fn options(self) -> OpenOptions {
+    pub(super) fn options(self) -> OpenOptions {
         let status = StatusFlags {
             append: self == Self::Append,
             data_sync: self == Self::DataSync,
@@ -163,6 +164,8 @@ pub enum Operation {
     FailWrites(u8, u8),
     /// Something about mapped memory, or beyond POSIX.
     Mapped(MappedOperation),
+    /// Something about holes, copies, clones and room.
+    Shared(SharedOperation),
 }
 
 /// Operations, then a crash, and more operations after recovery.
@@ -180,20 +183,27 @@ const OPERATION_COUNT_MAX: usize = 40;
 impl<'a> Arbitrary<'a> for Program {
     /// The first byte says how many operations come before the crash. A list that asks before
     /// each element whether there is one more, as lists usually do, is short nearly always. Half of
-    /// the programs are mostly about mapped memory, begin with a mapping, and store often.
+    /// the programs are mostly about mapped memory, begin with a mapping, and store often; half are
+    /// much about clones and holes, and begin with two files; some are both.
     fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
         let count = bytes.int_in_range(1..=OPERATION_COUNT_MAX)?;
-        let is_mapped = bytes.arbitrary()?;
+        let flavour: u8 = bytes.arbitrary()?;
+        let (is_mapped, is_shared) = (flavour & 1 == 1, flavour & 2 == 2);
         let mut part = |count: usize| {
             let mut operations = Vec::new();
+            if is_shared {
+                operations.extend(SharedOperation::prepare(bytes)?);
+            }
             if is_mapped {
                 operations.extend(MappedOperation::prepare(bytes)?);
             }
             while operations.len() < count && !bytes.is_empty() {
-                let kind = if is_mapped { bytes.int_in_range(0..=2)? } else { 0 };
-                operations.push(match kind {
-                    0 => bytes.arbitrary()?,
-                    1 => Operation::Mapped(bytes.arbitrary()?),
+                let first = if is_shared { 0 } else { 1 };
+                let last = if is_mapped { 3 } else { 1 };
+                operations.push(match bytes.int_in_range(first..=last)? {
+                    0 => Operation::Shared(bytes.arbitrary()?),
+                    1 => bytes.arbitrary()?,
+                    2 => Operation::Mapped(bytes.arbitrary()?),
                     _ => Operation::Mapped(MappedOperation::store(bytes)?),
                 });
             }
@@ -254,11 +264,11 @@ pub struct Slots {
 }
 
 impl Slots {
-    fn index(slot: u8) -> usize {
+    pub(super) fn index(slot: u8) -> usize {
         usize::from(slot) % SLOT_COUNT
     }
 
-    fn open(&mut self, open: Request, index: usize) -> Asked {
+    pub(super) fn open(&mut self, open: Request, index: usize) -> Asked {
         match self.handles[index].take() {
             Some(handle) => Asked::Replace(handle, open, index),
             None => Asked::Request(open, Some(index)),
@@ -357,6 +367,7 @@ impl Slots {
             O::Evict => Asked::Evict,
             O::FailWrites(which, how) => Asked::Fail(fail_rule(which, how)),
             O::Mapped(operation) => self.ask_mapped(operation, block_size_bytes),
+            O::Shared(operation) => self.ask_shared(operation, block_size_bytes),
         }
     }
 }

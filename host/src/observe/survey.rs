@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use crashproof_spec::words::Content;
@@ -20,6 +22,7 @@ use imbl::OrdSet;
 
 use crate::call;
 use crate::call::At;
+use crate::call::Attribute;
 use crate::call::CallId;
 use crate::call::Caller;
 use crate::call::FileKind;
@@ -88,7 +91,8 @@ impl Walked {
 /// # Errors
 /// If the root cannot be looked at, or there is more than a survey holds.
 pub async fn survey_tree(vfs: &dyn Vfs, piece_size_bytes: u32) -> Result<Walked, String> {
-    let walker = Walker { vfs, piece_size_bytes, known: None };
+    let walker =
+        Walker { vfs, piece_size_bytes, known: None, lacks_attributes: AtomicBool::new(false) };
     let mut walked = Walked::default();
     walker.walk(&mut walked, Bytes::new()).await?;
     Ok(walked)
@@ -101,7 +105,8 @@ pub async fn survey_changes(
     was: &Walked,
     changed: &Changed,
 ) -> Option<Walked> {
-    let walker = Walker { vfs, piece_size_bytes, known: Some((was, changed)) };
+    let (known, lacks_attributes) = (Some((was, changed)), AtomicBool::new(false));
+    let walker = Walker { vfs, piece_size_bytes, known, lacks_attributes };
     let mut walked = was.clone();
     for ((directory, name), cookies) in &changed.names {
         // A directory that is new is walked whole where it is listed.
@@ -139,6 +144,8 @@ struct Walker<'a> {
     piece_size_bytes: u32,
     /// An earlier survey, and in what this one may differ.
     known: Option<(&'a Walked, &'a Changed)>,
+    /// Did the subject say that it has no extended attributes?
+    lacks_attributes: AtomicBool,
 }
 
 impl Walker<'_> {
@@ -208,8 +215,49 @@ impl Walker<'_> {
                 FoundKind::Regular { size_bytes, content }
             }
         };
+        let attributes = self.attributes(path, stat.kind).await?;
         let (ino, link_count) = (Ino(stat.ino.0), stat.link_count);
-        Ok(Found { ino, link_count, attributes: OrdMap::new(), kind })
+        Ok(Found { ino, link_count, attributes, kind })
+    }
+
+    /// The extended attributes of what is at a path; none where the subject has none, or where
+    /// nobody can open it.
+    async fn attributes(
+        &self,
+        path: &Bytes,
+        kind: FileKind,
+    ) -> Result<OrdMap<Bytes, Bytes>, Errno> {
+        if kind == FileKind::Symlink || self.lacks_attributes.load(Ordering::Relaxed) {
+            return Ok(OrdMap::new());
+        }
+        if path.is_empty() {
+            return self.attributes_of(HandleId::ROOT).await;
+        }
+        let Ok(handle) = self.open(path, kind == FileKind::Directory).await else {
+            return Ok(OrdMap::new());
+        };
+        let found = self.attributes_of(handle).await;
+        self.ask(Request::Close { handle }).await?;
+        found
+    }
+
+    async fn attributes_of(&self, handle: HandleId) -> Result<OrdMap<Bytes, Bytes>, Errno> {
+        let mut found = OrdMap::new();
+        let names = match self.ask(Request::Attribute(Attribute::List { handle })).await {
+            Ok(Value::AttributeNames(names)) => names,
+            Ok(_) | Err(Errno::NotSupported) => {
+                self.lacks_attributes.store(true, Ordering::Relaxed);
+                return Ok(found);
+            }
+            Err(errno) => return Err(errno),
+        };
+        for name in names {
+            let asked = Attribute::Get { handle, name: name.clone() };
+            let told = self.ask(Request::Attribute(asked)).await?;
+            let Value::AttributeValue(value) = told else { return Err(Errno::NotSupported) };
+            found.insert(name, value);
+        }
+        Ok(found)
     }
 
     /// What a file held in an earlier survey, and where that may have changed.

@@ -202,11 +202,7 @@ fn explained(
         if judge.was_in_between(file, at, *byte) {
             return true;
         }
-        if regular.moments.get(&run.order).is_some_and(|copied| copied.may_hold(at, *byte)) {
-            return true;
-        }
-        let mut failed = regular.maybes.range(run.order + 1..).map(|(_, change)| change);
-        let failed = failed.any(|change| change.may_hold(at, *byte));
+        let failed = regular.may_be_otherwise(at, *byte, run.order);
         failed || ((reverts || frame.overlapped) && is_older(regular, at, *byte))
     })
 }

@@ -55,12 +55,8 @@ impl Moments {
     fn held(&self, at: u64, byte: u8, is_whole: bool) -> bool {
         let after = &self.after;
         let is_unsure = |regular: &Regular| {
-            regular.live.runs(at..at.saturating_add(1)).iter().any(|run| {
-                let mut failed = regular.maybes.range(run.order + 1..);
-                let copied = regular.moments.get(&run.order);
-                failed.any(|(_, change)| change.may_hold(at, byte))
-                    || copied.is_some_and(|copied| copied.may_hold(at, byte))
-            })
+            let runs = regular.live.runs(at..at.saturating_add(1));
+            runs.iter().any(|run| regular.may_be_otherwise(at, byte, run.order))
         };
         if is_unsure(after) || self.reverts && was(after, at, byte) {
             return true;

@@ -288,6 +288,19 @@ impl Regular {
         }
     }
 
+    /// May a byte be this although a change of this order brought another? Failed writes may have
+    /// changed it since, and what was copied may have been of another moment.
+    pub(crate) fn may_be_otherwise(&self, at: u64, byte: u8, order: u64) -> bool {
+        let was_copied =
+            |order: &u64| self.moments.get(order).is_some_and(|copied| copied.may_hold(at, byte));
+        let mut failed = self.maybes.range(order + 1..);
+        was_copied(&order)
+            || failed.any(|(order, change)| {
+                let is_in = change.range().contains(&at);
+                is_in && (change.may_hold(at, byte) || was_copied(order))
+            })
+    }
+
     /// Is every byte known?
     pub(crate) fn is_sure(&self) -> bool {
         self.maybes.is_empty() && self.moments.is_empty()

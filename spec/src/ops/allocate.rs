@@ -64,7 +64,7 @@ pub(crate) fn judge(
     match mode {
         AllocateMode::Extend => {
             if end > size {
-                truncate::resize(judge, frame, id, end, "FALLOC-02");
+                extend(judge, frame, id, handle.file, end);
             }
             reserve(judge, handle.file, offset..end);
         }
@@ -92,6 +92,21 @@ pub(crate) fn judge(
             let to = size.saturating_add(len);
             shift(judge, frame, (id, handle.file), (offset, end), offset, to);
         }
+    }
+}
+
+/// The file reaches `end`, or further if a failed write made it longer than anybody was told.
+fn extend(judge: &mut Judge, frame: &Frame, id: HandleId, file: FileId, end: u64) {
+    let Some(regular) = judge.model.regular(file) else { return };
+    if regular.size_most() == regular.size {
+        return truncate::resize(judge, frame, id, end, "FALLOC-02");
+    }
+    let (from, sized) = (regular.size, regular.sized_order);
+    let order = judge.model.next_order();
+    let change = Change::new(frame, id, Effect::Resize { from, to: end });
+    apply(judge, file, order, change, "FALLOC-02");
+    if let Some(regular) = judge.model.regular_mut(file) {
+        regular.sized_order = sized;
     }
 }
 
@@ -123,13 +138,10 @@ fn shift(
     size: u64,
 ) {
     let Some(known) = judge.model.shared_regular(file) else { return };
-    if known.size_most() != known.size {
-        judge.undecided(frame.step(), "bytes moved in a file whose size is not known");
-    }
     let content = known.live.moved(from..known.size.max(from), to);
     let (range, by, reach) = (start..u64::MAX, Placed::Moved, Reach::Set(size));
-    let effect = Effect::Place { range, content, by, reach };
-    let order = judge.model.next_order();
+    let effect = Effect::Place { range, content: content.clone(), by, reach };
+    let (order, next) = (judge.model.next_order(), judge.model.next_order());
     apply(judge, file, order, Change::new(frame, id, effect), "FALLOC-04");
     judge.model.cut_mappings(file, start);
     if known.is_sure() && known.lost.is_empty() {
@@ -137,9 +149,19 @@ fn shift(
     }
     let reverts = known.lost.iter().any(|lost| crate::errors::may_revert(judge, lost));
     let (before, is_whole, is_any) = (None, false, false);
-    let moments = Moments { before, after: known, from, to, is_whole, reverts, is_any };
-    if let Some(regular) = judge.model.regular_mut(file) {
-        regular.moments.insert(order, Arc::new(moments));
+    let (after, most) = (Arc::clone(&known), known.size_most());
+    let moments = Moments { before, after, from, to, is_whole, reverts, is_any };
+    let moments = Arc::new(moments);
+    let Some(regular) = judge.model.regular_mut(file) else { return };
+    regular.moments.insert(order, Arc::clone(&moments));
+    // What a failed write may have brought behind the end has moved as well.
+    let end = (i128::from(most) + i128::from(size) - i128::from(known.size)).max(0);
+    let end = u64::try_from(end).unwrap_or(u64::MAX);
+    if most > known.size && end > start {
+        let effect = Effect::Place { range: start..end, content, by, reach: Reach::Grow };
+        let change = Change { acked: None, ..Change::new(frame, HandleId::ROOT, effect) };
+        regular.maybes.insert(next, change);
+        regular.moments.insert(next, moments);
     }
 }
 

@@ -214,14 +214,11 @@ fn first_datum(judge: &Judge, regular: &Regular, range: Range<u64>) -> Option<(u
 }
 
 fn may_be_zero(judge: &Judge, regular: &Regular, at: u64, order: u64) -> bool {
-    let mut failed = regular.maybes.range(order + 1..);
-    let copied = regular.moments.get(&order);
     let is_lost = |lost: &&crate::errors::Lost| {
         lost.ranges.iter().any(|range| range.contains(&at)) && may_revert(judge, lost)
     };
     let is_between = judge.frozen.is_some() && judge.is_in_between();
     is_between
-        || failed.any(|(_, change)| change.may_hold(at, 0))
-        || copied.is_some_and(|copied| copied.may_hold(at, 0))
+        || regular.may_be_otherwise(at, 0, order)
         || regular.lost.iter().any(|lost| is_lost(&lost))
 }

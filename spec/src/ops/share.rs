@@ -131,7 +131,8 @@ pub(crate) fn clone(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &Ou
     let Some((source, handle)) = ends(judge, frame, asked, outcome) else { return };
     let (at, to) = (asked.from_offset.unwrap_or(0), asked.to_offset.unwrap_or(0));
     let held = source.regular.as_ref().map_or(0, |regular| size_in(judge, frame, &source, regular));
-    let whole = if asked.len == 0 { held.saturating_sub(at) } else { asked.len };
+    let known = source.regular.as_ref().map_or(0, |regular| regular.size);
+    let whole = if asked.len == 0 { known.saturating_sub(at) } else { asked.len };
     let size = judge.model.regular(handle.file).map_or(0, |regular| regular.size);
     let is_beyond = at > held || at.checked_add(whole).is_none_or(|end| end > held);
     let is_same = source.file == Some(handle.file);
@@ -165,6 +166,11 @@ pub(crate) fn clone(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &Ou
     let by = Placed::Cloned;
     place(judge, frame, (&source, at), (asked.to, &handle, to), whole, by);
     spare_tail(judge, frame, handle.file, to + whole, size);
+    let (unsure, end) = (held.saturating_sub(known.max(at)), to + whole);
+    if asked.len == 0 && unsure > 0 && end.checked_add(unsure).is_some() {
+        // Nobody knows how long the source was.
+        may_be_there(judge, frame, (&source, at + whole), (&handle, end), unsure, by);
+    }
 }
 
 /// `ioctl(FIDEDUPERANGE)`: whatever is shared, no byte changes.
@@ -176,6 +182,7 @@ pub(crate) fn dedupe(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &O
         .must(!source.handle.read, &[Errno::BadFile, Errno::NotCapable, Errno::Invalid])
         .must(!is_regular, &[Errno::IsDirectory, Errno::Invalid, Errno::BadFile])
         .may(!handle.write, &[Errno::BadFile, Errno::NotPermitted, Errno::NotCapable])
+        .may(handle.status.append, &[Errno::BadFile])
         .may(true, &[Errno::Invalid, Errno::CrossDevice, Errno::Overflow]);
     if !judge.settle(frame, &permitted, outcome) {
         return;
@@ -380,14 +387,25 @@ fn failed(
     if !is_partial || len == 0 {
         return;
     }
-    may_be_there(judge, frame, handle.file, effect(source, at, to, len, Placed::Copied));
+    may_be_there(judge, frame, (source, at), (handle, to), len, Placed::Copied);
 }
 
-fn may_be_there(judge: &mut Judge, frame: &Frame, file: FileId, effect: Effect) {
+/// Any of the bytes may have been copied.
+fn may_be_there(
+    judge: &mut Judge,
+    frame: &Frame,
+    (source, at): (&Source, u64),
+    (handle, to): (&Handle, u64),
+    len: u64,
+    by: Placed,
+) {
     let order = judge.model.next_order();
+    let moments = moments(judge, frame, source, at, to, by);
+    let effect = effect(source, at, to, len, by);
     let change = Change { acked: None, ..Change::new(frame, HandleId::ROOT, effect) };
-    if let Some(regular) = judge.model.regular_mut(file) {
+    if let Some(regular) = judge.model.regular_mut(handle.file) {
         regular.maybes.insert(order, change);
+        regular.moments.extend(moments.map(|moments| (order, Arc::new(moments))));
     }
 }
 
@@ -400,18 +418,17 @@ fn refused(
     len: u64,
     errno: Errno,
 ) {
-    let effect = effect(source, at, to, len, Placed::Cloned);
     if handle.status.sync || handle.status.data_sync {
         write::note_synced(judge, frame, id, handle, None);
         if [Errno::Io, Errno::NoSpace, Errno::Interrupted].contains(&errno) {
-            may_be_there(judge, frame, handle.file, effect);
+            may_be_there(judge, frame, (source, at), (handle, to), len, Placed::Cloned);
             return;
         }
     }
     if errno == Errno::NoSpace {
         judge.exercise("COPY-12");
     }
-    let change = Change::new(frame, id, effect);
+    let change = Change::new(frame, id, effect(source, at, to, len, Placed::Cloned));
     if let Some(regular) = judge.model.regular_mut(handle.file) {
         regular.refused = Some((change, errno));
     }
