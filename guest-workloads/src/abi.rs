@@ -36,6 +36,8 @@ pub const APPEND: u16 = 1;
 pub const DATA_SYNC: u16 = 2;
 /// Each write returns when its data and metadata are durable. [DUR-OSYNC-01]
 pub const SYNC: u16 = 16;
+/// `O_DIRECT`: reads and writes go past the cache, and cover whole blocks. The host's own.
+pub const DIRECT: u16 = 0x100;
 /// `O_TMPFILE`, of a directory: a file without a name. The host's own.
 pub const UNNAMED: u16 = 0x400;
 

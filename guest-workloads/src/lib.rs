@@ -7,9 +7,11 @@ pub mod abi;
 pub mod btree;
 pub mod draws;
 pub mod exerciser;
+pub mod linked;
 pub mod log;
 pub mod mapped_log;
 pub mod shelf;
+pub mod tagged;
 
 use std::fmt::Display;
 use std::fs::File;

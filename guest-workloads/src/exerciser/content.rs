@@ -31,6 +31,51 @@ impl Content {
         self.bytes.len()
     }
 
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Is it known of each byte what it is?
+    pub(super) fn is_sure(&self) -> bool {
+        self.doubts.is_empty()
+    }
+
+    /// May every byte of a range be zero?
+    pub(super) fn may_be_zero(&self, range: Range<usize>) -> bool {
+        let is_zero = |(at, &byte): (usize, &u8)| byte == 0 || self.doubts.contains_key(&at);
+        (range.start..).zip(&self.bytes[range]).all(is_zero)
+    }
+
+    /// A range of it, with what is not sure.
+    pub(super) fn part(&self, range: Range<usize>) -> Self {
+        let doubts = self.doubts.range(range.clone());
+        Self {
+            bytes: self.bytes[range.clone()].to_vec(),
+            doubts: doubts.map(|(at, doubt)| (at - range.start, doubt.clone())).collect(),
+            unsynced: None,
+        }
+    }
+
+    /// Puts another's bytes into it.
+    pub(super) fn put(&mut self, at: usize, part: &Self) {
+        self.write(at, &part.bytes);
+        self.doubts.extend(part.doubts.iter().map(|(&place, doubt)| (at + place, doubt.clone())));
+    }
+
+    /// Takes a range out; what comes after it moves down.
+    pub(super) fn collapse(&mut self, range: Range<usize>) {
+        let rest = self.part(range.end..self.len());
+        self.resize(self.len() - range.len());
+        self.put(range.start, &rest);
+    }
+
+    /// Puts zeros in; what comes after them moves up.
+    pub(super) fn insert(&mut self, range: Range<usize>) {
+        let rest = self.part(range.start..self.len());
+        self.put(range.end, &rest);
+        self.write(range.start, &vec![0; range.len()]);
+    }
+
     fn changed(&mut self, range: Range<usize>) {
         let old = self.unsynced.take().unwrap_or(range.clone());
         self.unsynced = Some(old.start.min(range.start)..old.end.max(range.end));

@@ -36,6 +36,7 @@ impl Exerciser {
         }
         let position = self.draws.index(self.open.len());
         let (offset, count) = (self.draws.below(OFFSET_MAX), size(self.draws.below(SIZE_MAX)));
+        let (offset, count) = self.rounded(position, offset, count)?;
         match operation {
             0..=2 => self.write_at(position, offset, count),
             3..=4 => self.read_at(position, offset, count),
@@ -58,15 +59,30 @@ impl Exerciser {
         }
     }
 
-    fn description(&self, position: usize) -> &Description {
+    /// Whole blocks, most times, if the file was opened past the cache.
+    fn rounded(&mut self, position: usize, at: u64, count: usize) -> io::Result<(u64, usize)> {
+        if !self.description(position).is_direct || self.draws.below(8) == 0 {
+            return Ok((at, count));
+        }
+        let block = self.block_size(position)?;
+        Ok((at - at % block as u64, count.next_multiple_of(block)))
+    }
+
+    /// May so many bytes be read or written there?
+    fn is_aligned(&self, position: usize, at: usize, count: usize) -> bool {
+        let is_whole = |number: usize| number.is_multiple_of(self.block_size.max(1));
+        !self.description(position).is_direct || is_whole(at) && is_whole(count)
+    }
+
+    pub(super) fn description(&self, position: usize) -> &Description {
         &self.descriptions[self.open[position].description]
     }
 
-    fn description_mut(&mut self, position: usize) -> &mut Description {
+    pub(super) fn description_mut(&mut self, position: usize) -> &mut Description {
         &mut self.descriptions[self.open[position].description]
     }
 
-    fn node_of(&self, position: usize) -> NodeId {
+    pub(super) fn node_of(&self, position: usize) -> NodeId {
         self.description(position).node
     }
 
@@ -83,7 +99,9 @@ impl Exerciser {
         bytes: &[u8],
         answer: io::Result<usize>,
     ) -> io::Result<usize> {
-        let (node, should) = (self.node_of(position), self.description(position).is_writable);
+        let node = self.node_of(position);
+        let is_aligned = self.is_aligned(position, at, bytes.len());
+        let should = self.description(position).is_writable && is_aligned;
         // A call that transfers nothing may succeed without looking.
         expect("write", should || bytes.is_empty(), &answer);
         match &answer {
@@ -143,7 +161,17 @@ impl Exerciser {
 
     fn read_at(&mut self, position: usize, offset: u64, count: usize) -> io::Result<()> {
         let mut found = vec![0; count];
-        let read = abi::read_full_at(&self.open[position].file, &mut found, offset)?;
+        let file = &self.open[position].file;
+        if self.description(position).is_direct {
+            // What is left of a short read need not be whole blocks.
+            let answer = abi::read_at(file, &mut found, offset);
+            let should = self.is_aligned(position, size(offset), count);
+            expect("a direct read", should || count == 0, &answer);
+            let content = self.tree.content_mut(self.node_of(position));
+            content.compare("a direct read", size(offset), &found[..answer?]);
+            return Ok(());
+        }
+        let read = abi::read_full_at(file, &mut found, offset)?;
         let content = self.tree.content_mut(self.node_of(position));
         content.compare_to_end("a read", size(offset), &found[..read], count);
         Ok(())
@@ -151,7 +179,8 @@ impl Exerciser {
 
     /// Reads all that an open file has.
     pub(super) fn compare_open(&mut self, position: usize) -> io::Result<()> {
-        let count = self.tree.content(self.node_of(position)).len() + 100;
+        let block = self.block_size(position)?;
+        let count = (self.tree.content(self.node_of(position)).len() + 100).next_multiple_of(block);
         self.read_at(position, 0, count)?;
         self.status(position)
     }
@@ -159,8 +188,11 @@ impl Exerciser {
     /// Reads at the descriptor's own offset; less than asked for may come.
     fn read_on(&mut self, position: usize, count: usize) -> io::Result<()> {
         let mut found = vec![0; count];
-        let read = (&self.open[position].file).read(&mut found)?;
         let offset = self.description(position).offset;
+        let answer = (&self.open[position].file).read(&mut found);
+        let should = self.is_aligned(position, size(offset), count);
+        expect("a read", should || count == 0, &answer);
+        let read = answer?;
         self.description_mut(position).offset += read as u64;
         let content = self.tree.content_mut(self.node_of(position));
         assert!(read > 0 || count == 0 || size(offset) >= content.len(), "a read ends early");
@@ -199,7 +231,7 @@ impl Exerciser {
     }
 
     /// A call failed that may have done anything to the file, if it was not interrupted.
-    fn failed(&mut self, position: usize, error: io::Error) -> io::Result<()> {
+    pub(super) fn failed(&mut self, position: usize, error: io::Error) -> io::Result<()> {
         if self.description(position).is_writable && error.kind() != io::ErrorKind::Interrupted {
             let (node, again) =
                 (self.node_of(position), file::duplicate(&self.open[position].file));
@@ -276,7 +308,9 @@ impl Exerciser {
 
     fn set_append(&mut self, position: usize) -> io::Result<()> {
         let is_append = self.draws.below(2) == 0;
-        let flags = if is_append { abi::APPEND } else { 0 };
+        // O_DIRECT cannot be set or cleared later.
+        let direct = if self.description(position).is_direct { abi::DIRECT } else { 0 };
+        let flags = direct | if is_append { abi::APPEND } else { 0 };
         let answer = abi::set_flags(&self.open[position].file, flags);
         expect("fcntl", true, &answer);
         answer?;

@@ -11,6 +11,7 @@ mod content;
 mod files;
 mod names;
 pub mod one_file;
+mod ranges;
 mod tree;
 mod views;
 mod whole;
@@ -37,6 +38,8 @@ use whole::Frozen;
 const NAMES: [&str; 6] = ["f", "g", "d", "d/f", "d/g", "d/e"];
 /// What the name of the file begins with that has a model apart.
 const ONE_FILE: &str = "modelled-";
+/// The largest block that there is.
+const BLOCK_SIZE_MAX: usize = 65_536;
 const OPEN_FILES_MAX: usize = 5;
 const OFFSET_MAX: u64 = 12_000;
 const SIZE_MAX: u64 = 5_000;
@@ -49,6 +52,7 @@ enum Group {
     OneFile,
     Views,
     Whole,
+    Ranges,
 }
 
 impl Group {
@@ -57,6 +61,7 @@ impl Group {
         let groups: &[Self] = match what {
             "files" => &[Self::Files, Self::Names],
             "mapped" => &[Self::OneFile],
+            "ranges" => &[Self::Files, Self::Ranges, Self::Ranges, Self::Whole],
             "views" => &[Self::Files, Self::Views, Self::Views, Self::Whole],
             _ => &[
                 Self::Files,
@@ -68,6 +73,8 @@ impl Group {
                 Self::Views,
                 Self::Views,
                 Self::Whole,
+                Self::Ranges,
+                Self::Ranges,
             ],
         };
         groups[draws.index(groups.len())]
@@ -80,6 +87,7 @@ struct Description {
     node: NodeId,
     offset: u64,
     is_append: bool,
+    is_direct: bool,
     is_writable: bool,
     lock: Option<locks::Kind>,
 }
@@ -103,6 +111,8 @@ pub struct Exerciser {
     snapshots: VecDeque<Frozen>,
     snapshot_count: u64,
     one_file: Option<OneFile>,
+    /// Bytes in a block; 0 until it is asked for.
+    block_size: usize,
 }
 
 /// Errors of the machine, not of the call: it may meet them anywhere.
@@ -144,6 +154,7 @@ impl Exerciser {
             snapshots: VecDeque::new(),
             snapshot_count: 0,
             one_file: None,
+            block_size: 0,
         }
     }
 
@@ -180,6 +191,10 @@ impl Exerciser {
             Group::Whole => {
                 let operation = self.draws.below(whole::OPERATION_COUNT);
                 (format!("whole {operation}"), self.on_whole(operation))
+            }
+            Group::Ranges => {
+                let operation = self.draws.below(ranges::OPERATION_COUNT);
+                (format!("range {operation}"), self.on_ranges(operation))
             }
         }
     }
@@ -250,9 +265,11 @@ impl Exerciser {
 
     /// The file as it is, after a call that may have done anything to it.
     fn learn(&mut self, file: &File, node: NodeId) -> io::Result<()> {
-        let status = uninterrupted(|| abi::status(file))?;
-        let mut bytes = vec![0; size(status.size)];
-        abi::read_full_at(file, &mut bytes, 0)?;
+        let end = size(uninterrupted(|| abi::status(file))?.size);
+        // At once, and whole blocks: it may have been opened past the cache.
+        let mut bytes = vec![0; end.next_multiple_of(BLOCK_SIZE_MAX)];
+        while uninterrupted(|| abi::read_at(file, &mut bytes, 0))? < end {}
+        bytes.truncate(end);
         self.tree.node_mut(node).kind = Kind::File(Content::read(bytes));
         self.tree.touch(node);
         Ok(())

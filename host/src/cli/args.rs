@@ -110,9 +110,9 @@ pub struct WorldArguments {
     /// Memory that the guest may have.
     #[arg(long, default_value = "1G", value_name = "SIZE")]
     pub memory: Size,
-    /// Size of the reference file system's device.
-    #[arg(long, default_value = "64M", value_name = "SIZE")]
-    pub fs_size: Size,
+    /// Size of the reference file system's device. Default: the scenario's, or else 64M.
+    #[arg(long, value_name = "SIZE")]
+    pub fs_size: Option<Size>,
     /// Bytes in a block of the device: a power of two from 512 to 65536.
     #[arg(long, default_value = "4096", value_name = "SIZE")]
     pub block_size: Size,

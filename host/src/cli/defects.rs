@@ -15,7 +15,6 @@ use crate::cli::run;
 use crate::report::Report;
 use crate::report::Verdict;
 use crate::subject;
-use crate::subject::DEFECTS;
 use crate::subject::Defect;
 
 /// Lists the defects, or shows them all.
@@ -24,7 +23,7 @@ pub(super) fn defects(arguments: &DefectsArguments) -> Result<u8, Failure> {
         Some(name) => vec![subject::defect_named(name).ok_or_else(|| {
             Failure(format!("--defect {name}: `crashproof defects` lists the defects"))
         })?],
-        None => DEFECTS.iter().collect(),
+        None => subject::defects().collect(),
     };
     if !arguments.matrix {
         chosen.into_iter().for_each(describe);

@@ -265,7 +265,11 @@ fn stack(
             "--block-size {block}: a power of two from 512 to 65536 is wanted"
         )));
     }
-    let block_count = arguments.fs_size.0 / block;
+    let size_bytes = match (arguments.fs_size, scenario.fs_size().map_err(Failure)?) {
+        (Some(size), _) | (None, Some(size)) => size.0,
+        (None, None) => 64 << 20,
+    };
+    let block_count = size_bytes / block;
     let geometry = Geometry { block_size_bytes: block as u32, block_count };
     let mut policies = Policies::for_profile(profile).ok_or_else(|| {
         Failure(format!("--profile {profile}: the reference stack has no such behaviour"))
@@ -358,8 +362,8 @@ fn world_words(arguments: &WorldArguments) -> String {
     if arguments.memory.0 != 1 << 30 {
         option("memory", &arguments.memory.0.to_string());
     }
-    if arguments.fs_size.0 != 64 << 20 {
-        option("fs-size", &arguments.fs_size.0.to_string());
+    if let Some(size) = arguments.fs_size {
+        option("fs-size", &size.0.to_string());
     }
     if arguments.block_size.0 != 4096 {
         option("block-size", &arguments.block_size.0.to_string());

@@ -5,6 +5,7 @@
 //! ```toml
 //! profile = "strict-sticky"
 //! seed = 1
+//! fs-size = "1M"
 //!
 //! [[process]]
 //! guest = "crash_append_log"
@@ -24,6 +25,7 @@ use serde::Deserialize;
 
 use crate::check::Act;
 use crate::check::Action;
+use crate::cli::args::Size;
 use crate::device::FailRule;
 
 /// A scenario as it was written.
@@ -34,6 +36,9 @@ pub(super) struct Scenario {
     pub(super) profile: Option<String>,
     /// The seed of a run that was given none: what happens by turns is not seen in a calm one.
     pub(super) seed: Option<u64>,
+    /// The size of the file system of a run that was given none, as for `--fs-size`.
+    #[serde(rename = "fs-size")]
+    fs_size: Option<String>,
     /// Further processes.
     #[serde(default, rename = "process")]
     pub(super) processes: Vec<ProcessEntry>,
@@ -97,7 +102,19 @@ impl Scenario {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         scenario.fail_rules()?;
+        scenario.fs_size()?;
         Ok(scenario)
+    }
+
+    /// The size of the file system, if the scenario has one.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn fs_size(&self) -> Result<Option<Size>, String> {
+        let parse = |text: &String| {
+            Size::from_str(text).map_err(|error| format!("fs-size = \"{text}\": {error}"))
+        };
+        self.fs_size.as_ref().map(parse).transpose()
     }
 
     /// The faults.
@@ -140,5 +157,13 @@ mod tests {
         let refused = Scenario::parse("[[fault]]\nfail = 1").expect_err("there is no such key");
         assert!(refused.contains("line 2"), "{refused}");
         assert!(Scenario::parse("[[fault]]\nfail-write = \"x\"").is_err());
+    }
+
+    #[test]
+    fn a_scenario_may_say_how_large_the_file_system_is() {
+        let scenario = Scenario::parse("fs-size = \"512K\"").expect("a size");
+        assert_eq!(scenario.fs_size(), Ok(Some(Size(512 << 10))));
+        let refused = Scenario::parse("fs-size = \"some\"").expect_err("it is no size");
+        assert!(refused.contains("fs-size"), "{refused}");
     }
 }

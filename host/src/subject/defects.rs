@@ -3,6 +3,8 @@
 //! Architecture invariant: a defect sets policy values and nothing else; with none of them the
 //! stack is correct, so that every defect is its own negative control.
 
+mod sharing;
+
 use crate::cache::DataSyncScope;
 use crate::cache::ErrorPolicy;
 use crate::cache::ExtentLookup;
@@ -71,7 +73,12 @@ const EXERCISED_WITHOUT_SPACE: &str =
 const CALM: &str = "run posix_exerciser -- 1 300";
 
 /// Every defect.
-pub const DEFECTS: &[Defect] = &[
+pub fn all() -> impl Iterator<Item = &'static Defect> {
+    BASIC.iter().chain(sharing::SHARING)
+}
+
+/// Those of syncs, commits, names, and mapped pages and their writeback.
+const BASIC: &[Defect] = &[
     Defect {
         name: "clean_on_error",
         number: "DEF-004a",
@@ -431,5 +438,5 @@ pub const DEFECTS: &[Defect] = &[
 pub fn named(name: &str) -> Option<&'static Defect> {
     let is_meant =
         |defect: &&Defect| defect.name == name || !name.is_empty() && defect.number == name;
-    DEFECTS.iter().find(is_meant)
+    all().find(is_meant)
 }

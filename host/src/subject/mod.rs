@@ -13,8 +13,8 @@ mod reference;
 
 /// A policy of locks, which no defect of the list changes: locks are for several processes.
 pub use crate::vfs::LockEnd;
-pub use defects::DEFECTS;
 pub use defects::Defect;
+pub use defects::all as defects;
 pub use defects::named as defect_named;
 #[cfg(feature = "wasm")]
 pub use directory::DirectorySubject;

@@ -444,11 +444,6 @@ impl Vfs for ReferenceVfs {
     }
 }
 
-/// What the stack does not have.
-fn unsupported(what: &'static str) -> Outcome<Value> {
-    Err(Failure::Halt(Halt::Unsupported(what)))
-}
-
 fn kind_of(kind: Kind) -> FileKind {
     match kind {
         Kind::Regular => FileKind::Regular,

@@ -98,7 +98,7 @@ fn a_clean_stack_is_judged_alike() {
 
 #[test]
 fn a_broken_stack_is_judged_alike() {
-    for (number, defect) in (0_u64..).zip(crate::subject::DEFECTS) {
+    for (number, defect) in (0_u64..).zip(crate::subject::defects()) {
         let campaign = Campaign::with_defect(Some(defect.name)).expect("it is in the list");
         let first = 1_000 * (number + 1);
         compare_all(&campaign, first..first + DEFECT_PROGRAM_COUNT);

@@ -1,0 +1,242 @@
+//! Clones, copies, dedupe and snapshots: what shares blocks, and what changes on one side of them.
+//!
+//! 1. Clones a file, and ranges of it: into a new file, over old bytes, within itself, an odd tail.
+//!    Then writes, cuts and punches either side. [COPY-02 to COPY-07, COPY-11]
+//! 2. Clones what is only in memory: written, stored in a mapping, cut and written again. [COPY-01,
+//!    COPY-11]
+//! 3. Copies ranges: to odd places, to the end of the source and beyond it. [COPY-01, COPY-02,
+//!    COPY-06]
+//! 4. Dedupes equal and different ranges. [DEDUP-01]
+//! 5. Takes snapshots of files that share blocks; writes on; reads them by every way; deletes one.
+//!    [SNAP-01 to SNAP-07]
+//! 6. Calls that must fail: overlaps, odd offsets, destinations opened to be read or to append.
+//!    [COPY-07, COPY-10]
+//! 7. Syncs a destination, and clones to one that is written synchronously. [COPY-08, COPY-09]
+
+use crashproof_guest::file;
+use crashproof_guest::machine;
+use crashproof_guest::mapping::Access;
+use crashproof_guest::mapping::Mapping;
+use crashproof_guest::mapping::PAGE_SIZE_BYTES;
+use crashproof_guest::snapshot;
+use crashproof_guest::snapshot::Snapshot;
+use crashproof_guests as guest;
+use crashproof_guests::abi;
+use std::fs::File;
+use std::io;
+
+const PAGE: u64 = PAGE_SIZE_BYTES as u64;
+const PUNCH: i32 = file::PUNCH_HOLE | file::KEEP_SIZE;
+
+/// Notes what a step was told; the oracle judges it from the trace.
+fn note<T>(step: &str, answer: io::Result<T>) -> Option<T> {
+    println!("{step}: {}", guest::told(&answer));
+    answer.ok()
+}
+
+fn create(name: &str) -> Option<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(true);
+    note(name, options.open(name))
+}
+
+/// A file of so many bytes, each page of other letters.
+fn filled(name: &str, size_bytes: usize) -> Option<File> {
+    let file = create(name)?;
+    let mark = name.bytes().next().unwrap_or(b'a');
+    let bytes: Vec<u8> = (0..size_bytes).map(|at| mark + (at / PAGE_SIZE_BYTES) as u8).collect();
+    note("fill", abi::write_all_at(&file, &bytes, 0))?;
+    Some(file)
+}
+
+/// Reads all of it.
+fn look(file: &File) {
+    let mut bytes = vec![0; 16 * PAGE_SIZE_BYTES];
+    note("read", abi::read_full_at(file, &mut bytes, 0));
+}
+
+fn look_at(files: &[&File]) {
+    files.iter().for_each(|file| look(file));
+    note("drop caches", machine::drop_caches());
+    files.iter().for_each(|file| look(file));
+}
+
+fn clones() -> Option<()> {
+    let one = filled("A one", 4 * PAGE_SIZE_BYTES + 100)?;
+    note("fsync", one.sync_all());
+    let other = filled("a other", 6 * PAGE_SIZE_BYTES)?;
+    note("clone over old bytes", file::clone_range(&one, PAGE, 2 * PAGE, &other, 3 * PAGE));
+    look_at(&[&one, &other]);
+    note("write to the clone", abi::write_all_at(&other, b"own", 3 * PAGE + 10));
+    note("write to the source", abi::write_all_at(&one, b"changed", 2 * PAGE - 3));
+    look_at(&[&one, &other]);
+    let whole = create("whole")?;
+    note("clone", file::clone(&one, &whole));
+    note("stat", whole.metadata());
+    note("cut the source", one.set_len(PAGE + 5));
+    note("punch the clone", file::fallocate(&whole, PUNCH, 0, PAGE));
+    look_at(&[&one, &whole]);
+    note("clone once more", file::clone(&other, &whole));
+    note("clone in one file", file::clone_range(&other, 0, 2 * PAGE, &other, 4 * PAGE));
+    note("clone beyond the end", file::clone_range(&other, 0, PAGE, &one, 8 * PAGE));
+    look_at(&[&one, &other, &whole]);
+    let clones: Vec<File> = (0..5).filter_map(|number| create(&format!("many-{number}"))).collect();
+    for clone in &clones {
+        note("clone", file::clone(&other, clone));
+    }
+    note("unlink the source", std::fs::remove_file("a other"));
+    for (clone, number) in clones.iter().zip(0..) {
+        note("write", abi::write_all_at(clone, b"one of many", number * PAGE));
+        look(clone);
+    }
+    note("fsync", clones.first()?.sync_all())
+}
+
+fn clones_of_dirt() -> Option<()> {
+    let one = create("dirt")?;
+    note("lengthen", one.set_len(8 * PAGE));
+    let access = Access::READ_WRITE;
+    let mapping = note("mmap", Mapping::shared(&one, 0, 8 * PAGE_SIZE_BYTES, access))?;
+    let clone = create("of dirt")?;
+    let target = note("mmap", Mapping::shared(&clone, 0, 8 * PAGE_SIZE_BYTES, access))?;
+    for turn in 1..5 {
+        mapping.fill(turn * PAGE_SIZE_BYTES, 300, b'0' + turn as u8);
+        note("write", abi::write_all_at(&one, b"written", 5 * PAGE));
+        note("clone", file::clone(&one, &clone));
+        let mut read = vec![0; 8 * PAGE_SIZE_BYTES];
+        if let Some(count) = note("read", abi::read_full_at(&clone, &mut read, 0)) {
+            assert!(target.bytes(0, count) == read[..count], "memory and file differ");
+        }
+        target.fill(turn * PAGE_SIZE_BYTES + 100, 50, b'x');
+        look_at(&[&one, &clone]);
+    }
+    note("cut", one.set_len(2 * PAGE));
+    note("lengthen", one.set_len(8 * PAGE));
+    note("clone over what was cut", file::clone_range(&clone, PAGE, 3 * PAGE, &one, 3 * PAGE));
+    note("write over a clone", abi::write_all_at(&one, b"over", 4 * PAGE));
+    look_at(&[&one, &clone]);
+    note("munmap", target.unmap());
+    note("munmap", mapping.unmap())
+}
+
+fn copies() -> Option<()> {
+    let one = filled("Copied", 5 * PAGE_SIZE_BYTES + 10)?;
+    let other = create("of copied")?;
+    for (from, to, size_bytes) in [
+        (0, 0, 2 * PAGE),
+        (100, 2 * PAGE + 7, PAGE),
+        (5 * PAGE, 4 * PAGE, PAGE),
+        (6 * PAGE, 0, 100),
+        (PAGE, 9 * PAGE, 3 * PAGE),
+    ] {
+        note("copy", file::copy_range(&one, from, &other, to, size_bytes));
+        look(&other);
+    }
+    note("copy in one file", file::copy_range(&one, 0, &one, 3 * PAGE, 2 * PAGE));
+    look_at(&[&one, &other]);
+    Some(())
+}
+
+fn dedupes() -> Option<()> {
+    let one = filled("Double", 4 * PAGE_SIZE_BYTES)?;
+    let other = filled("Double too", 4 * PAGE_SIZE_BYTES)?;
+    note("dedupe", file::dedupe_range(&one, 0, 2 * PAGE, &other, 0));
+    note("write", abi::write_all_at(&other, b"different", 3 * PAGE + 20));
+    note("dedupe of others", file::dedupe_range(&one, 2 * PAGE, 2 * PAGE, &other, 2 * PAGE));
+    look_at(&[&one, &other]);
+    note("write to one", abi::write_all_at(&one, b"one", 5));
+    look_at(&[&one, &other]);
+    note("fsync", other.sync_all())
+}
+
+fn look_into(name: &str) {
+    let Some(snapshot) = note("open it", Snapshot::open(name)) else { return };
+    for name in ["rewritten", "shared", "sharing"] {
+        let Some(frozen) = note(name, snapshot.file(name)) else { continue };
+        look(&frozen);
+        note("where is data", file::seek_data(&frozen, 0));
+        let Some(mapping) =
+            note("mmap", Mapping::shared(&frozen, 0, PAGE_SIZE_BYTES, Access::READ))
+        else {
+            continue;
+        };
+        let mut read = vec![0; PAGE_SIZE_BYTES];
+        if let Some(count) = note("read", abi::read_full_at(&frozen, &mut read, 0)) {
+            assert!(mapping.bytes(0, count) == read[..count], "a snapshot has two faces");
+        }
+        let Some(copied) = create("from a snapshot") else { continue };
+        note("copy", file::copy_range(&frozen, 0, &copied, 0, 4 * PAGE));
+        look(&copied);
+    }
+}
+
+fn snapshots() -> Option<()> {
+    let rewritten = create("rewritten")?;
+    note("fill", abi::write_all_at(&rewritten, &[b'i'; 4 * PAGE_SIZE_BYTES], 0));
+    let shared = filled("shared", 4 * PAGE_SIZE_BYTES)?;
+    note("fsync", rewritten.sync_all());
+    let sharing = create("sharing")?;
+    note("clone", file::clone(&shared, &sharing));
+    for name in ["first", "second"] {
+        note("snapshot", snapshot::create(name));
+        for (file, mark) in [(&rewritten, b'1'), (&shared, b'2'), (&sharing, b'3')] {
+            note("write", abi::write_all_at(file, &[mark; 5000], 100));
+        }
+        note("fsync", rewritten.sync_all());
+        look_into(name);
+        note("drop caches", machine::drop_caches());
+        look_into("first");
+    }
+    note("the end of the first", snapshot::delete("first"));
+    note("write", abi::write_all_at(&shared, &[b'9'; 3 * PAGE_SIZE_BYTES], 0));
+    note("syncfs", file::sync_all_files(&shared));
+    look_into("second");
+    look_at(&[&rewritten, &shared, &sharing]);
+    Some(())
+}
+
+fn refusals() -> Option<()> {
+    let one = filled("Refused", 4 * PAGE_SIZE_BYTES + 10)?;
+    let other = filled("refused", 4 * PAGE_SIZE_BYTES)?;
+    note("clone of an overlap", file::clone_range(&one, 0, 2 * PAGE, &one, PAGE));
+    note("clone of a part", file::clone_range(&one, 10, PAGE, &other, 0));
+    note("clone to an odd place", file::clone_range(&one, 0, PAGE, &other, 10));
+    note("clone of an odd length", file::clone_range(&one, 0, 100, &other, 0));
+    note("clone of the tail into the middle", file::clone_range(&one, 4 * PAGE, 10, &other, 0));
+    note("clone beyond the source", file::clone_range(&one, 4 * PAGE, 2 * PAGE, &other, 0));
+    note("copy of an overlap", file::copy_range(&one, 0, &one, 100, PAGE));
+    let readable = note("open to be read", File::open("refused"))?;
+    note("clone into it", file::clone_range(&one, 0, PAGE, &readable, 0));
+    note("copy into it", file::copy_range(&one, 0, &readable, 0, PAGE));
+    let appending = note("open to append", File::options().append(true).open("refused"))?;
+    note("clone into it", file::clone_range(&one, 0, PAGE, &appending, 0));
+    note("copy into it", file::copy_range(&one, 0, &appending, 0, PAGE));
+    let directory = note("open a directory", File::open("/"))?;
+    note("clone of it", file::clone(&directory, &other));
+    look_at(&[&one, &other]);
+    Some(())
+}
+
+fn syncs() -> Option<()> {
+    let one = filled("Synced", 3 * PAGE_SIZE_BYTES)?;
+    let clone = create("clone")?;
+    note("fsync", clone.sync_all());
+    note("sync of the directory", guest::sync_directory("/"));
+    note("clone", file::clone(&one, &clone));
+    note("fsync of the clone", clone.sync_all());
+    let synchronous = note("open", abi::open("synchronous", abi::CREATE, abi::SYNC))?;
+    note("sync of the directory", guest::sync_directory("/"));
+    note("clone", file::clone_range(&one, 0, 2 * PAGE, &synchronous, PAGE));
+    note("copy", file::copy_range(&one, 50, &synchronous, 10, 100));
+    note("fdatasync of the source", abi::sync_data(&one))
+}
+
+fn main() {
+    let parts = [clones, clones_of_dirt, copies, dedupes, snapshots, refusals, syncs];
+    for part in parts {
+        if part().is_none() {
+            println!("a part stopped");
+        }
+    }
+    note("sync of the directory", guest::sync_directory("/"));
+}

@@ -1,0 +1,331 @@
+//! Defects of what files share: free blocks, clones, holes, snapshots.
+
+use crate::cache::CloneFlush;
+use crate::cache::ClonedPages;
+use crate::cache::GroupPressure;
+use crate::cache::PageErrors;
+use crate::cache::SeekFlush;
+use crate::cow::DirtyTest;
+use crate::cow::FreedRanges;
+use crate::cow::GRANT_CHECKED_FIRST;
+use crate::cow::GRANT_UNREAD;
+use crate::cow::Logged;
+use crate::cow::OverwrittenClone;
+use crate::cow::RecordSearch;
+use crate::cow::ReplayedUses;
+use crate::cow::Reuse;
+use crate::subject::defects::CALM;
+use crate::subject::defects::Defect;
+use crate::vfs::CloneSync;
+
+/// The general exerciser, on ranges of files.
+const EXERCISED: &str = "run posix_exerciser --seed 1 --adversity --seeds 300 -- random 300 ranges";
+
+/// The same, cut short after every event of the device.
+const EXERCISED_RANGES_WITH_CRASHES: &str =
+    "explore posix_exerciser --seed 1 --seeds 20 -- random 60 ranges";
+
+/// The general exerciser beside another process, with little room, cut short after every event.
+const EXERCISED_WITH_LITTLE_ROOM: &str = "explore posix_exerciser --also posix_pressure \
+     --fs-size 512K --seed 1 --seeds 20 -- random 60 files";
+
+/// Those of free blocks, of groups of transactions, of holes and of clones.
+pub(super) const SHARING: &[Defect] = &[
+    Defect {
+        name: "grant_unread",
+        number: "DEF-002",
+        mechanism: "a free block is granted by what the scan saw of it: another writer may have \
+                    been granted it, used it and let go of it since",
+        source: "seed 002; kirr/linux 385a82f62a9b",
+        needs: "two writers at once, little room",
+        clauses: &[
+            "DATA-ISO-01",
+            "DATA-RW-01",
+            "CRASH-01",
+            "CRASH-04",
+            "DUR-FDS-01",
+            "DUR-FSYNC-01",
+        ],
+        audit: &["ALLOC-01", "ALLOC-02", "REF-02"],
+        silent: "runs with one writer",
+        shown_by: "explore seed_002_parallel_writers --seed 1 --seeds 20",
+        exercised_by: EXERCISED_WITH_LITTLE_ROOM,
+        controls: &[CALM],
+        apply: |policies| policies.cow.grant_order = GRANT_UNREAD,
+    },
+    Defect {
+        name: "grant_checked_first",
+        number: "DEF-002b",
+        mechanism: "whether others were granted a block is asked before its slot is locked and \
+                    read again",
+        source: "seed 002, a variant",
+        needs: "two writers at once, little room",
+        clauses: &[
+            "DATA-ISO-01",
+            "DATA-RW-01",
+            "CRASH-01",
+            "CRASH-04",
+            "DUR-FDS-01",
+            "DUR-FSYNC-01",
+        ],
+        audit: &["ALLOC-01", "ALLOC-02", "REF-02"],
+        silent: "runs with one writer",
+        shown_by: "explore seed_002_parallel_writers --seed 1 --seeds 20",
+        exercised_by: EXERCISED_WITH_LITTLE_ROOM,
+        controls: &[CALM],
+        apply: |policies| policies.cow.grant_order = GRANT_CHECKED_FIRST,
+    },
+    Defect {
+        name: "reuse_at_once",
+        number: "DEF-002c",
+        mechanism: "a freed block is granted again before the commit that freed it is durable",
+        source: "seed 002, a variant; the rule that copy-on-write rests on",
+        needs: "a crash, little room",
+        clauses: &[
+            "CRASH-01",
+            "DUR-FSYNC-01",
+            "DUR-FDS-01",
+            "DUR-DIR-01",
+            "DUR-DIR-02",
+            "CRASH-03",
+        ],
+        audit: &["ALLOC-04"],
+        silent: "runs without a crash",
+        shown_by: "explore seed_002_parallel_writers --seed 1 --seeds 20",
+        exercised_by: EXERCISED_WITH_LITTLE_ROOM,
+        controls: &[CALM],
+        apply: |policies| policies.cow.reuse = Reuse::AtOnce,
+    },
+    Defect {
+        name: "writeback_gives_up",
+        number: "DEF-003a",
+        mechanism: "writeback of a page for which the open group of transactions has no room \
+                    makes it dirty again and ends with an error; with errors that are dropped, a \
+                    copy of the file is made of what was there before",
+        source: "seed 003; openzfs/zfs 102b468b5e",
+        needs: "errors of pages that are dropped (DEF-003b), a group that is full",
+        clauses: &["COPY-01", "SEEK-02", "SEEK-05", "DUR-FSYNC-01", "DUR-MSYNC-01", "DATA-RW-01"],
+        audit: &[],
+        silent: "runs without DEF-003b: a flush fails, and does not lie",
+        shown_by: "run seed_003_go_linker_copy --defect DEF-003b --seed 1 --seeds 50",
+        exercised_by: "run posix_exerciser --defect DEF-003b --seed 1 --adversity --seeds 300 -- \
+                       random 300 ranges",
+        controls: &[CALM],
+        apply: |policies| policies.cache.group_pressure = GroupPressure::GivesUp,
+    },
+    Defect {
+        name: "page_errors_dropped",
+        number: "DEF-003b",
+        mechanism: "a flush forgets the errors of single pages, and succeeds",
+        source: "seed 003; openzfs/zfs 102b468b5e",
+        needs: "errors of pages: a writeback that gives up (DEF-003a)",
+        clauses: &["COPY-01", "SEEK-02", "SEEK-05", "DUR-FSYNC-01", "DUR-MSYNC-01", "DATA-RW-01"],
+        audit: &[],
+        silent: "runs without DEF-003a",
+        shown_by: "run seed_003_go_linker_copy --defect DEF-003a --seed 1 --seeds 50",
+        exercised_by: "run posix_exerciser --defect DEF-003a --seed 1 --adversity --seeds 300 -- \
+                       random 300 ranges",
+        controls: &[CALM],
+        apply: |policies| policies.cache.page_errors = PageErrors::Dropped,
+    },
+    Defect {
+        name: "seek_flush_best_effort",
+        number: "DEF-003c",
+        mechanism: "a search for holes flushes only pages that are not under writeback yet, and \
+                    looks at no error",
+        source: "seed 003; openzfs/zfs 102b468b5e",
+        needs: "a mapping, writeback beside the search",
+        clauses: &["SEEK-02", "SEEK-05", "SEEK-06"],
+        audit: &[],
+        silent: "clones; runs without writeback beside the search",
+        shown_by: "run seed_003_go_linker_copy --seed 1 --seeds 200 -- seek",
+        exercised_by: EXERCISED,
+        controls: &["run seed_003_go_linker_copy --seed 1 --seeds 20 -- seek synced"],
+        apply: |policies| policies.cache.seek_flush = SeekFlush::BestEffort,
+    },
+    Defect {
+        name: "clone_no_source_flush",
+        number: "DEF-003d",
+        mechanism: "a clone does not write back what is dirty of its source: it shares what was \
+                    beneath before",
+        source: "seed 003; openzfs/zfs 102b468b5e",
+        needs: "a clone of what is only in memory",
+        clauses: &["COPY-01", "COPY-03", "COPY-11"],
+        audit: &[],
+        silent: "searches; runs in which the source is synced before",
+        shown_by: "run seed_003_go_linker_copy -- clone",
+        exercised_by: EXERCISED,
+        controls: &["run seed_003_go_linker_copy --seed 1 --seeds 20 -- clone synced"],
+        apply: |policies| policies.cache.clone_flush = CloneFlush::DestinationAlone,
+    },
+    Defect {
+        name: "clone_keeps_pages",
+        number: "D-86",
+        mechanism: "pages in memory that show what a clone replaced stay, and are read until they \
+                    are evicted",
+        source: "D-86; xfstests btrfs/081",
+        needs: "a clone over what was read or written",
+        clauses: &["COPY-05", "COPY-01", "COPY-11", "MAP-01", "MAP-02"],
+        audit: &["MAP-04", "MAP-03"],
+        silent: "runs with clones into new files",
+        shown_by: "run posix_clone_snapshot",
+        exercised_by: EXERCISED,
+        controls: &["run seed_003_go_linker_copy --seed 1 --seeds 20 -- clone"],
+        apply: |policies| policies.cache.cloned_pages = ClonedPages::Kept,
+    },
+    Defect {
+        name: "clone_ignores_sync_flags",
+        number: "D-82",
+        mechanism: "a clone or a copy into a file that is open for synchronous writes is not \
+                    durable when it returns",
+        source: "D-82; xfstests generic/628 and generic/629",
+        needs: "a crash",
+        clauses: &["COPY-09", "DUR-OSYNC-01"],
+        audit: &[],
+        silent: "runs without a crash or O_SYNC",
+        shown_by: "explore posix_clone_snapshot",
+        exercised_by: EXERCISED_RANGES_WITH_CRASHES,
+        controls: &["explore crash_append_log -- 3"],
+        apply: |policies| policies.vfs.clone_sync = CloneSync::Forgotten,
+    },
+    Defect {
+        name: "dirty_by_list_only",
+        number: "DEF-003e",
+        mechanism: "an object counts as clean once it is off the list of dirty ones, while its \
+                    dirty records are not written into the map yet",
+        source: "seed 003; openzfs/zfs #15526, 30d581121b",
+        needs: "a search while a group of transactions retires its objects",
+        clauses: &["SEEK-02", "SEEK-06", "SEEK-05", "COPY-01"],
+        audit: &[],
+        silent: "runs with mappings alone",
+        shown_by: "run seed_003_go_linker_copy --seed 1 --seeds 200 -- append",
+        exercised_by: EXERCISED,
+        controls: &[CALM],
+        apply: |policies| policies.cow.dirty_test = DirtyTest::ListOnly,
+    },
+    Defect {
+        name: "dirty_by_data_only",
+        number: "DEF-003f",
+        mechanism: "clones and freed ranges do not make an object dirty: until they are in the \
+                    map, searches and clones see what was before",
+        source: "seed 003; openzfs/zfs #14753, accfdeb948",
+        needs: "a search or a clone after a clone or a hole",
+        clauses: &["SEEK-02", "SEEK-06", "COPY-01"],
+        audit: &[],
+        silent: "runs with written data alone",
+        shown_by: "run posix_clone_snapshot --seed 1 --seeds 50",
+        exercised_by: EXERCISED,
+        controls: &["run seed_003_go_linker_copy --seed 1 --seeds 20 -- seek"],
+        apply: |policies| policies.cow.dirty_test = DirtyTest::DataOnly,
+    },
+    Defect {
+        name: "seek_without_flush",
+        number: "DEF-003g",
+        mechanism: "a search for holes neither flushes nor looks into the cache",
+        source: "seed 003; openzfs/zfs before de198f2d95",
+        needs: "a mapping, or a write that is not written back",
+        clauses: &["SEEK-02", "SEEK-05", "SEEK-06"],
+        audit: &[],
+        silent: "runs in which files are synced before the search",
+        shown_by: "run seed_003_go_linker_copy -- seek",
+        exercised_by: EXERCISED,
+        controls: &["run seed_003_go_linker_copy --seed 1 --seeds 20 -- seek synced"],
+        apply: |policies| policies.cache.seek_flush = SeekFlush::Nothing,
+    },
+    Defect {
+        name: "record_search_off_by_one",
+        number: "D-38",
+        mechanism: "a search does not see the last block of a dirty range, and nothing of a range \
+                    of one block",
+        source: "D-38; xfstests generic/706",
+        needs: "data that no group of transactions has retired",
+        clauses: &["SEEK-02", "SEEK-05", "SEEK-06"],
+        audit: &[],
+        silent: "runs in which everything is committed before the search",
+        shown_by: "run posix_holes",
+        exercised_by: EXERCISED,
+        controls: &["run posix_data"],
+        apply: |policies| policies.cow.record_search = RecordSearch::OffByOne,
+    },
+    Defect {
+        name: "overwritten_clone_stays",
+        number: "D-55",
+        mechanism: "writing to a block that was cloned in the same group leaves the record of the \
+                    clone",
+        source: "D-55; openzfs/zfs 555ef90c5c",
+        needs: "a clone that is written to at once",
+        clauses: &[
+            "COPY-11",
+            "COPY-01",
+            "COPY-04",
+            "DATA-RW-01",
+            "DATA-RW-03",
+            "MAP-01",
+            "SNAP-04",
+        ],
+        audit: &["MAP-03"],
+        silent: "runs without clones",
+        shown_by: "run posix_clone_snapshot --seed 1 --seeds 50",
+        exercised_by: EXERCISED,
+        controls: &["run posix_data"],
+        apply: |policies| policies.cow.overwritten_clone = OverwrittenClone::Stays,
+    },
+    Defect {
+        name: "freed_ranges_outlive_clones",
+        number: "D-57",
+        mechanism: "a clone into a range that was just cut is read as a hole until the commit",
+        source: "D-57; openzfs/zfs 1644e2ffd2",
+        needs: "a clone over what was cut in the same group",
+        clauses: &["COPY-11", "COPY-01", "SEEK-02"],
+        audit: &[],
+        silent: "runs without clones",
+        shown_by: "run posix_clone_snapshot --seed 1 --seeds 50",
+        exercised_by: EXERCISED,
+        controls: &["run posix_data"],
+        apply: |policies| policies.cow.freed_ranges = FreedRanges::OutliveClones,
+    },
+    Defect {
+        name: "replay_counts_no_clones",
+        number: "D-54",
+        mechanism: "after a crash, clones that the intent log replays are counted as no use of \
+                    their blocks: these are granted again",
+        source: "D-54; openzfs/zfs a03ebd9bee",
+        needs: "a crash after a clone was synced",
+        clauses: &["CRASH-01", "COPY-08", "COPY-04", "DATA-ISO-01"],
+        audit: &["REF-01", "REF-02"],
+        silent: "runs without a crash or a clone",
+        shown_by: "explore posix_clone_snapshot",
+        exercised_by: EXERCISED_RANGES_WITH_CRASHES,
+        controls: &["explore crash_append_log -- 3"],
+        apply: |policies| policies.cow.replayed_uses = ReplayedUses::Forgotten,
+    },
+    Defect {
+        name: "clones_not_logged",
+        number: "D-45",
+        mechanism: "an fsync after a clone succeeds, and the intent log is not told of it",
+        source: "D-45; xfstests btrfs/056",
+        needs: "a crash",
+        clauses: &["COPY-08", "COPY-09", "DUR-FSYNC-01", "DUR-OSYNC-01"],
+        audit: &[],
+        silent: "runs without a crash or a clone",
+        shown_by: "explore posix_clone_snapshot",
+        exercised_by: EXERCISED_RANGES_WITH_CRASHES,
+        controls: &["explore crash_append_log -- 3"],
+        apply: |policies| policies.cow.logged = Logged::NotClones,
+    },
+    Defect {
+        name: "holes_not_logged",
+        number: "D-44",
+        mechanism: "an fsync after a hole was punched succeeds, and the intent log is not told of \
+                    it",
+        source: "D-44; xfstests btrfs and generic/177",
+        needs: "a crash",
+        clauses: &["DUR-FSYNC-01", "DUR-FDS-01", "CRASH-07", "DUR-OSYNC-01"],
+        audit: &[],
+        silent: "runs without a crash or a hole",
+        shown_by: "explore posix_holes",
+        exercised_by: EXERCISED_RANGES_WITH_CRASHES,
+        controls: &["explore crash_append_log -- 3"],
+        apply: |policies| policies.cow.logged = Logged::NotHoles,
+    },
+];
