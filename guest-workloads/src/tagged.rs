@@ -1,4 +1,5 @@
-//! Blocks that say whose they are: what `seed_002_parallel_writers` writes and its verifier expects.
+//! Blocks that say whose they are: what `seed_002_parallel_writers` writes and its verifier
+//! expects.
 
 /// How much is written at once.
 pub const BLOCK_SIZE_BYTES: usize = 4096;

@@ -1,16 +1,17 @@
 //! Holes and space: every way to ask for data and holes, every mode of fallocate, and what a read
 //! shows afterwards.
 //!
-//! 1. Searches in files that are empty, all hole, sparse, full; from the end and beyond it. [SEEK-01
-//!    to SEEK-04]
-//! 2. Searches right after writes, stores in a mapping, truncations, syncs, without caches. [SEEK-02,
-//!    SEEK-05 to SEEK-07]
+//! 1. Searches in files that are empty, all hole, sparse, full; from the end and beyond it.
+//!    [SEEK-01 to SEEK-04]
+//! 2. Searches right after writes, stores in a mapping, truncations, syncs, without caches.
+//!    [SEEK-02, SEEK-05 to SEEK-07]
 //! 3. Allocates, with and without a new size, then writes into what was allocated. [FALLOC-01,
 //!    FALLOC-02, FALLOC-05]
-//! 4. Punches holes and zeroes ranges: whole blocks, parts of them, beyond the end, under a mapping.
-//!    [FALLOC-03]
+//! 4. Punches holes and zeroes ranges: whole blocks, parts of them, beyond the end, under a
+//!    mapping. [FALLOC-03]
 //! 5. Collapses and inserts ranges. [FALLOC-04]
-//! 6. Calls that must fail: odd offsets, ranges beyond the end, lengths of 0, files open to be read.
+//! 6. Calls that must fail: odd offsets, ranges beyond the end, lengths of 0, files open to be
+//!    read.
 //! 7. Syncs each file, and punches once more, with a sync after it. [DUR-FSYNC-01]
 //!
 //! Where the memory of a mapping holds other bytes than a read of the file returns, the program

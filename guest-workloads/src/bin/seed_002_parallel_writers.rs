@@ -3,11 +3,11 @@
 //! The scenario of this name makes the file system small and adds processes that do the same, each
 //! to a file of its own. Arguments: the name of this one (`a`), then words and `word=number`.
 //!
-//! 1. `rounds` times (30): writes a block of its file, all of it a tag that names writer, block and
-//!    round, directly to the device. [DATA-ISO-01, DATA-DIO-01, ALLOC-01]
+//! 1. `rounds` times (30): writes a block of its file, all of it a tag that names writer, block
+//!    and round, directly to the device. [DATA-ISO-01, DATA-DIO-01, ALLOC-01]
 //! 2. Now and then fdatasync, and now and then unlinks the file and begins it anew.
-//! 3. Every fifth round drops caches and reads the file. At the end reads it, drops caches, reads it.
-//!    [DATA-ISO-01, DATA-RW-01]
+//! 3. Every fifth round drops caches and reads the file. At the end reads it, drops caches, reads
+//!    it. [DATA-ISO-01, DATA-RW-01]
 //! 4. After an fdatasync prints `synced NAME`: a file of that name holds blocks of this writer
 //!    alone.
 //!

@@ -6,8 +6,8 @@
 //! `seek`, `clone`, `range`: `files` times (8)
 //! 1. Makes a sparse file of 64 KiB or 4 MiB by truncation, maps it, stores 1 to 8 pages at random
 //!    places, unmaps it and closes it. [TRUNC-01, MAP-05]
-//! 2. Copies it: data between holes as SEEK_DATA and SEEK_HOLE tell them [SEEK-01 to SEEK-06], by a
-//!    clone, or by copy_file_range. [COPY-01, COPY-02]
+//! 2. Copies it: data between holes as SEEK_DATA and SEEK_HOLE tell them [SEEK-01 to SEEK-06], by
+//!    a clone, or by copy_file_range. [COPY-01, COPY-02]
 //! 3. Reads both, drops caches, reads both again, and says whether they are equal. [COPY-01]
 //! 4. Syncs the copy and its name, then prints `copied NUMBER`: it must survive. [DUR-FSYNC-01,
 //!    COPY-08]
@@ -17,8 +17,8 @@
 //!
 //! `bulk`: `turns` times (6) writes 256 KiB to a file of its own, which it cuts now and then.
 //!
-//! Controls: `write-calls` writes the pages by calls, so that no dirt is a mapping's alone; `synced`
-//! syncs the file before it is copied.
+//! Controls: `write-calls` writes the pages by calls, so that no dirt is a mapping's alone;
+//! `synced` syncs the file before it is copied.
 
 use crashproof_guest::file;
 use crashproof_guest::machine;

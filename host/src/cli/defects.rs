@@ -100,7 +100,8 @@ impl Matrix {
         let audits = if defect.audit.is_empty() {
             "none".to_owned()
         } else {
-            self.caught(defect.audit, &report_of(&with_defect(defect.shown_by, defect, ""))?)
+            let named = [defect.audit, defect.clauses].concat();
+            self.caught(&named, &report_of(&with_defect(defect.shown_by, defect, ""))?)
         };
         let general = self.caught(defect.clauses, &unaudited(defect.exercised_by)?);
         let controls = defect.controls.iter();
