@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use imbl::OrdSet;
 use imbl::Vector;
 
 use crate::crash;
@@ -30,8 +31,11 @@ use crate::violation::Reason;
 use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
+use crate::words::Errno;
+use crate::words::HandleId;
 use crate::words::Lock;
 use crate::words::Manage;
+use crate::words::Memory;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
@@ -46,6 +50,8 @@ struct Pending {
     call: Call,
     outcome: Option<(Step, Outcome)>,
     committed: bool,
+    /// Was a call under way with it that can change something?
+    raced: bool,
 }
 
 /// What happened in a group of overlapping calls, in order.
@@ -69,7 +75,8 @@ pub struct Oracle {
     judge: Judge,
     step: Step,
     pending: OrdMap<Step, Pending>,
-    under_way: u64,
+    /// Those of them that have not answered.
+    open: OrdSet<Step>,
     items: Vector<Item>,
     /// The crash after which nobody has looked yet.
     crashed: Option<CrashKind>,
@@ -91,7 +98,7 @@ impl Oracle {
             judge: Judge::new(promises, level),
             step: Step(0),
             pending: OrdMap::new(),
-            under_way: 0,
+            open: OrdSet::new(),
             items: Vector::new(),
             crashed: None,
             settled: None,
@@ -203,13 +210,28 @@ impl Oracle {
                 return;
             }
         }
-        if is_of_moments(call) {
+        if is_of_moments(call) || reads(call) {
             self.items.push_back(Item::Began(self.step));
         }
+        let raced = self.races(call);
         let call = call.clone();
-        let pending = Pending { process, call, outcome: None, committed: false };
+        let pending = Pending { process, call, outcome: None, committed: false, raced };
         self.pending.insert(self.step, pending);
-        self.under_way += 1;
+    }
+
+    /// Is a call under way that can change something? Those are told that this one is as well.
+    fn races(&mut self, call: &Call) -> bool {
+        let open = self.open.iter();
+        let raced = open.filter_map(|step| self.pending.get(step)).any(|open| open.call.changes());
+        if call.changes() {
+            for step in &self.open {
+                if let Some(open) = self.pending.get_mut(step) {
+                    open.raced = true;
+                }
+            }
+        }
+        self.open.insert(self.step);
+        raced
     }
 
     fn answered(&mut self, call: Step, outcome: &Outcome) {
@@ -223,8 +245,8 @@ impl Oracle {
             }
         }
         self.items.push_back(Item::Answered(call));
-        self.under_way -= 1;
-        if self.under_way == 0 {
+        self.open.remove(&call);
+        if self.open.is_empty() {
             self.flush();
         }
     }
@@ -252,7 +274,7 @@ impl Oracle {
             | Testimony::Evicted { .. }
             | Testimony::Audit { .. } => {
                 self.items.push_back(Item::Said(self.step, testimony.clone()));
-                if self.under_way == 0 {
+                if self.open.is_empty() {
                     self.flush();
                 }
             }
@@ -262,7 +284,7 @@ impl Oracle {
     /// What the process called before is judged before its handles are closed.
     fn exited(&mut self, process: Pid) {
         self.items.push_back(Item::Exited(self.step, process));
-        if self.under_way == 0 {
+        if self.open.is_empty() {
             self.flush();
         }
     }
@@ -288,7 +310,7 @@ impl Oracle {
                 // Its effect is judged now and its answer later, as if it had two.
                 self.judge.half_done |= pending.committed;
                 self.pending.insert(called, as_surviving(pending));
-                self.under_way += 1;
+                self.open.insert(called);
             } else if !pending.committed {
                 let process = pending.process;
                 let frame = Frame { called, acked: None, process, overlapped: false };
@@ -312,10 +334,10 @@ impl Oracle {
         let items = std::mem::take(&mut self.items);
         let pending = std::mem::take(&mut self.pending);
         self.stays_settled(&items);
-        self.under_way = 0;
+        self.open.clear();
         let alone = pending.len() <= 1;
         let default: Vector<Item> = items.clone();
-        if alone || pending.values().all(|pending| pending.committed || pending.call.is_sync()) {
+        if alone || pending.values().all(|pending| !self.judge.is_free(pending)) {
             return self.judge.group(&default, &pending, !alone);
         }
         self.search(&default, &pending);
@@ -349,8 +371,7 @@ impl Oracle {
         let before = self.judge.clone();
         let free: Vec<Step> = pending
             .iter()
-            .filter(|(_, pending)| pending.outcome.is_some() && !pending.committed)
-            .filter(|(_, pending)| !pending.call.is_sync())
+            .filter(|(_, pending)| pending.outcome.is_some() && before.is_free(pending))
             .map(|(step, _)| *step)
             .collect();
         let first: Vec<usize> = (0..items.len()).collect();
@@ -413,6 +434,11 @@ fn is_of_moments(call: &Call) -> bool {
     let is_snapshot = matches!(call, Call::Manage(Manage::Snapshot { .. }));
     let copies = matches!(call, Call::CopyRange { .. } | Call::CloneRange { .. });
     is_snapshot || copies || is_search(call)
+}
+
+/// Does the call tell bytes, each of which may be of any moment between its beginning and its answer?
+fn reads(call: &Call) -> bool {
+    matches!(call, Call::Read { .. } | Call::Memory(Memory::Load { .. }))
 }
 
 /// Is something said judged after the call that it was said in?
@@ -480,6 +506,29 @@ fn earlier(items: &Vector<Item>, free: &[Step], pending: &OrdMap<Step, Pending>)
 }
 
 impl Judge {
+    /// Is it not known when the call took effect?
+    fn is_free(&self, pending: &Pending) -> bool {
+        !pending.committed && !pending.call.is_sync() && !self.is_void(pending)
+    }
+
+    /// Was the call interrupted before it did anything? One that syncs may have been interrupted
+    /// after it wrote.
+    fn is_void(&self, pending: &Pending) -> bool {
+        let syncs = |id: HandleId| {
+            let status = self.model.handles.get(&id).map(|handle| handle.status);
+            status.is_none_or(|status| status.sync || status.data_sync)
+        };
+        let is_interrupted = matches!(pending.outcome, Some((_, Err(Errno::Interrupted))));
+        if let Call::Write { handle, .. }
+        | Call::CopyRange { to: handle, .. }
+        | Call::CloneRange { to: handle, .. }
+        | Call::Allocate { handle, .. } = &pending.call
+        {
+            return is_interrupted && !syncs(*handle);
+        }
+        is_interrupted
+    }
+
     /// What is known of locks before the calls of a group are judged.
     fn begin_locks(&mut self, pending: &OrdMap<Step, Pending>, overlapped: bool) {
         if overlapped {
@@ -495,11 +544,15 @@ impl Judge {
         self.renames = overlapped && pending.values().any(is_rename);
         self.begin_locks(pending, overlapped);
         let is_of_moments = |pending: &Pending| is_of_moments(&pending.call);
-        let before = pending.values().any(is_of_moments).then(|| self.model.clone());
+        let is_looked_at = overlapped || pending.values().any(is_of_moments);
+        let before = is_looked_at.then(|| self.model.clone());
         // Where it is known when each change took effect, a snapshot is of the time of its own
         // call; else of any time of the group.
-        let is_timed = |pending: &Pending| pending.committed || !pending.call.changes();
+        let is_timed = |pending: &Pending| {
+            pending.committed || !pending.call.changes() || self.is_void(pending)
+        };
         let are_timed = pending.values().all(is_timed);
+        let overlaps = |pending: &Pending| overlapped && (pending.raced || !are_timed);
         let mut began: Vec<(Step, Model)> = Vec::new();
         let at_commit = |pending: &Pending| takes_effect_early(pending, overlapped);
         let (said, done): (Vec<&Item>, Vec<&Item>) =
@@ -509,20 +562,23 @@ impl Judge {
                 Item::Said(step, testimony) => errors::said(self, *step, testimony),
                 Item::Exited(_, process) => self.model.end_process(*process),
                 Item::Began(call) => {
-                    began.push((*call, self.model.clone()));
-                    if overlapped {
+                    let begun = pending.get(call);
+                    if begun.is_some_and(is_of_moments) {
+                        began.push((*call, self.model.clone()));
+                    }
+                    if begun.is_some_and(overlaps) {
                         let known = if are_timed { Some(&self.model) } else { before.as_ref() };
                         self.began.extend(known.map(|known| (*call, known.clone())));
                     }
                 }
                 Item::Committed(call) => {
                     if let Some(pending) = pending.get(call).filter(|pending| at_commit(pending)) {
-                        self.one(*call, pending, overlapped);
+                        self.one(*call, pending, overlaps(pending));
                     }
                 }
                 Item::Answered(call) => match pending.get(call) {
                     Some(pending) if at_commit(pending) => self.returned(*call, pending, false),
-                    Some(pending) => self.one(*call, pending, overlapped),
+                    Some(pending) => self.one(*call, pending, overlaps(pending)),
                     None => {}
                 },
             }
@@ -540,7 +596,7 @@ impl Judge {
             && call.committed
             && !at_commit(call)
         {
-            self.one(*called, call, overlapped);
+            self.one(*called, call, false);
         }
         self.lock_doubt = false;
         errors::attribute(self);

@@ -111,8 +111,8 @@ pub fn errno_of(error: &CowError) -> Errno {
         CowError::NoSpace | CowError::Device(DeviceError::NoSpace) => Errno::NoSpace,
         CowError::Device(DeviceError::Io | DeviceError::OutOfRange | DeviceError::PowerOff)
         | CowError::Corrupt { .. }
-        | CowError::GroupFull
         | CowError::Geometry(_) => Errno::Io,
+        CowError::GroupFull => Errno::Again,
         CowError::NoInode(_) | CowError::NoEntry => Errno::NoEntry,
         CowError::EntryExists => Errno::Exists,
         CowError::NameLength => Errno::NameTooLong,

@@ -11,6 +11,7 @@ use crate::model::Regular;
 use crate::model::Run;
 use crate::model::differs;
 use crate::model::overlaps;
+use crate::model::was_since;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::violation::Violation;
@@ -203,8 +204,22 @@ fn explained(
             return true;
         }
         let failed = regular.may_be_otherwise(at, *byte, run.order);
-        failed || ((reverts || frame.overlapped) && is_older(regular, at, *byte))
+        failed
+            || (reverts && is_older(regular, at, *byte))
+            || (frame.overlapped && was_meanwhile(judge, frame, file, at, *byte))
     })
+}
+
+/// Was a byte this at some moment while a call was under way? A snapshot never changes.
+fn was_meanwhile(judge: &Judge, frame: &Frame, file: FileId, at: u64, byte: u8) -> bool {
+    let Some(now) = judge.model.regular(file).filter(|_| judge.frozen.is_none()) else {
+        return false;
+    };
+    let began = judge.began.get(&frame.called);
+    match began.and_then(|began| began.regular(file)) {
+        Some(before) => was_since(before, now, at, byte),
+        None => is_older(now, at, byte),
+    }
 }
 
 /// Was a byte ever this, as far as is remembered?

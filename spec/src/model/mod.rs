@@ -41,6 +41,7 @@ pub(crate) use locks::Locks;
 pub(crate) use mappings::Mapping;
 pub(crate) use moments::Moments;
 pub(crate) use moments::Peer;
+pub(crate) use moments::was_since;
 pub(crate) use names::Bound;
 pub(crate) use names::Edit;
 pub(crate) use names::Name;

@@ -6,6 +6,7 @@ use crate::model::Change;
 use crate::model::Effect;
 use crate::model::FileId;
 use crate::model::Regular;
+use crate::model::Run;
 
 /// The versions of a source during the call that copied from it.
 #[derive(Debug, Clone)]
@@ -78,6 +79,16 @@ impl Moments {
             || is_unsure(before)
             || first.into_iter().chain(since).any(|change| change.may_hold(at, byte))
     }
+}
+
+/// Was a byte this at some moment since there was an earlier version? What was stored in between is
+/// not remembered once something later is durable: then it may have been anything.
+pub(crate) fn was_since(before: &Regular, now: &Regular, at: u64, byte: u8) -> bool {
+    let held = |run: &Run| run.byte(at) == byte || before.may_be_otherwise(at, byte, run.order);
+    let is_folded = |run: &Run| run.order > before.last_order;
+    before.live.runs(at..at.saturating_add(1)).iter().any(held)
+        || now.floor.runs(at..at.saturating_add(1)).iter().any(is_folded)
+        || now.log.range(before.last_order + 1..).any(|(_, change)| change.may_hold(at, byte))
 }
 
 /// Was a byte ever this, as far as is remembered?

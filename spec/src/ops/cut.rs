@@ -22,6 +22,8 @@ pub(crate) struct Cut {
     has: Option<(Step, String)>,
     /// The change not in it that was acknowledged first, and what it is.
     lacks: Option<(Step, String)>,
+    /// Is it not known which changes came before the snapshot, and which after it?
+    pub(crate) is_of_any_moment: bool,
 }
 
 /// So many changes of what is read are looked at: a longer history is left alone.
@@ -31,6 +33,9 @@ impl Judge {
     /// Bytes of a file were read from a snapshot.
     pub(crate) fn note_cut(&mut self, frame: &Frame, file: FileId, at: u64, told: &Bytes) {
         let Some(frozen) = &self.frozen else { return };
+        if frozen.cut.is_of_any_moment {
+            return;
+        }
         let model = frozen.between.as_ref().map_or(&self.model, |between| &between.1);
         let regular = model.regular(file).filter(|regular| regular.lost.is_empty());
         let Some(regular) = regular else { return };

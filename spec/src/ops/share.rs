@@ -183,7 +183,7 @@ pub(crate) fn dedupe(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &O
         .must(!is_regular, &[Errno::IsDirectory, Errno::Invalid, Errno::BadFile])
         .may(!handle.write, &[Errno::BadFile, Errno::NotPermitted, Errno::NotCapable])
         .may(handle.status.append, &[Errno::BadFile])
-        .may(true, &[Errno::Invalid, Errno::CrossDevice, Errno::Overflow]);
+        .may(true, &[Errno::Invalid, Errno::CrossDevice, Errno::Overflow, Errno::Again]);
     if !judge.settle(frame, &permitted, outcome) {
         return;
     }
@@ -265,7 +265,8 @@ fn refusals(judge: &Judge, source: &Source, handle: &Handle, clause: &'static st
         .must(is_shut, &[Errno::BadFile, Errno::NotCapable, Errno::Invalid])
         .must(!is_regular, &[Errno::IsDirectory, Errno::Invalid, Errno::BadFile])
         .must_by(handle.status.append, &[Errno::BadFile], "COPY-10")
-        .may(true, &[Errno::CrossDevice])
+        // What is dirty cannot be written back just now: nothing was done.
+        .may(true, &[Errno::CrossDevice, Errno::Again])
 }
 
 /// The bytes of the source, as the destination gets them.

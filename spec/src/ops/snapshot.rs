@@ -85,8 +85,11 @@ impl Snapshots {
     /// The calls among which snapshots were made have all taken effect. Those of which no more is
     /// known are of any moment among them.
     pub(crate) fn close_group(&mut self, before: &Model, after: &Model) {
-        while let Some((call, _)) = self.fresh.first().copied() {
+        while let Some((call, id)) = self.fresh.first().copied() {
             self.made_between(call, before, after);
+            if let Some(snapshot) = self.made.get_mut(&id) {
+                snapshot.cut.is_of_any_moment = true;
+            }
         }
     }
 
