@@ -117,8 +117,8 @@ pub struct Exerciser {
 
 /// Errors of the machine, not of the call: it may meet them anywhere.
 fn is_refused_by_machine(error: &io::Error) -> bool {
-    /// EDQUOT, EINTR, EIO, ENOSPC, as preview1 numbers them.
-    const NUMBERS: [i32; 4] = [19, 27, 29, 51];
+    /// EAGAIN, EDQUOT, EINTR, EIO, ENOSPC, as preview1 numbers them.
+    const NUMBERS: [i32; 5] = [6, 19, 27, 29, 51];
     error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
 }
 

@@ -146,18 +146,19 @@ impl PageCache {
         let page_size = self.page_size_bytes;
         let pages = range.start / page_size..range.end.div_ceil(page_size);
         self.sim.point(Point::WbSelect).await;
-        let (chosen, lock, looked_at) = {
+        let (lock, looked_at) = {
             let mut state = self.lock();
             let file = state.file(ino)?;
-            let dirty = file.pages.range(pages).filter(|(_, page)| page.dirty);
-            (
-                dirty.map(|(page_no, _)| *page_no).collect::<Vec<u64>>(),
-                file.writeback.clone(),
-                file.writeback_count,
-            )
+            (file.writeback.clone(), file.writeback_count)
         };
         let guard = lock.acquire().await;
         self.sim.point(Point::WbLock).await;
+        // Not before: what another writeback had taken may be dirty again.
+        let chosen: Vec<u64> = {
+            let mut state = self.lock();
+            let dirty = state.file(ino)?.pages.range(pages).filter(|(_, page)| page.dirty);
+            dirty.map(|(page_no, _)| *page_no).collect()
+        };
         let is_data_only =
             scope == SyncScope::Data && self.policy.data_sync_scope == DataSyncScope::DataOnly;
         if !is_data_only {

@@ -55,7 +55,7 @@ pub(crate) fn judge(
         .must(is_special && len == 0, &[Errno::Invalid])
         .must(is_outside, &[Errno::Invalid])
         .may(true, &any)
-        .may(true, &[Errno::IsDirectory, Errno::NoAddress, Errno::NoDevice]);
+        .may(true, &[Errno::IsDirectory, Errno::NoAddress, Errno::NoDevice, Errno::Again]);
     let is_done = judge.settle(frame, &permitted, outcome);
     let Some(end) = end.filter(|_| judge.model.regular(handle.file).is_some()) else { return };
     if !is_done {
@@ -198,7 +198,7 @@ fn failed(
         | AllocateMode::CollapseRange
         | AllocateMode::InsertRange => false,
     };
-    let is_partial = matches!(outcome, Err(Errno::Io | Errno::NoSpace));
+    let is_partial = matches!(outcome, Err(Errno::Io | Errno::NoSpace | Errno::Again));
     if !is_zeroing || !is_partial || range.is_empty() {
         return;
     }

@@ -28,7 +28,8 @@ pub(crate) fn judge(
         .must(!is_regular, &[Errno::IsDirectory, Errno::BadFile, Errno::Invalid])
         .may(offset.is_some_and(|at| i64::try_from(at).is_err()), &[Errno::Invalid])
         .may(offset.is_some_and(|at| i64::try_from(at).is_err()), &[Errno::Overflow])
-        .may(is_uneven(&handle, offset, u64::from(len)), &[Errno::Invalid]);
+        .may(is_uneven(&handle, offset, u64::from(len)), &[Errno::Invalid])
+        .may(handle.status.direct, &[Errno::Again]);
     if !judge.settle(frame, &permitted, outcome) {
         return;
     }

@@ -383,8 +383,8 @@ fn failed(
         write::note_synced(judge, frame, id, handle, None);
     }
     let Err(errno) = outcome else { return };
-    let is_partial =
-        [Errno::Io, Errno::NoSpace].contains(errno) || (is_synced && *errno == Errno::Interrupted);
+    let is_partial = [Errno::Io, Errno::NoSpace].contains(errno)
+        || (is_synced && [Errno::Interrupted, Errno::Again].contains(errno));
     if !is_partial || len == 0 {
         return;
     }
@@ -421,7 +421,7 @@ fn refused(
 ) {
     if handle.status.sync || handle.status.data_sync {
         write::note_synced(judge, frame, id, handle, None);
-        if [Errno::Io, Errno::NoSpace, Errno::Interrupted].contains(&errno) {
+        if [Errno::Io, Errno::NoSpace, Errno::Interrupted, Errno::Again].contains(&errno) {
             may_be_there(judge, frame, (source, at), (handle, to), len, Placed::Cloned);
             return;
         }

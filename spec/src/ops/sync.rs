@@ -26,7 +26,7 @@ pub(crate) fn judge(
     let file = handle.file;
     let is_directory = judge.model.directory(file).is_some();
     let permitted = Permitted::new(clause, judge.model.path_text(file))
-        .may(true, &[Errno::NotCapable])
+        .may(true, &[Errno::NotCapable, Errno::Again])
         .may(is_directory, &[Errno::Invalid, Errno::BadFile, Errno::IsDirectory]);
     let Some(step) = frame.acked else { return };
     if !judge.settle(frame, &permitted, outcome) {
@@ -138,7 +138,7 @@ pub(crate) fn write_returned(
 
 /// Everything, everywhere.
 pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
-    let permitted = Permitted::new("DUR-SYNCFS-01", ".".to_owned());
+    let permitted = Permitted::new("DUR-SYNCFS-01", ".".to_owned()).may(true, &[Errno::Again]);
     if !judge.settle(frame, &permitted, outcome) || !judge.enforces("DUR-SYNCFS-01") {
         return;
     }

@@ -21,7 +21,8 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, o
         .must(!handle.write, &[Errno::Invalid, Errno::BadFile, Errno::NotCapable])
         .must(!is_regular, &[Errno::IsDirectory, Errno::Invalid, Errno::BadFile])
         .must_by(beyond, &[Errno::FileTooBig, Errno::Invalid], "TRUNC-03")
-        .may(size > FILE_SIZE_SURE, &[Errno::FileTooBig, Errno::Invalid]);
+        .may(size > FILE_SIZE_SURE, &[Errno::FileTooBig, Errno::Invalid])
+        .may(true, &[Errno::Again]);
     if judge.settle(frame, &permitted, outcome) {
         resize(judge, frame, id, size, "TRUNC-01");
     } else if outcome.is_err()

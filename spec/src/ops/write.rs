@@ -35,6 +35,7 @@ pub(crate) fn judge(
     let permitted = Permitted::new("DATA-RW-05", judge.model.path_text(handle.file))
         .must(!handle.write, &[Errno::BadFile, Errno::NotCapable])
         .may(large, &[Errno::FileTooBig])
+        .may(is_through(&handle), &[Errno::Again])
         .may(read::is_uneven(&handle, offset, data.len() as u64), &[Errno::Invalid])
         .may(too_big, &[Errno::FileTooBig, Errno::Invalid, Errno::Overflow]);
     if !judge.settle(frame, &permitted, outcome) {
@@ -157,6 +158,11 @@ pub(crate) fn note_synced(
     judge.synced_writes.insert(frame.called, Written { handle: id, file, order, is_whole });
 }
 
+/// Does the write itself go to what is beneath the cache? That may refuse it for now.
+fn is_through(handle: &Handle) -> bool {
+    handle.status.sync || handle.status.data_sync || handle.status.direct
+}
+
 /// A write that failed may have left any of its bytes behind [DATA-ERR-01].
 fn failed(
     judge: &mut Judge,
@@ -169,7 +175,9 @@ fn failed(
     // A write that was interrupted has written nothing (POSIX), but its sync may be what was.
     let is_synced = handle.status.sync || handle.status.data_sync;
     let is_partial = |errno: Errno| {
-        [Errno::Io, Errno::NoSpace].contains(&errno) || (is_synced && errno == Errno::Interrupted)
+        [Errno::Io, Errno::NoSpace].contains(&errno)
+            || (is_synced && errno == Errno::Interrupted)
+            || (is_through(handle) && errno == Errno::Again)
     };
     let Err(errno) = outcome else { return };
     let Some(at) = at else { return };
