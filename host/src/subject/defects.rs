@@ -325,7 +325,7 @@ const BASIC: &[Defect] = &[
             "SNAP-03",
             "SNAP-04",
         ],
-        audit: &["MAP-04"],
+        audit: &["MAP-04", "MAP-03"],
         silent: "runs without reclaim",
         shown_by: "run posix_pressure --seed 1 --seeds 50 -- writes",
         exercised_by: EXERCISED_WITH_RACES,

@@ -12,7 +12,6 @@ use crate::cow::GRANT_UNREAD;
 use crate::cow::Logged;
 use crate::cow::OverwrittenClone;
 use crate::cow::RecordSearch;
-use crate::cow::ReplayedUses;
 use crate::cow::Reuse;
 use crate::subject::defects::CALM;
 use crate::subject::defects::Defect;
@@ -21,11 +20,19 @@ use crate::vfs::CloneSync;
 /// The general exerciser, on ranges of files.
 const EXERCISED: &str = "run posix_exerciser --seed 1 --adversity --seeds 300 -- random 300 ranges";
 
+/// The same, beside a process that syncs, drops caches and takes snapshots.
+const EXERCISED_IN_COMPANY: &str = "run posix_exerciser --also posix_pressure --seed 1 --adversity \
+     --seeds 100 -- random 300 ranges";
+
 /// The same, cut short after every event of the device.
 const EXERCISED_RANGES_WITH_CRASHES: &str =
-    "explore posix_exerciser --seed 1 --seeds 20 -- random 60 ranges";
+    "explore posix_exerciser --seed 1 --seeds 60 -- random 60 ranges";
 
-/// The general exerciser beside another process, with little room, cut short after every event.
+/// The general exerciser beside another process, with little room.
+const EXERCISED_SIDE_BY_SIDE: &str = "run posix_exerciser --also posix_pressure --fs-size 512K \
+     --seed 1 --adversity --seeds 60 -- random 300 files";
+
+/// The same, cut short after every event.
 const EXERCISED_WITH_LITTLE_ROOM: &str = "explore posix_exerciser --also posix_pressure \
      --fs-size 512K --seed 1 --seeds 20 -- random 60 files";
 
@@ -39,6 +46,7 @@ pub(super) const SHARING: &[Defect] = &[
         source: "seed 002; kirr/linux 385a82f62a9b",
         needs: "two writers at once, little room",
         clauses: &[
+            "ERR-FALSE-01",
             "DATA-ISO-01",
             "DATA-RW-01",
             "CRASH-01",
@@ -48,8 +56,8 @@ pub(super) const SHARING: &[Defect] = &[
         ],
         audit: &["ALLOC-01", "ALLOC-02", "REF-02"],
         silent: "runs with one writer",
-        shown_by: "explore seed_002_parallel_writers --seed 1 --seeds 20",
-        exercised_by: EXERCISED_WITH_LITTLE_ROOM,
+        shown_by: "run seed_002_parallel_writers --seed 1 --seeds 20",
+        exercised_by: EXERCISED_SIDE_BY_SIDE,
         controls: &[CALM],
         apply: |policies| policies.cow.grant_order = GRANT_UNREAD,
     },
@@ -61,6 +69,7 @@ pub(super) const SHARING: &[Defect] = &[
         source: "seed 002, a variant",
         needs: "two writers at once, little room",
         clauses: &[
+            "ERR-FALSE-01",
             "DATA-ISO-01",
             "DATA-RW-01",
             "CRASH-01",
@@ -70,8 +79,8 @@ pub(super) const SHARING: &[Defect] = &[
         ],
         audit: &["ALLOC-01", "ALLOC-02", "REF-02"],
         silent: "runs with one writer",
-        shown_by: "explore seed_002_parallel_writers --seed 1 --seeds 20",
-        exercised_by: EXERCISED_WITH_LITTLE_ROOM,
+        shown_by: "run seed_002_parallel_writers --seed 1 --seeds 20",
+        exercised_by: EXERCISED_SIDE_BY_SIDE,
         controls: &[CALM],
         apply: |policies| policies.cow.grant_order = GRANT_CHECKED_FIRST,
     },
@@ -93,7 +102,7 @@ pub(super) const SHARING: &[Defect] = &[
         silent: "runs without a crash",
         shown_by: "explore seed_002_parallel_writers --seed 1 --seeds 20",
         exercised_by: EXERCISED_WITH_LITTLE_ROOM,
-        controls: &[CALM],
+        controls: &["run posix_exerciser --no-audits -- 1 300"],
         apply: |policies| policies.cow.reuse = Reuse::AtOnce,
     },
     Defect {
@@ -104,7 +113,15 @@ pub(super) const SHARING: &[Defect] = &[
                     copy of the file is made of what was there before",
         source: "seed 003; openzfs/zfs 102b468b5e",
         needs: "errors of pages that are dropped (DEF-003b), a group that is full",
-        clauses: &["COPY-01", "SEEK-02", "SEEK-05", "DUR-FSYNC-01", "DUR-MSYNC-01", "DATA-RW-01"],
+        clauses: &[
+            "COPY-01",
+            "SEEK-02",
+            "SEEK-05",
+            "SNAP-01",
+            "DUR-FSYNC-01",
+            "DUR-MSYNC-01",
+            "DATA-RW-01",
+        ],
         audit: &[],
         silent: "runs without DEF-003b: a flush fails, and does not lie",
         shown_by: "run seed_003_go_linker_copy --defect DEF-003b --seed 1 --seeds 50",
@@ -119,7 +136,15 @@ pub(super) const SHARING: &[Defect] = &[
         mechanism: "a flush forgets the errors of single pages, and succeeds",
         source: "seed 003; openzfs/zfs 102b468b5e",
         needs: "errors of pages: a writeback that gives up (DEF-003a)",
-        clauses: &["COPY-01", "SEEK-02", "SEEK-05", "DUR-FSYNC-01", "DUR-MSYNC-01", "DATA-RW-01"],
+        clauses: &[
+            "COPY-01",
+            "SEEK-02",
+            "SEEK-05",
+            "SNAP-01",
+            "DUR-FSYNC-01",
+            "DUR-MSYNC-01",
+            "DATA-RW-01",
+        ],
         audit: &[],
         silent: "runs without DEF-003a",
         shown_by: "run seed_003_go_linker_copy --defect DEF-003a --seed 1 --seeds 50",
@@ -165,7 +190,7 @@ pub(super) const SHARING: &[Defect] = &[
                     are evicted",
         source: "D-86; xfstests btrfs/081",
         needs: "a clone over what was read or written",
-        clauses: &["COPY-05", "COPY-01", "COPY-11", "MAP-01", "MAP-02"],
+        clauses: &["COPY-05", "COPY-01", "COPY-11", "SNAP-01", "MAP-01", "MAP-02"],
         audit: &["MAP-04", "MAP-03"],
         silent: "runs with clones into new files",
         shown_by: "run posix_clone_snapshot",
@@ -180,7 +205,7 @@ pub(super) const SHARING: &[Defect] = &[
                     durable when it returns",
         source: "D-82; xfstests generic/628 and generic/629",
         needs: "a crash",
-        clauses: &["COPY-09", "DUR-OSYNC-01"],
+        clauses: &["COPY-09", "DUR-OSYNC-01", "CRASH-09"],
         audit: &[],
         silent: "runs without a crash or O_SYNC",
         shown_by: "explore posix_clone_snapshot",
@@ -199,7 +224,7 @@ pub(super) const SHARING: &[Defect] = &[
         audit: &[],
         silent: "runs with mappings alone",
         shown_by: "run seed_003_go_linker_copy --seed 1 --seeds 200 -- append",
-        exercised_by: EXERCISED,
+        exercised_by: EXERCISED_IN_COMPANY,
         controls: &[CALM],
         apply: |policies| policies.cow.dirty_test = DirtyTest::ListOnly,
     },
@@ -260,6 +285,7 @@ pub(super) const SHARING: &[Defect] = &[
             "COPY-04",
             "DATA-RW-01",
             "DATA-RW-03",
+            "FALLOC-03",
             "MAP-01",
             "SNAP-04",
         ],
@@ -276,28 +302,13 @@ pub(super) const SHARING: &[Defect] = &[
         mechanism: "a clone into a range that was just cut is read as a hole until the commit",
         source: "D-57; openzfs/zfs 1644e2ffd2",
         needs: "a clone over what was cut in the same group",
-        clauses: &["COPY-11", "COPY-01", "SEEK-02"],
+        clauses: &["COPY-11", "COPY-01", "SEEK-02", "SNAP-01"],
         audit: &[],
         silent: "runs without clones",
         shown_by: "run posix_clone_snapshot --seed 1 --seeds 50",
         exercised_by: EXERCISED,
         controls: &["run posix_data"],
         apply: |policies| policies.cow.freed_ranges = FreedRanges::OutliveClones,
-    },
-    Defect {
-        name: "replay_counts_no_clones",
-        number: "D-54",
-        mechanism: "after a crash, clones that the intent log replays are counted as no use of \
-                    their blocks: these are granted again",
-        source: "D-54; openzfs/zfs a03ebd9bee",
-        needs: "a crash after a clone was synced",
-        clauses: &["CRASH-01", "COPY-08", "COPY-04", "DATA-ISO-01"],
-        audit: &["REF-01", "REF-02"],
-        silent: "runs without a crash or a clone",
-        shown_by: "explore posix_clone_snapshot",
-        exercised_by: EXERCISED_RANGES_WITH_CRASHES,
-        controls: &["explore crash_append_log -- 3"],
-        apply: |policies| policies.cow.replayed_uses = ReplayedUses::Forgotten,
     },
     Defect {
         name: "clones_not_logged",
@@ -320,7 +331,7 @@ pub(super) const SHARING: &[Defect] = &[
                     it",
         source: "D-44; xfstests btrfs and generic/177",
         needs: "a crash",
-        clauses: &["DUR-FSYNC-01", "DUR-FDS-01", "CRASH-07", "DUR-OSYNC-01"],
+        clauses: &["DUR-FSYNC-01", "DUR-FDS-01", "CRASH-07", "CRASH-09", "DUR-OSYNC-01"],
         audit: &[],
         silent: "runs without a crash or a hole",
         shown_by: "explore posix_holes",
