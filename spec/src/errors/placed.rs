@@ -74,8 +74,10 @@ fn is_of_peer(judge: &Judge, regular: &Regular, from: u64, told: &Bytes) -> bool
         let Some(other) = judge.model.regular(peer.file) else { return false };
         (from..).zip(told).all(|(at, byte)| {
             let within = at.checked_sub(peer.here).filter(|within| *within < peer.len);
-            let Some(at) = within.map(|within| peer.there + within) else { return false };
-            let runs = other.live.runs(at..at + 1);
+            let Some(at) = within.and_then(|within| peer.there.checked_add(within)) else {
+                return false;
+            };
+            let runs = other.live.runs(at..at.saturating_add(1));
             runs.iter().any(|run| run.order > peer.order && run.byte(at) == *byte)
         })
     })

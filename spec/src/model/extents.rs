@@ -127,6 +127,9 @@ impl Extents {
     /// The same bytes elsewhere: those from `from` on at `to`. No byte is copied.
     pub(crate) fn moved(&self, from: Range<u64>, to: u64) -> Self {
         let mut moved = Self::default();
+        // What would lie beyond the last offset goes nowhere.
+        let end = from.end.min(from.start.saturating_add(u64::MAX - to));
+        let from = from.start..end;
         for run in self.runs(from.clone()).into_iter().filter(|run| run.data.is_some()) {
             let (start, end) = (to + (run.start - from.start), to + (run.end - from.start));
             moved.put(start..end, run.data, run.order, None);

@@ -44,7 +44,7 @@ pub(crate) fn judge(
     if data.len() != len as usize {
         return judge.malformed(frame);
     }
-    let at = mapping.start + offset;
+    let at = mapping.start.saturating_add(offset);
     match mapping.sharing {
         Sharing::Shared => shared(judge, frame, &mapping, id, at, data),
         Sharing::Private => private(judge, frame, &mapping, id, at, data),

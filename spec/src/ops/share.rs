@@ -119,7 +119,7 @@ pub(crate) fn copy(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &Out
     let by = Placed::Copied;
     place(judge, frame, (&source, at), (asked.to, &handle, to), count, by);
     if asked.from_offset.is_none() {
-        judge.move_offset(asked.from, at + count);
+        judge.move_offset(asked.from, at.saturating_add(count));
     }
     if asked.to_offset.is_none() {
         judge.move_offset(asked.to, to + count);
@@ -133,7 +133,8 @@ pub(crate) fn clone(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &Ou
     let held = source.regular.as_ref().map_or(0, |regular| size_in(judge, frame, &source, regular));
     let known = source.regular.as_ref().map_or(0, |regular| regular.size);
     let whole = if asked.len == 0 { known.saturating_sub(at) } else { asked.len };
-    let size = judge.model.regular(handle.file).map_or(0, |regular| regular.size);
+    // A failed write may have made the destination longer, so that the range ends within it.
+    let size = judge.model.regular(handle.file).map_or(0, Regular::size_most);
     let is_beyond = at > held || at.checked_add(whole).is_none_or(|end| end > held);
     let is_same = source.file == Some(handle.file);
     let range = |start: u64| start..start.saturating_add(whole);
@@ -203,9 +204,9 @@ pub(crate) fn dedupe(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &O
         .first_difference(&regular.live, range.clone());
     if let Some(wrong) = wrong.filter(|_| is_sure) {
         let byte = |regular: &Regular, at: u64| {
-            regular.live.runs(at..at + 1).first().map_or(0, |run| run.byte(at))
+            regular.live.runs(at..at.saturating_add(1)).first().map_or(0, |run| run.byte(at))
         };
-        let source = show(&[byte(&from, wrong - to + at)]);
+        let source = show(&[byte(&from, at.saturating_add(wrong - to))]);
         let allowed = format!("no: {source} there, {} here", show(&[byte(regular, wrong)]));
         let subject = judge.model.path_text(handle.file);
         judge.broken(frame, "DEDUP-01", subject, format!("the same, at {wrong}"), allowed);
@@ -271,7 +272,8 @@ fn refusals(judge: &Judge, source: &Source, handle: &Handle, clause: &'static st
 
 /// The bytes of the source, as the destination gets them.
 fn effect(source: &Source, at: u64, to: u64, len: u64, by: Placed) -> Effect {
-    let live = source.regular.as_ref().map(|regular| regular.live.moved(at..at + len, to));
+    let live =
+        source.regular.as_ref().map(|regular| regular.live.moved(at..at.saturating_add(len), to));
     let content = live.unwrap_or_default();
     Effect::Place { range: to..to + len, content, by, reach: Reach::Grow }
 }
@@ -322,7 +324,7 @@ fn place(
 
 fn befriend(judge: &mut Judge, file: FileId, peer: Peer) {
     let Some(regular) = judge.model.regular_mut(file) else { return };
-    let range = peer.here..peer.here + peer.len;
+    let range = peer.here..peer.here.saturating_add(peer.len);
     regular.reserved =
         subtract(std::mem::take(&mut regular.reserved), std::slice::from_ref(&range));
     regular.peers.push_back(peer);

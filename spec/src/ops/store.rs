@@ -28,7 +28,7 @@ pub(crate) fn judge(
     if data.is_empty() || !judge.accessed(frame, &mapping, &range, may, outcome) {
         return;
     }
-    let at = mapping.start + offset;
+    let at = mapping.start.saturating_add(offset);
     match mapping.sharing {
         Sharing::Shared => shared(judge, frame, id, &mapping, at, data),
         Sharing::Private => {
