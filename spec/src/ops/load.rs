@@ -37,7 +37,7 @@ pub(crate) fn judge(
     if len == 0 || (is_shut && matches!(outcome, Ok(Value::Signal(_)))) {
         return;
     }
-    if !judge.accessed(frame, &mapping, &range, may, outcome) {
+    if !judge.accessed(frame, &mapping, (&range, false), may, outcome) {
         return;
     }
     let Ok(Value::Data(data)) = outcome else { return judge.malformed(frame) };

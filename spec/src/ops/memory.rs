@@ -80,12 +80,13 @@ impl Judge {
         known
     }
 
-    /// Judges whether an access was let through; true if it was, and should have been.
+    /// Judges whether an access was let through; true if it was, and should have been. One that
+    /// may need room may lack it [MAP-11].
     pub(crate) fn accessed(
         &mut self,
         frame: &Frame,
         mapping: &Mapping,
-        range: &Range<u64>,
+        (range, may_need_room): (&Range<u64>, bool),
         may: impl Fn(Access) -> bool,
         outcome: &Outcome,
     ) -> bool {
@@ -121,6 +122,7 @@ impl Judge {
             (true, Some(Signal::Segv)) => ("MAP-14", "what the mapping permits"),
             (true, None) if is_beyond => ("MAP-08", "SIGBUS: the page is beyond the end"),
             (true, None) => return true,
+            (true, Some(Signal::Bus)) if may_need_room => return false,
             (true, Some(Signal::Bus)) if mapping.start.saturating_add(range.end) <= size => {
                 let subject = self.model.path_text(mapping.file);
                 self.failed_without_cause(frame, &subject, "SIGBUS");

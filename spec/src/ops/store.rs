@@ -25,7 +25,8 @@ pub(crate) fn judge(
     let Some(mapping) = judge.mapping_of_access(frame, id, outcome) else { return };
     let range = offset..offset.saturating_add(data.len() as u64);
     let may = |access: crate::words::Access| access.write;
-    if data.is_empty() || !judge.accessed(frame, &mapping, &range, may, outcome) {
+    let is_shared = mapping.sharing == Sharing::Shared;
+    if data.is_empty() || !judge.accessed(frame, &mapping, (&range, is_shared), may, outcome) {
         return;
     }
     let at = mapping.start.saturating_add(offset);
