@@ -436,7 +436,7 @@ fn is_of_moments(call: &Call) -> bool {
     is_snapshot || copies || is_search(call)
 }
 
-/// Does the call tell bytes, each of which may be of any moment between its beginning and its answer?
+/// Does the call tell bytes? Each may be of any moment between its beginning and its answer.
 fn reads(call: &Call) -> bool {
     matches!(call, Call::Read { .. } | Call::Memory(Memory::Load { .. }))
 }
