@@ -287,6 +287,7 @@ pub(super) const SHARING: &[Defect] = &[
             "DATA-RW-03",
             "FALLOC-03",
             "MAP-01",
+            "SEEK-02",
             "SNAP-04",
         ],
         audit: &["MAP-03"],
