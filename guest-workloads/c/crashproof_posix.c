@@ -25,10 +25,26 @@
 #undef ioctl
 #undef linkat
 #undef sysconf
+#undef stat
+#undef lstat
+#undef fstat
+#undef fstatat
+#undef mkdir
+#undef mkdirat
+#undef open
+#undef openat
 int fcntl(int, int, ...);
 int ioctl(int, int, ...);
 int linkat(int, const char *, int, const char *, int);
 long sysconf(int);
+int stat(const char *restrict, struct stat *restrict);
+int lstat(const char *restrict, struct stat *restrict);
+int fstat(int, struct stat *);
+int fstatat(int, const char *restrict, struct stat *restrict, int);
+int mkdir(const char *, mode_t);
+int mkdirat(int, const char *, mode_t);
+int open(const char *, int, ...);
+int openat(int, const char *, int, ...);
 
 #define IMPORT(name)                                                                             \
     __attribute__((import_module("crashproof_ext_v0"), import_name(#name))) int ext_##name
@@ -63,6 +79,11 @@ IMPORT(fd_link)(int fd, int directory, const char *name, size_t name_length);
 IMPORT(path_rename2)
 (int from, const char *from_name, size_t from_length, int to, const char *to_name,
  size_t to_length, int flags);
+IMPORT(fd_chmod)(int fd, int mode);
+IMPORT(fd_stat_ext)(int fd, uint64_t numbers[8]);
+IMPORT(path_next_mode)(int mode);
+IMPORT(path_stat_ext)
+(int fd, int lookup, const char *name, size_t name_length, uint64_t numbers[8]);
 IMPORT(path_chmod)(int fd, int lookup, const char *name, size_t name_length, int mode);
 IMPORT(fs_snapshot)(const char *name, size_t name_length);
 IMPORT(fs_snapshot_open)(const char *name, size_t name_length, int *fd);
@@ -81,6 +102,9 @@ enum {
     SPACE_FILES_FREE,
     SPACE_NAME_LENGTH
 };
+
+/* Of the eight numbers of fd_stat_ext, those that wasi-libc does not tell. */
+enum { STATUS_MODE = 0, STATUS_TELLS_MODE = 7 };
 
 /* What fd_lock tells of a lock that is in the way. */
 struct held {
@@ -548,6 +572,120 @@ int crashproof_fchmodat(int fd, const char *name, mode_t mode, int flags) {
 
 int crashproof_chmod(const char *name, mode_t mode) {
     return crashproof_fchmodat(AT_FDCWD, name, mode, 0);
+}
+
+int crashproof_fchmod(int fd, mode_t mode) {
+    return answer(ext_fd_chmod(fd, (int)mode));
+}
+
+/* wasi-libc tells everything but the permission bits. */
+int crashproof_fstat(int fd, struct stat *result) {
+    uint64_t numbers[8] = {0};
+    if (fstat(fd, result) != 0) return -1;
+    /* A standard stream has none. */
+    if (!S_ISREG(result->st_mode) && !S_ISDIR(result->st_mode)) return 0;
+    int error = ext_fd_stat_ext(fd, numbers);
+    if (error != 0) return answer(error);
+    if (numbers[STATUS_TELLS_MODE]) result->st_mode = (mode_t)numbers[STATUS_MODE];
+    return 0;
+}
+
+static int numbers_of(int fd, const char *name, int flags, uint64_t numbers[8]) {
+    char buffer[path_max];
+    const char *relative;
+    int follow = flags & AT_SYMLINK_NOFOLLOW ? 0 : 1;
+    fd = directory_of(fd, name, buffer, &relative);
+    if (fd < 0) return -1;
+    return answer(ext_path_stat_ext(fd, follow, relative, strlen(relative), numbers));
+}
+
+int crashproof_fstatat(int fd, const char *name, struct stat *result, int flags) {
+    uint64_t numbers[8] = {0};
+    if (fstatat(fd, name, result, flags) != 0) return -1;
+    if (numbers_of(fd, name, flags, numbers) != 0) return -1;
+    if (numbers[STATUS_TELLS_MODE]) result->st_mode = (mode_t)numbers[STATUS_MODE];
+    return 0;
+}
+
+int crashproof_stat(const char *name, struct stat *result) {
+    return crashproof_fstatat(AT_FDCWD, name, result, 0);
+}
+
+int crashproof_lstat(const char *name, struct stat *result) {
+    return crashproof_fstatat(AT_FDCWD, name, result, AT_SYMLINK_NOFOLLOW);
+}
+
+/* Whoever calls owns every file. */
+int crashproof_faccessat(int fd, const char *name, int rights, int flags) {
+    uint64_t numbers[8] = {0};
+    uint64_t wanted = 0;
+    if (numbers_of(fd, name, flags, numbers) != 0) return -1;
+    if (rights & R_OK) wanted |= S_IRUSR;
+    if (rights & W_OK) wanted |= S_IWUSR;
+    if (rights & X_OK) wanted |= S_IXUSR;
+    if (!numbers[STATUS_TELLS_MODE]) return 0;
+    return (numbers[STATUS_MODE] & wanted) == wanted ? 0 : answer(EACCES);
+}
+
+int crashproof_access(const char *name, int rights) {
+    return crashproof_faccessat(AT_FDCWD, name, rights, 0);
+}
+
+/* -- making ---------------------------------------------------------------------------------- */
+
+static mode_t masked;
+
+mode_t crashproof_umask(mode_t mask) {
+    mode_t before = masked;
+    masked = mask & 0777;
+    return before;
+}
+
+/* What the next call makes has these bits. */
+static void next_mode(mode_t mode) {
+    (void)ext_path_next_mode((int)(mode & ~masked & 07777));
+}
+
+/* The call failed, perhaps before it asked the host. */
+static int made(int result) {
+    if (result < 0) (void)ext_path_next_mode(-1);
+    return result;
+}
+
+int crashproof_mkdirat(int fd, const char *name, mode_t mode) {
+    next_mode(mode);
+    return made(mkdirat(fd, name, mode));
+}
+
+int crashproof_mkdir(const char *name, mode_t mode) {
+    next_mode(mode);
+    return made(mkdir(name, mode));
+}
+
+static int open_with(int fd, const char *name, int flags, mode_t mode) {
+    if (!(flags & (O_CREAT | O_TMPFILE))) return openat(fd, name, flags);
+    next_mode(mode);
+    return made(openat(fd, name, flags, mode));
+}
+
+int crashproof_open(const char *name, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return open_with(AT_FDCWD, name, flags, mode);
+}
+
+int crashproof_openat(int fd, const char *name, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return open_with(fd, name, flags, mode);
+}
+
+int crashproof_creat(const char *name, mode_t mode) {
+    return open_with(AT_FDCWD, name, O_WRONLY | O_CREAT | O_TRUNC, mode);
 }
 
 ssize_t fgetxattr(int fd, const char *name, void *value, size_t length) {

@@ -88,7 +88,18 @@ static void names(int fd) {
     note("renameat2", renameat2(AT_FDCWD, "a", AT_FDCWD, "b", RENAME_NOREPLACE));
     note("linkat", linkat(fd, "", AT_FDCWD, "c", AT_EMPTY_PATH));
     note("linkat", linkat(AT_FDCWD, "b", AT_FDCWD, "d", 0));
+    struct stat status;
     note("chmod", chmod("b", 0600));
+    note("fchmod", fchmod(fd, 0640));
+    note("fchmodat", fchmodat(AT_FDCWD, "b", 0600, 0));
+    note("access", access("b", R_OK | W_OK));
+    note("faccessat", faccessat(AT_FDCWD, "b", F_OK, 0));
+    note("umask", (long long)umask(022));
+    note("mkdir", mkdir("e", 0700));
+    note("stat", stat("b", &status));
+    note("lstat", lstat("b", &status));
+    note("fstat", fstat(fd, &status));
+    note("fstatat", fstatat(AT_FDCWD, "b", &status, 0));
     note("setxattr", setxattr("b", "user.x", "y", 1, XATTR_CREATE));
     note("getxattr", getxattr("b", "user.x", value, sizeof value));
     note("listxattr", listxattr("b", value, sizeof value));

@@ -111,6 +111,16 @@ fn copies_in_c_by_holes_by_clones_and_by_ranges_are_the_same_as_their_source() {
 }
 
 #[test]
+fn permission_bits_in_c_are_made_told_and_deny() {
+    let folder = scratch();
+    let Some(module) = built("modes", WITH_HEADER, folder.path()) else { return };
+    let module = module.to_str().expect("a scratch folder has a plain name");
+    ends_with(&["run", module], 0);
+    ends_with(&["run", module, "--seed", "3"], 0);
+    ends_with(&["explore", module], 0);
+}
+
+#[test]
 fn every_name_of_the_header_builds_in_sources_that_know_nothing_of_it() {
     let folder = scratch();
     let Some(module) = built("posix_names", WITH_HEADER, folder.path()) else { return };

@@ -52,7 +52,7 @@ fn example() -> Stack {
         ask(Request::Write { handle, offset: Some(0), data });
         handle
     };
-    ask(Request::MakeDirectory { at: at("d") });
+    ask(Request::MakeDirectory { at: at("d"), mode: None });
     file("a", 1);
     ask(Request::SyncAll);
     let second = file("d/b", 2);

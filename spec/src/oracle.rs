@@ -542,6 +542,10 @@ impl Judge {
         let is_rename =
             |pending: &Pending| matches!(pending.call, Call::Rename { .. } | Call::Exchange { .. });
         self.renames = overlapped && pending.values().any(is_rename);
+        let sets_mode = |pending: &Pending| {
+            matches!(pending.call, Call::SetMode { .. } | Call::SetModeHandle { .. })
+        };
+        self.model.are_modes_in_doubt = overlapped && pending.values().any(sets_mode);
         self.begin_locks(pending, overlapped);
         let is_of_moments = |pending: &Pending| is_of_moments(&pending.call);
         let is_looked_at = overlapped || pending.values().any(is_of_moments);

@@ -176,7 +176,7 @@ impl Subject {
         let kind = FoundKind::Directory;
         survey.names.insert(
             Bytes::new(),
-            Found { ino: Ino(1), link_count: 2, attributes: OrdMap::new(), kind },
+            Found { ino: Ino(1), link_count: 2, mode: None, attributes: OrdMap::new(), kind },
         );
         for (name, file) in &names {
             let (old, new) = (&self.synced[*file], &self.files[*file]);
@@ -204,7 +204,7 @@ fn found(file: usize, bytes: &[u8]) -> Found {
     };
     let size_bytes = bytes.len() as u64;
     let kind = FoundKind::Regular { size_bytes, content: Ok(content) };
-    Found { ino: Ino(10 + file as u64), link_count: 1, attributes: OrdMap::new(), kind }
+    Found { ino: Ino(10 + file as u64), link_count: 1, mode: None, attributes: OrdMap::new(), kind }
 }
 
 const SEEDS: u64 = 3_000;

@@ -359,11 +359,13 @@ impl Subject {
         let root = Found {
             ino: Ino(1),
             link_count: 2,
+            mode: None,
             attributes: OrdMap::new(),
             kind: FoundKind::Directory,
         };
         survey.names.insert(Bytes::new(), root);
-        let found = Found { ino: Ino(2), link_count: 1, attributes: OrdMap::new(), kind };
+        let attributes = OrdMap::new();
+        let found = Found { ino: Ino(2), link_count: 1, mode: None, attributes, kind };
         survey.names.insert(Bytes::from_static(b"a"), found);
         self.event(&Event::Surveyed(Ok(survey)));
         (self.file, self.tail) = (bytes.to_vec(), BTreeMap::new());

@@ -294,7 +294,9 @@ impl World {
         self.event(&Event::Crashed(CrashKind::Power));
         let mut survey = Survey::default();
         let (ino, kind, attributes) = (Ino(1), FoundKind::Directory, OrdMap::new());
-        survey.names.insert(Bytes::new(), Found { ino, link_count: 2, attributes, kind });
+        survey
+            .names
+            .insert(Bytes::new(), Found { ino, link_count: 2, mode: None, attributes, kind });
         for (file, name) in NAMES.iter().enumerate() {
             let (old, new) = (self.synced[file].clone(), self.files[file].clone());
             let size = if dice.below(2) == 0 { old.bytes.len() } else { new.bytes.len() };
@@ -311,7 +313,7 @@ impl World {
             let name_of = Bytes::from_static(b"user.x");
             let attributes = attribute.iter().map(|value| (name_of.clone(), value.clone()));
             let (ino, attributes) = (Ino(10 + file as u64), attributes.collect());
-            let found = Found { ino, link_count: 1, attributes, kind };
+            let found = Found { ino, link_count: 1, mode: None, attributes, kind };
             survey.names.insert(Bytes::from_static(name.as_bytes()), found);
             self.files[file] = File { bytes, attribute };
             self.synced[file] = self.files[file].clone();

@@ -32,6 +32,7 @@ use crashproof_spec::words::LockKind;
 use crashproof_spec::words::Manage;
 use crashproof_spec::words::MappingId;
 use crashproof_spec::words::Memory;
+use crashproof_spec::words::Mode;
 use crashproof_spec::words::OpenOptions;
 use crashproof_spec::words::Outcome;
 use crashproof_spec::words::Pid;
@@ -150,7 +151,12 @@ impl Maker {
             directory: self.yes(),
             follow: self.yes(),
             status: self.status(),
+            mode: self.permissions(),
         }
+    }
+
+    fn permissions(&mut self) -> Option<Mode> {
+        self.yes().then(|| Mode::new(self.any_u32()))
     }
 
     fn call(&mut self) -> Call {
@@ -194,7 +200,7 @@ impl Maker {
     }
 
     fn further_call(&mut self) -> Call {
-        match self.below(20) {
+        match self.below(22) {
             15 | 16 => self.share(),
             17 | 18 => Call::Attribute(self.attribute()),
             0 => Call::Fsync { handle: self.handle() },
@@ -205,7 +211,11 @@ impl Maker {
                 cookie: self.any_u64(),
                 count_max: self.any_u32(),
             },
-            4 => Call::MakeDirectory { at: self.at() },
+            4 => Call::MakeDirectory { at: self.at(), mode: self.permissions() },
+            19 => {
+                Call::SetMode { at: self.at(), follow: self.yes(), mode: Mode::new(self.any_u32()) }
+            }
+            20 => Call::SetModeHandle { handle: self.handle(), mode: Mode::new(self.any_u32()) },
             5 => Call::RemoveDirectory { at: self.at() },
             6 => Call::Unlink { at: self.at() },
             7 => Call::Rename { from: self.at(), to: self.at(), replace: self.yes() },
@@ -346,6 +356,7 @@ impl Maker {
             access_nanos: self.any_u64(),
             modify_nanos: self.any_u64(),
             change_nanos: self.any_u64(),
+            mode: self.permissions(),
         }
     }
 
@@ -432,7 +443,8 @@ impl Maker {
             _ => FoundKind::Unreadable { errno: self.errno() },
         };
         let attributes = (0..self.below(3)).map(|_| (self.bytes(), self.bytes())).collect();
-        Found { ino: Ino(self.any_u64()), link_count: self.any_u64(), attributes, kind }
+        let mode = self.permissions();
+        Found { ino: Ino(self.any_u64()), link_count: self.any_u64(), mode, attributes, kind }
     }
 
     fn survey(&mut self) -> Result<Survey, String> {

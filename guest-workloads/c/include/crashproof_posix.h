@@ -34,7 +34,24 @@
 #define ioctl crashproof_ioctl
 #define linkat crashproof_linkat
 #define chmod crashproof_chmod
+#define fchmod crashproof_fchmod
 #define fchmodat crashproof_fchmodat
+#define access crashproof_access
+#define faccessat crashproof_faccessat
+#define umask crashproof_umask
+#define mkdir crashproof_mkdir
+#define mkdirat crashproof_mkdirat
+/* Only where they are called: structures have these names too. */
+#define stat(name, result) crashproof_stat(name, result)
+#define lstat(name, result) crashproof_lstat(name, result)
+#define fstat(fd, result) crashproof_fstat(fd, result)
+#define fstatat(fd, name, result, flags) crashproof_fstatat(fd, name, result, flags)
+/* Streams of C++ have members of that name; there, a file is made with the ordinary bits. */
+#ifndef __cplusplus
+#define open crashproof_open
+#define openat crashproof_openat
+#define creat crashproof_creat
+#endif
 #define statvfs crashproof_statvfs
 #define fstatvfs crashproof_fstatvfs
 #define dup crashproof_dup
@@ -143,6 +160,7 @@ struct file_dedupe_range {
 extern "C" {
 #endif
 
+struct stat;
 struct statfs;
 
 void *crashproof_mmap(void *, __SIZE_TYPE__, int, int, int, long long);
@@ -157,7 +175,20 @@ int crashproof_fcntl(int, int, ...);
 int crashproof_ioctl(int, int, ...);
 int crashproof_linkat(int, const char *, int, const char *, int);
 int crashproof_chmod(const char *, unsigned);
+int crashproof_fchmod(int, unsigned);
 int crashproof_fchmodat(int, const char *, unsigned, int);
+int crashproof_access(const char *, int);
+int crashproof_faccessat(int, const char *, int, int);
+unsigned crashproof_umask(unsigned);
+int crashproof_mkdir(const char *, unsigned);
+int crashproof_mkdirat(int, const char *, unsigned);
+int crashproof_stat(const char *, struct stat *);
+int crashproof_lstat(const char *, struct stat *);
+int crashproof_fstat(int, struct stat *);
+int crashproof_fstatat(int, const char *, struct stat *, int);
+int crashproof_open(const char *, int, ...);
+int crashproof_openat(int, const char *, int, ...);
+int crashproof_creat(const char *, unsigned);
 int crashproof_dup(int);
 int crashproof_dup2(int, int);
 int dup3(int, int, int);

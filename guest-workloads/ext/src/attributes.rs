@@ -54,6 +54,36 @@ pub fn set_mode(name: &str, mode: u32) -> io::Result<()> {
     })
 }
 
+/// `fchmod`.
+///
+/// # Errors
+/// What the host answered.
+pub fn set_mode_of(file: &File, mode: u32) -> io::Result<()> {
+    // SAFETY: the call takes numbers only.
+    answer(unsafe { imports::fd_chmod(descriptor(file), mode) })
+}
+
+/// The permission bits of a file, where the file system tells them.
+///
+/// # Errors
+/// What the host answered.
+pub fn mode_of(file: &File) -> io::Result<Option<u32>> {
+    let mut numbers = [0; 8];
+    // SAFETY: `numbers` is a live local.
+    answer(unsafe { imports::fd_stat_ext(descriptor(file), &raw mut numbers) })?;
+    let bits = u32::try_from(numbers[0] & 0o7777).ok();
+    Ok(bits.filter(|_| numbers[7] == 1))
+}
+
+/// The file or directory that the next call makes gets these permission bits.
+///
+/// # Errors
+/// What the host answered.
+pub fn set_next_mode(mode: u32) -> io::Result<()> {
+    // SAFETY: the call takes a number only.
+    answer(unsafe { imports::path_next_mode(mode) })
+}
+
 /// `fgetxattr`.
 ///
 /// # Errors

@@ -94,6 +94,9 @@ unsafe extern "C" {
         to_length: usize,
         flags: i32,
     ) -> i32;
+    pub(crate) fn fd_chmod(fd: i32, mode: u32) -> i32;
+    pub(crate) fn fd_stat_ext(fd: i32, numbers: *mut [u64; 8]) -> i32;
+    pub(crate) fn path_next_mode(mode: u32) -> i32;
     pub(crate) fn path_chmod(
         fd: i32,
         lookup: i32,

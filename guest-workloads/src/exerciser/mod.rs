@@ -9,6 +9,7 @@
 
 mod content;
 mod files;
+mod modes;
 mod names;
 pub mod one_file;
 mod ranges;
@@ -53,6 +54,7 @@ enum Group {
     Views,
     Whole,
     Ranges,
+    Modes,
 }
 
 impl Group {
@@ -61,6 +63,8 @@ impl Group {
         let groups: &[Self] = match what {
             "files" => &[Self::Files, Self::Names],
             "mapped" => &[Self::OneFile],
+            // Apart from the others: their seeds stay what they are.
+            "modes" => &[Self::Files, Self::Names, Self::Modes, Self::Modes, Self::Whole],
             "ranges" => &[Self::Files, Self::Ranges, Self::Ranges, Self::Whole],
             "views" => &[Self::Files, Self::Views, Self::Views, Self::Whole],
             _ => &[
@@ -191,6 +195,10 @@ impl Exerciser {
             Group::Whole => {
                 let operation = self.draws.below(whole::OPERATION_COUNT);
                 (format!("whole {operation}"), self.on_whole(operation))
+            }
+            Group::Modes => {
+                let operation = self.draws.below(modes::OPERATION_COUNT);
+                (format!("mode {operation}"), self.on_modes(operation))
             }
             Group::Ranges => {
                 let operation = self.draws.below(ranges::OPERATION_COUNT);

@@ -11,6 +11,7 @@ mod errno;
 mod lock;
 mod manage;
 mod memory;
+mod mode;
 mod request;
 mod witness;
 
@@ -31,6 +32,8 @@ pub use memory::MappingId;
 pub use memory::Memory;
 pub use memory::Sharing;
 pub use memory::Signal;
+pub use mode::Mode;
+pub use mode::Right;
 pub use request::AllocateMode;
 pub use request::Answer;
 pub use request::At;

@@ -7,6 +7,7 @@ use arbitrary::Arbitrary;
 use arbitrary::Unstructured;
 use bytes::Bytes;
 
+use crate::call;
 use crate::call::At;
 use crate::call::HandleId;
 use crate::call::MappingId;
@@ -103,6 +104,7 @@ impl Mode {
             directory: self == Self::Directory,
             follow: true,
             status,
+            mode: None,
         }
     }
 }
@@ -154,6 +156,10 @@ pub enum Operation {
     LinkHandle(u8, Name),
     /// `symlink`.
     Symlink(Name, Name),
+    /// `chmod`.
+    SetMode(Name, u8),
+    /// `fchmod`.
+    SetModeHandle(u8, u8),
     /// `syncfs`.
     SyncAll,
     /// Background writeback of everything.
@@ -247,6 +253,20 @@ fn fail_rule(which: u8, how: u8) -> FailRule {
         count: FailCount::Times(u64::from(how % 4) + 1),
         error: if how & 4 == 0 { DeviceError::Io } else { DeviceError::NoSpace },
     }
+}
+
+/// Permission bits of which, most often, none is in the way: programs are to go on.
+fn permissions(bits: u8) -> call::Mode {
+    let denied = if bits < 64 { 0o700 & u32::from(bits) << 6 } else { 0 };
+    call::Mode::new(0o700 & !denied | u32::from(bits % 64))
+}
+
+fn set_mode(name: Name, bits: u8) -> Request {
+    Request::SetMode { at: name.at(), follow: true, mode: permissions(bits) }
+}
+
+fn set_mode_of(handle: HandleId, bits: u8) -> Request {
+    Request::SetModeHandle { handle, mode: permissions(bits) }
 }
 
 fn rename(from: Name, to: Name, replace: bool) -> Request {
@@ -350,7 +370,7 @@ impl Slots {
                 let list = |handle| Request::ReadDirectory { handle, cookie: 0, count_max: 64 };
                 self.with(slot, list)
             }
-            O::MakeDirectory(name) => plain(Request::MakeDirectory { at: name.at() }),
+            O::MakeDirectory(name) => plain(Request::MakeDirectory { at: name.at(), mode: None }),
             O::RemoveDirectory(name) => plain(Request::RemoveDirectory { at: name.at() }),
             O::Unlink(name) => plain(Request::Unlink { at: name.at() }),
             O::Rename(from, to) => plain(rename(from, to, true)),
@@ -362,6 +382,8 @@ impl Slots {
             O::Symlink(target, name) => {
                 plain(Request::Symlink { target: target.at().path, at: name.at() })
             }
+            O::SetMode(name, bits) => plain(set_mode(name, bits)),
+            O::SetModeHandle(slot, bits) => self.with(slot, |handle| set_mode_of(handle, bits)),
             O::SyncAll => plain(Request::SyncAll),
             O::Flush => Asked::Flush,
             O::Evict => Asked::Evict,

@@ -228,7 +228,9 @@ impl World {
             let path = Bytes::copy_from_slice(made.as_bytes());
             let at = At { directory: HandleId::ROOT, path };
             // It may be there already; the open below tells.
-            let _ = self.ask(Request::MakeDirectory { at }).map_err(|halt| format!("{halt:?}"))?;
+            let _ = self
+                .ask(Request::MakeDirectory { at, mode: None })
+                .map_err(|halt| format!("{halt:?}"))?;
         }
         let path = if made.is_empty() { ".".to_owned() } else { made };
         let at = At { directory: HandleId::ROOT, path: Bytes::from(path) };

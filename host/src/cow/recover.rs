@@ -58,6 +58,7 @@ pub(super) async fn format(device: &dyn Device, sim: &Sim) -> Result<(), CowErro
         next_cookie: COOKIE_FIRST,
         is_compressed: false,
         is_nocow: false,
+        mode: Kind::Directory.mode(),
     };
     let generation = Generation(1);
     let record = Record { key: Key::Inode { ino: ROOT_INO }.encode(), value: directory.encode() };

@@ -179,6 +179,7 @@ impl Transaction {
             next_cookie,
             is_compressed: false,
             is_nocow: false,
+            mode: kind.mode(),
         };
         self.put_inode(ino, &inode).await?;
         Ok(ino)

@@ -183,7 +183,8 @@ impl Walker<'_> {
             Ok(found) => found,
             Err(errno) => {
                 let kind = FoundKind::Unreadable { errno };
-                Found { ino: Ino(0), link_count: 0, attributes: OrdMap::new(), kind }
+                let (ino, attributes) = (Ino(0), OrdMap::new());
+                Found { ino, link_count: 0, mode: None, attributes, kind }
             }
         }
     }
@@ -217,7 +218,8 @@ impl Walker<'_> {
         };
         let attributes = self.attributes(path, stat.kind).await?;
         let (ino, link_count) = (Ino(stat.ino.0), stat.link_count);
-        Ok(Found { ino, link_count, attributes, kind })
+        let mode = stat.mode.map(translate::permissions);
+        Ok(Found { ino, link_count, mode, attributes, kind })
     }
 
     /// The extended attributes of what is at a path; none where the subject has none, or where

@@ -32,15 +32,14 @@ pub fn request(request: &call::Request) -> words::Call {
         }
         R::Stat { at: target, follow } => C::Stat { at: at(target), follow: *follow },
         R::StatHandle { handle: h } => C::StatHandle { handle: handle(*h) },
-        R::SetTimes { at: target, follow, access, modify } => C::SetTimes {
-            at: at(target),
-            follow: *follow,
-            access: time(*access),
-            modify: time(*modify),
-        },
+        R::SetTimes { at: target, follow, access, modify } => {
+            set_times(target, *follow, *access, *modify)
+        }
         R::SetTimesHandle { handle: h, access, modify } => {
             C::SetTimesHandle { handle: handle(*h), access: time(*access), modify: time(*modify) }
         }
+        R::SetMode { at: target, follow, mode } => set_mode(target, *follow, *mode),
+        R::SetModeHandle { handle: h, mode } => set_mode_of(*h, *mode),
         R::Truncate { handle: h, size_bytes } => {
             C::Truncate { handle: handle(*h), size_bytes: *size_bytes }
         }
@@ -65,7 +64,7 @@ pub fn request(request: &call::Request) -> words::Call {
         R::ReadDirectory { handle: h, cookie, count_max } => {
             C::ReadDirectory { handle: handle(*h), cookie: *cookie, count_max: *count_max }
         }
-        R::MakeDirectory { at: target } => C::MakeDirectory { at: at(target) },
+        R::MakeDirectory { at: target, mode } => make_directory(target, *mode),
         R::RemoveDirectory { at: target } => C::RemoveDirectory { at: at(target) },
         R::Unlink { at: target } => C::Unlink { at: at(target) },
         R::Rename { from, to, replace } => {
@@ -85,6 +84,27 @@ pub fn request(request: &call::Request) -> words::Call {
         R::Memory(asked) => C::Memory(memory(asked)),
         R::Manage(asked) => C::Manage(manage(asked)),
     }
+}
+
+fn set_times(
+    target: &call::At,
+    follow: bool,
+    access: call::TimeChange,
+    modify: call::TimeChange,
+) -> words::Call {
+    words::Call::SetTimes { at: at(target), follow, access: time(access), modify: time(modify) }
+}
+
+fn set_mode(target: &call::At, follow: bool, mode: call::Mode) -> words::Call {
+    words::Call::SetMode { at: at(target), follow, mode: permissions(mode) }
+}
+
+fn set_mode_of(of: call::HandleId, mode: call::Mode) -> words::Call {
+    words::Call::SetModeHandle { handle: handle(of), mode: permissions(mode) }
+}
+
+fn make_directory(target: &call::At, mode: Option<call::Mode>) -> words::Call {
+    words::Call::MakeDirectory { at: at(target), mode: mode.map(permissions) }
 }
 
 fn copy_range(
@@ -293,12 +313,19 @@ fn sharing(sharing: call::Sharing) -> words::Sharing {
     }
 }
 
+/// Permission bits.
+#[must_use]
+pub fn permissions(mode: call::Mode) -> words::Mode {
+    words::Mode::new(mode.bits().into())
+}
+
 /// Facts about a file.
 #[must_use]
 pub fn stat(stat: call::Stat) -> words::Stat {
     words::Stat {
         ino: ino(stat.ino),
         kind: kind(stat.kind),
+        mode: stat.mode.map(permissions),
         link_count: stat.link_count,
         size_bytes: stat.size_bytes,
         access_nanos: stat.access_nanos,
@@ -356,10 +383,17 @@ fn kind(kind: call::FileKind) -> words::FileKind {
 }
 
 fn options(options: call::OpenOptions) -> words::OpenOptions {
-    let call::OpenOptions { read, write, create, exclusive, truncate, directory, follow, status } =
-        options;
-    let status = flags(status);
-    words::OpenOptions { read, write, create, exclusive, truncate, directory, follow, status }
+    words::OpenOptions {
+        read: options.read,
+        write: options.write,
+        create: options.create,
+        exclusive: options.exclusive,
+        truncate: options.truncate,
+        directory: options.directory,
+        follow: options.follow,
+        status: flags(options.status),
+        mode: options.mode.map(permissions),
+    }
 }
 
 fn flags(status: call::StatusFlags) -> words::StatusFlags {

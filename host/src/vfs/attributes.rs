@@ -1,6 +1,8 @@
 //! Extended attributes: small named values of a file or a directory. They take effect, and become
 //! durable, as its other attributes do.
 //!
+//! Permission bits are asked, not how the file was opened, as Linux has it for names of users.
+//!
 //! A name begins with `user.`; name and value together are no longer than a node of the file
 //! system's tree can hold.
 
@@ -8,6 +10,7 @@ use bytes::Bytes;
 
 use crate::call::Attribute;
 use crate::call::Errno;
+use crate::call::Right;
 use crate::call::SetAttribute;
 use crate::call::Value;
 use crate::cow::CowError;
@@ -35,6 +38,7 @@ impl ReferenceVfs {
             Attribute::Get { handle, name } => {
                 let ino = self.description(handle)?.ino;
                 check_name(&name)?;
+                self.check_right(call, ino, Right::Read).await?;
                 let value = self.cow.attribute(ino, &name).await?;
                 Ok(Value::AttributeValue(value.ok_or(Errno::NoAttribute)?))
             }
@@ -50,6 +54,7 @@ impl ReferenceVfs {
                 let ino = self.description(handle)?.ino;
                 changeable(ino)?;
                 check_name(&name)?;
+                self.check_right(call, ino, Right::Write).await?;
                 let mut transaction = self.cow.begin().await?;
                 if transaction.attribute(ino, &name).await?.is_none() {
                     return Err(Errno::NoAttribute.into());
@@ -69,6 +74,7 @@ impl ReferenceVfs {
     ) -> Outcome<Value> {
         changeable(ino)?;
         check_name(name)?;
+        self.check_right(call, ino, Right::Write).await?;
         if name.len() + value.len() > self.cow.attribute_size_bytes_max() {
             return Err(Errno::TooBig.into());
         }

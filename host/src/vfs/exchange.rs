@@ -9,6 +9,7 @@ use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Kind;
 use crate::cow::Transaction;
+use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::rename::name_of;
@@ -44,13 +45,16 @@ struct Named {
 }
 
 impl ReferenceVfs {
-    pub(super) async fn exchange(&self, from: &At, to: &At) -> Outcome<Value> {
+    pub(super) async fn exchange(&self, call: &Call, from: &At, to: &At) -> Outcome<Value> {
         let _names = self.names.acquire().await;
-        let from = self.resolve(from, LastLink::AlwaysKept).await?;
-        let to = self.resolve(to, LastLink::AlwaysKept).await?;
+        let from = self.resolve(call, from, LastLink::AlwaysKept).await?;
+        let to = self.resolve(call, to, LastLink::AlwaysKept).await?;
         let [first, second] = self.exchangeable(&from, &to).await?;
         // Two names of one file are as they will be.
         if first.ino != second.ino {
+            let moved = [&first, &second].map(|moved| (moved.dir, moved.ino, moved.kind));
+            self.check_move(call, moved[0], moved[1].0).await?;
+            self.check_move(call, moved[1], moved[0].0).await?;
             self.apply_exchange(&first, &second).await?;
         }
         Ok(Value::Done)

@@ -8,17 +8,24 @@ use crate::call::Value;
 use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Kind;
+use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::resolve::LastLink;
 
 impl ReferenceVfs {
-    pub(super) async fn link(&self, from: &At, follow: bool, to: &At) -> Outcome<Value> {
+    pub(super) async fn link(
+        &self,
+        call: &Call,
+        from: &At,
+        follow: bool,
+        to: &At,
+    ) -> Outcome<Value> {
         let _names = self.names.acquire().await;
-        let source = self.resolve(from, LastLink::followed_if(follow)).await?.existing();
+        let source = self.resolve(call, from, LastLink::followed_if(follow)).await?.existing();
         let (ino, kind) = source?;
-        let place = self.resolve(to, LastLink::AlwaysKept).await?;
-        let name = self.free_name(&place).await?;
+        let place = self.resolve(call, to, LastLink::AlwaysKept).await?;
+        let name = self.free_name(call, &place).await?;
         if !Cow::is_same_tree(ino, place.dir) {
             return Err(Errno::CrossDevice.into());
         }

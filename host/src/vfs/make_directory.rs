@@ -4,11 +4,14 @@ use bytes::Bytes;
 
 use crate::call::At;
 use crate::call::Errno;
+use crate::call::Mode;
+use crate::call::Right;
 use crate::call::Value;
 use crate::cow::CowError;
 use crate::cow::Kind;
 use crate::cow::Times;
 use crate::cow::Transaction;
+use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::resolve::Last;
@@ -17,23 +20,29 @@ use crate::vfs::resolve::Place;
 use crate::vfs::snapshot::changeable;
 
 impl ReferenceVfs {
-    pub(super) async fn make_directory(&self, at: &At) -> Outcome<Value> {
+    pub(super) async fn make_directory(
+        &self,
+        call: &Call,
+        at: &At,
+        mode: Option<Mode>,
+    ) -> Outcome<Value> {
         let _names = self.names.acquire().await;
-        let place = self.resolve(at, LastLink::AlwaysKept).await?;
-        let name = self.free_name(&place).await?;
+        let place = self.resolve(call, at, LastLink::AlwaysKept).await?;
+        let name = self.free_name(call, &place).await?;
         let mut transaction = self.cow.begin().await?;
-        self.create(&mut transaction, place.dir, &name, Kind::Directory).await?;
+        self.create(&mut transaction, place.dir, &name, (Kind::Directory, mode)).await?;
         transaction.finish().await?;
         Ok(Value::Done)
     }
 
     /// The name of a place where nothing is, in a directory that is still there.
-    pub(super) async fn free_name(&self, place: &Place) -> Outcome<Bytes> {
+    pub(super) async fn free_name(&self, call: &Call, place: &Place) -> Outcome<Bytes> {
         let name = match &place.last {
             Last::Name(name, None) => name.clone(),
             Last::Name(_, Some(_)) | Last::Here | Last::Parent => return Err(Errno::Exists.into()),
         };
         self.check_linked(place.dir).await?;
+        self.check_right(call, place.dir, Right::Write).await?;
         Ok(name)
     }
 
@@ -51,13 +60,14 @@ impl ReferenceVfs {
         transaction: &mut Transaction,
         dir: u64,
         name: &[u8],
-        kind: Kind,
+        (kind, mode): (Kind, Option<Mode>),
     ) -> Outcome<u64> {
         let now = self.sim.now_nanos();
         let times = Times { access_nanos: now, modify_nanos: now, change_nanos: now };
         let ino = transaction.create_inode(kind, dir, times).await?;
         let mut inode = transaction.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
         inode.link_count = 1;
+        inode.mode = mode.map_or(inode.mode, Mode::bits);
         transaction.put_inode(ino, &inode).await?;
         transaction.insert_entry(dir, name, ino, kind).await?;
         self.touch_directory(transaction, dir, now).await?;

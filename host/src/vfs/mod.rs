@@ -36,6 +36,7 @@ mod rename;
 mod resolve;
 mod seek;
 mod set_compression;
+mod set_mode;
 mod set_no_cow;
 mod set_times;
 mod snapshot;
@@ -325,13 +326,17 @@ impl ReferenceVfs {
             Request::Seek { handle, offset, whence } => {
                 self.seek(call, handle, offset, whence).await
             }
-            Request::Stat { at, follow } => self.stat(&at, follow).await,
+            Request::Stat { at, follow } => self.stat(call, &at, follow).await,
             Request::StatHandle { handle } => self.stat_handle(handle).await,
             Request::SetTimes { at, follow, access, modify } => {
-                self.set_times(&at, follow, access, modify).await
+                self.set_times(call, &at, follow, access, modify).await
             }
             Request::SetTimesHandle { handle, access, modify } => {
                 self.set_times_handle(handle, access, modify).await
+            }
+            Request::SetMode { at, follow, mode } => self.set_mode(call, &at, follow, mode).await,
+            Request::SetModeHandle { handle, mode } => {
+                self.set_mode_handle(call, handle, mode).await
             }
             Request::Truncate { handle, size_bytes } => self.truncate(handle, size_bytes).await,
             Request::Allocate { handle, offset, len, mode } => {
@@ -357,16 +362,16 @@ impl ReferenceVfs {
             Request::ReadDirectory { handle, cookie, count_max } => {
                 self.read_directory(handle, cookie, count_max).await
             }
-            Request::MakeDirectory { at } => self.make_directory(&at).await,
-            Request::RemoveDirectory { at } => self.remove_directory(&at).await,
-            Request::Unlink { at } => self.unlink(&at).await,
-            Request::Rename { from, to, replace } => self.rename(&from, &to, replace).await,
-            Request::Exchange { from, to } => self.exchange(&from, &to).await,
-            Request::Link { from, follow, to } => self.link(&from, follow, &to).await,
+            Request::MakeDirectory { at, mode } => self.make_directory(call, &at, mode).await,
+            Request::RemoveDirectory { at } => self.remove_directory(call, &at).await,
+            Request::Unlink { at } => self.unlink(call, &at).await,
+            Request::Rename { from, to, replace } => self.rename(call, &from, &to, replace).await,
+            Request::Exchange { from, to } => self.exchange(call, &from, &to).await,
+            Request::Link { from, follow, to } => self.link(call, &from, follow, &to).await,
             Request::OpenUnnamed { at, options } => self.open_unnamed(call, &at, &options).await,
-            Request::LinkHandle { handle, to } => self.link_handle(handle, &to).await,
-            Request::Symlink { target, at } => self.symlink(&target, &at).await,
-            Request::ReadLink { at } => self.read_link(&at).await,
+            Request::LinkHandle { handle, to } => self.link_handle(call, handle, &to).await,
+            Request::Symlink { target, at } => self.symlink(call, &target, &at).await,
+            Request::ReadLink { at } => self.read_link(call, &at).await,
             Request::SyncAll => self.sync_all().await,
             Request::Lock(asked) => self.dispatch_lock(call, asked).await,
             Request::Memory(asked) => self.dispatch_memory(call, asked).await,

@@ -6,6 +6,7 @@ use crate::call::FileKind;
 use crate::call::HandleId;
 use crate::call::Ino;
 use crate::call::OpenOptions;
+use crate::call::Right;
 use crate::call::Value;
 use crate::cow::Kind;
 use crate::vfs::Call;
@@ -47,7 +48,7 @@ impl ReferenceVfs {
         if !self.handles().has_room(call.caller.process) {
             return Err(Errno::TooManyOpen.into());
         }
-        let (ino, kind, is_new) = self.find_and_hold(at, options).await?;
+        let (ino, kind, is_new) = self.find_and_hold(call, at, options).await?;
         call.takes_effect();
         if options.truncate && kind == Kind::Regular && !is_new {
             let content = self.lock_content(ino).await;
@@ -82,18 +83,24 @@ impl ReferenceVfs {
     }
 
     /// Finds the file, or makes it, and holds it. The last part of the answer is whether it is new.
-    async fn find_and_hold(&self, at: &At, options: &OpenOptions) -> Outcome<(u64, Kind, bool)> {
+    async fn find_and_hold(
+        &self,
+        call: &Call,
+        at: &At,
+        options: &OpenOptions,
+    ) -> Outcome<(u64, Kind, bool)> {
         let is_followed = options.follow && !(options.create && options.exclusive);
         let last_link = LastLink::followed_if(is_followed);
         for _ in 0..TRIES_MAX {
             // Whoever may add a name keeps others from changing names until it is there.
             let names = if options.create { Some(self.names.acquire().await) } else { None };
-            let place = self.resolve(at, last_link).await?;
+            let place = self.resolve(call, at, last_link).await?;
             if let Some((ino, kind)) = place.target()? {
                 permitted(kind, &place, options)?;
                 if options.write || options.truncate {
                     changeable(ino)?;
                 }
+                self.check_open(call, ino, options).await?;
                 if self.hold(ino, kind).await? {
                     return Ok((ino, kind, false));
                 }
@@ -105,7 +112,7 @@ impl ReferenceVfs {
             if !options.create {
                 return Err(Errno::NoEntry.into());
             }
-            let ino = self.create_regular(&place).await?;
+            let ino = self.create_regular(call, &place, options).await?;
             if self.hold(ino, Kind::Regular).await? {
                 return Ok((ino, Kind::Regular, true));
             }
@@ -113,14 +120,21 @@ impl ReferenceVfs {
         Err(Errno::NoEntry.into())
     }
 
-    async fn create_regular(&self, place: &Place) -> Outcome<u64> {
+    async fn create_regular(
+        &self,
+        call: &Call,
+        place: &Place,
+        options: &OpenOptions,
+    ) -> Outcome<u64> {
         let name = match &place.last {
             Last::Name(name, _) if !place.has_slash => name,
             Last::Name(..) | Last::Here | Last::Parent => return Err(Errno::IsDirectory.into()),
         };
         self.check_linked(place.dir).await?;
+        self.check_right(call, place.dir, Right::Write).await?;
         let mut transaction = self.cow.begin().await?;
-        let ino = self.create(&mut transaction, place.dir, name, Kind::Regular).await?;
+        let kind = (Kind::Regular, options.mode);
+        let ino = self.create(&mut transaction, place.dir, name, kind).await?;
         transaction.finish().await?;
         Ok(ino)
     }

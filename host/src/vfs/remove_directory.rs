@@ -2,8 +2,10 @@
 
 use crate::call::At;
 use crate::call::Errno;
+use crate::call::Right;
 use crate::call::Value;
 use crate::cow::Kind;
+use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::resolve::Last;
@@ -11,9 +13,9 @@ use crate::vfs::resolve::LastLink;
 use crate::vfs::snapshot::changeable;
 
 impl ReferenceVfs {
-    pub(super) async fn remove_directory(&self, at: &At) -> Outcome<Value> {
+    pub(super) async fn remove_directory(&self, call: &Call, at: &At) -> Outcome<Value> {
         let _names = self.names.acquire().await;
-        let place = self.resolve(at, LastLink::AlwaysKept).await?;
+        let place = self.resolve(call, at, LastLink::AlwaysKept).await?;
         let (ino, kind) = place.existing()?;
         let name = match &place.last {
             Last::Name(name, _) => name.clone(),
@@ -26,13 +28,20 @@ impl ReferenceVfs {
         if !self.cow.entries(ino, 0, 1).await?.is_empty() {
             return Err(Errno::NotEmpty.into());
         }
-        self.remove_name(place.dir, &name, ino).await?;
+        self.remove_name(call, place.dir, &name, ino).await?;
         Ok(Value::Done)
     }
 
     /// Removes a name, and the file if it was its last. The caller holds the names.
-    pub(super) async fn remove_name(&self, dir: u64, name: &[u8], ino: u64) -> Outcome<()> {
+    pub(super) async fn remove_name(
+        &self,
+        call: &Call,
+        dir: u64,
+        name: &[u8],
+        ino: u64,
+    ) -> Outcome<()> {
         changeable(dir)?;
+        self.check_right(call, dir, Right::Write).await?;
         let now = self.sim.now_nanos();
         let removal = self.prepare_removal(ino).await?;
         let mut transaction = self.cow.begin().await?;

@@ -6,12 +6,14 @@ use bytes::Bytes;
 
 use crate::call::At;
 use crate::call::Errno;
+use crate::call::Right;
 use crate::call::Value;
 use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Kind;
 use crate::cow::ROOT_INO;
 use crate::cow::Transaction;
+use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::inodes::Removal;
@@ -67,11 +69,19 @@ pub(super) fn name_of(place: &Place) -> Result<Bytes, Errno> {
 }
 
 impl ReferenceVfs {
-    pub(super) async fn rename(&self, from: &At, to: &At, replace: bool) -> Outcome<Value> {
+    pub(super) async fn rename(
+        &self,
+        call: &Call,
+        from: &At,
+        to: &At,
+        replace: bool,
+    ) -> Outcome<Value> {
         let _names = self.names.acquire().await;
-        let from = self.resolve(from, LastLink::AlwaysKept).await?;
-        let to = self.resolve(to, LastLink::AlwaysKept).await?;
+        let from = self.resolve(call, from, LastLink::AlwaysKept).await?;
+        let to = self.resolve(call, to, LastLink::AlwaysKept).await?;
         if let Some(rename) = self.permitted(&from, &to, replace).await? {
+            let moved = (rename.from.0, rename.ino, rename.kind);
+            self.check_move(call, moved, rename.to.0).await?;
             self.apply(&rename).await?;
         }
         Ok(Value::Done)
@@ -111,6 +121,22 @@ impl ReferenceVfs {
         }
         let (from, to) = ((from.dir, from_name), (to.dir, to_name));
         Ok(Some(Rename { ino, kind, from, to, replaced }))
+    }
+
+    /// Fails if the permission bits deny that a file moves from one directory to another. A
+    /// directory that gets another parent is changed itself.
+    pub(super) async fn check_move(
+        &self,
+        call: &Call,
+        (from, ino, kind): (u64, u64, Kind),
+        to: u64,
+    ) -> Outcome<()> {
+        self.check_right(call, from, Right::Write).await?;
+        self.check_right(call, to, Right::Write).await?;
+        if kind == Kind::Directory && from != to {
+            self.check_right(call, ino, Right::Write).await?;
+        }
+        Ok(())
     }
 
     /// Is a directory another, or somewhere beneath it?

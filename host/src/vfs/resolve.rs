@@ -8,8 +8,10 @@ use bytes::Bytes;
 use crate::call::At;
 use crate::call::Errno;
 use crate::call::FileKind;
+use crate::call::Right;
 use crate::cow::EntryTarget;
 use crate::cow::Kind;
+use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 
@@ -114,7 +116,12 @@ impl Walk {
 
 impl ReferenceVfs {
     /// Walks a path, except that its last component need not be there.
-    pub(super) async fn resolve(&self, at: &At, last_link: LastLink) -> Outcome<Place> {
+    pub(super) async fn resolve(
+        &self,
+        call: &Call,
+        at: &At,
+        last_link: LastLink,
+    ) -> Outcome<Place> {
         let directory = self.description(at.directory)?;
         if directory.kind != FileKind::Directory {
             return Err(Errno::NotDirectory.into());
@@ -129,6 +136,7 @@ impl ReferenceVfs {
         let mut walk = Walk { stack, pending: Vec::new(), has_slash: false, links: 0 };
         walk.push(&at.path)?;
         while let Some(component) = walk.pending.pop() {
+            self.check_right(call, walk.here()?, Right::Search).await?;
             if let Some(place) = self.step(&mut walk, component, last_link).await? {
                 return Ok(place);
             }

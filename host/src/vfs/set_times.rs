@@ -9,6 +9,7 @@ use crate::call::Value;
 use crate::cow::CowError;
 use crate::cow::Kind;
 use crate::cow::Times;
+use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::resolve::LastLink;
@@ -25,12 +26,13 @@ fn changed(old_nanos: u64, change: TimeChange, now: u64) -> u64 {
 impl ReferenceVfs {
     pub(super) async fn set_times(
         &self,
+        call: &Call,
         at: &At,
         follow: bool,
         access: TimeChange,
         modify: TimeChange,
     ) -> Outcome<Value> {
-        let place = self.resolve(at, LastLink::followed_if(follow)).await?;
+        let place = self.resolve(call, at, LastLink::followed_if(follow)).await?;
         let (ino, kind) = place.existing()?;
         if !self.hold(ino, kind).await? {
             return Err(Errno::NoEntry.into());

@@ -3,17 +3,19 @@
 use crate::call::At;
 use crate::call::HandleId;
 use crate::call::Ino;
+use crate::call::Mode;
 use crate::call::Stat;
 use crate::call::Value;
 use crate::cow::CowError;
+use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::kind_of;
 use crate::vfs::resolve::LastLink;
 
 impl ReferenceVfs {
-    pub(super) async fn stat(&self, at: &At, follow: bool) -> Outcome<Value> {
-        let (ino, _) = self.resolve(at, LastLink::followed_if(follow)).await?.existing()?;
+    pub(super) async fn stat(&self, call: &Call, at: &At, follow: bool) -> Outcome<Value> {
+        let (ino, _) = self.resolve(call, at, LastLink::followed_if(follow)).await?.existing()?;
         self.stat_ino(ino).await
     }
 
@@ -28,6 +30,7 @@ impl ReferenceVfs {
         Ok(Value::Stat(Stat {
             ino: Ino(ino),
             kind: kind_of(inode.kind),
+            mode: Some(Mode::new(inode.mode.into())),
             link_count: u64::from(inode.link_count),
             size_bytes: inode.size_bytes,
             access_nanos: inode.times.access_nanos,

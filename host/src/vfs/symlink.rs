@@ -6,13 +6,14 @@ use crate::call::At;
 use crate::call::Errno;
 use crate::call::Value;
 use crate::cow::Kind;
+use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::resolve::LastLink;
 use crate::vfs::resolve::PATH_BYTES_MAX;
 
 impl ReferenceVfs {
-    pub(super) async fn symlink(&self, target: &Bytes, at: &At) -> Outcome<Value> {
+    pub(super) async fn symlink(&self, call: &Call, target: &Bytes, at: &At) -> Outcome<Value> {
         if target.is_empty() {
             return Err(Errno::NoEntry.into());
         }
@@ -23,13 +24,13 @@ impl ReferenceVfs {
             return Err(Errno::Invalid.into());
         }
         let _names = self.names.acquire().await;
-        let place = self.resolve(at, LastLink::AlwaysKept).await?;
-        let name = self.free_name(&place).await?;
+        let place = self.resolve(call, at, LastLink::AlwaysKept).await?;
+        let name = self.free_name(call, &place).await?;
         if place.has_slash {
             return Err(Errno::NoEntry.into());
         }
         let mut transaction = self.cow.begin().await?;
-        let ino = self.create(&mut transaction, place.dir, &name, Kind::Symlink).await?;
+        let ino = self.create(&mut transaction, place.dir, &name, (Kind::Symlink, None)).await?;
         transaction.set_symlink(ino, target).await?;
         transaction.finish().await?;
         Ok(Value::Done)

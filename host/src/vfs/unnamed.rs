@@ -7,6 +7,7 @@ use crate::call::FileKind;
 use crate::call::HandleId;
 use crate::call::Ino;
 use crate::call::OpenOptions;
+use crate::call::Right;
 use crate::call::Value;
 use crate::cow::Cow;
 use crate::cow::CowError;
@@ -30,7 +31,7 @@ impl ReferenceVfs {
         if !self.handles().has_room(call.caller.process) {
             return Err(Errno::TooManyOpen.into());
         }
-        let ino = self.create_unnamed(at, options).await?;
+        let ino = self.create_unnamed(call, at, options).await?;
         call.takes_effect();
         match self.new_handle(call, ino, Kind::Regular, options) {
             Ok(handle) => {
@@ -44,17 +45,24 @@ impl ReferenceVfs {
     }
 
     /// Makes the file and holds it.
-    async fn create_unnamed(&self, at: &At, options: &OpenOptions) -> Outcome<u64> {
+    async fn create_unnamed(&self, call: &Call, at: &At, options: &OpenOptions) -> Outcome<u64> {
         let _names = self.names.acquire().await;
-        let (dir, kind) = self.resolve(at, LastLink::Followed).await?.existing()?;
+        let (dir, kind) = self.resolve(call, at, LastLink::Followed).await?.existing()?;
         if kind != Kind::Directory {
             return Err(Errno::NotDirectory.into());
         }
         self.check_linked(dir).await?;
+        self.check_right(call, dir, Right::Write).await?;
+        self.check_right(call, dir, Right::Search).await?;
         let now = self.sim.now_nanos();
         let times = Times { access_nanos: now, modify_nanos: now, change_nanos: now };
         let mut transaction = self.cow.begin().await?;
         let ino = transaction.create_inode(Kind::Regular, dir, times).await?;
+        if let Some(mode) = options.mode {
+            let mut inode = transaction.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
+            inode.mode = mode.bits();
+            transaction.put_inode(ino, &inode).await?;
+        }
         transaction.add_orphan(ino).await?;
         transaction.finish().await?;
         // Nobody else knows its number, so that nobody can be removing it.
@@ -63,12 +71,17 @@ impl ReferenceVfs {
         Ok(ino)
     }
 
-    pub(super) async fn link_handle(&self, handle: HandleId, to: &At) -> Outcome<Value> {
+    pub(super) async fn link_handle(
+        &self,
+        call: &Call,
+        handle: HandleId,
+        to: &At,
+    ) -> Outcome<Value> {
         let _names = self.names.acquire().await;
         let description = self.description(handle)?;
         let ino = description.ino;
-        let place = self.resolve(to, LastLink::AlwaysKept).await?;
-        let name = self.free_name(&place).await?;
+        let place = self.resolve(call, to, LastLink::AlwaysKept).await?;
+        let name = self.free_name(call, &place).await?;
         if !Cow::is_same_tree(ino, place.dir) {
             return Err(Errno::CrossDevice.into());
         }

@@ -11,8 +11,9 @@ pub(super) async fn path_create_directory(
     path: u32,
     path_len: u32,
 ) -> Outcome {
+    let mode = frame.process().next_mode.take();
     let at = frame.at(fd, rights::PATH_CREATE_DIRECTORY, path, path_len)?;
-    frame.ask_done(Request::MakeDirectory { at }).await
+    frame.ask_done(Request::MakeDirectory { at, mode }).await
 }
 
 pub(super) async fn path_remove_directory(

@@ -38,6 +38,7 @@ fn decode_options(
         directory: open_flags & abi::OPEN_DIRECTORY != 0,
         follow: decode_lookup(lookup_flags)?,
         status: decode_status(fd_flags)?,
+        mode: None,
     })
 }
 
@@ -73,6 +74,7 @@ pub(super) async fn path_open(
     fd_flags: u32,
     result: u32,
 ) -> Outcome {
+    let mode = frame.process().next_mode.take();
     let place = frame.place(result, 4)?;
     let is_unnamed = fd_flags & abi::FD_UNNAMED != 0;
     let mut options = decode_options(lookup_flags, open_flags, base, fd_flags & !abi::FD_UNNAMED)?;
@@ -80,6 +82,7 @@ pub(super) async fn path_open(
         // As Linux has it: the path is a directory, and there is nothing to cut.
         (options.truncate, options.directory) = (false, false);
     }
+    options.mode = mode.filter(|_| options.create || is_unnamed);
     let at = frame.at(fd, needed(&options, is_unnamed), path, path_len)?;
     let vacant = frame.process().fds.vacant()?;
     let opened = frame.ask(match is_unnamed {

@@ -11,6 +11,7 @@ use crate::call::CallId;
 use crate::call::Caller;
 use crate::call::Halt;
 use crate::call::HandleId;
+use crate::call::Mode;
 use crate::call::ProcessId;
 use crate::call::Signal;
 use crate::call::Vfs;
@@ -152,6 +153,8 @@ pub(crate) struct Process {
     pub(super) output: Output,
     pub(super) on_fault: Option<FaultSink>,
     pub(super) maps_files: bool,
+    /// The permission bits of what the next call makes, if it was told.
+    pub(super) next_mode: Option<Mode>,
     /// The exported memory, kept because looking it up costs more than a call.
     pub(super) memory: Option<Memory>,
     /// What of it is mapped.
@@ -181,6 +184,7 @@ impl Process {
             output: Output::new(config.on_line, limits.output_bytes),
             on_fault: config.on_fault,
             maps_files: config.maps_files,
+            next_mode: None,
             memory: None,
             mapped: Mapped::new(mapping),
             limits: limits.store,

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use crashproof::call::Halt;
 use crashproof::call::Vfs;
+use crashproof::device::Geometry;
 use crashproof::guest::GuestEnd;
 use crashproof::guest::GuestRun;
 use crashproof::guest::World;
 use crashproof::sim::Sim;
 use crashproof::sim::mix;
 use crashproof::subject::DirectorySubject;
+use crashproof::subject::Policies;
+use crashproof::subject::Stack;
+use crashproof::subject::StackPlan;
 
 use crate::Guest;
 use crate::notebook::Notebook;
@@ -97,6 +101,18 @@ fn whatever_a_guest_asks_is_answered_and_the_same_again() {
         let first = run();
         assert_it_was_answered(&first.0, seed);
         assert_eq!(first, run(), "seed {seed}");
+    }
+}
+
+#[test]
+fn whatever_a_guest_asks_of_the_reference_stack_is_answered() {
+    let geometry = Geometry { block_size_bytes: 4096, block_count: 512 };
+    let plan = StackPlan { geometry, policies: Policies::default(), faults: Vec::new() };
+    for seed in 0..4 * SEED_COUNT {
+        let sim = Sim::calm();
+        let stack = sim.block_on(Stack::format(&plan, &sim)).expect("the device is big enough");
+        let vfs: Arc<dyn Vfs> = stack.vfs;
+        assert_it_was_answered(&nonsense(seed).run_in(&World { sim, vfs }), seed);
     }
 }
 

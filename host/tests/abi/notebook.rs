@@ -14,6 +14,7 @@ use crashproof::call::Lock;
 use crashproof::call::Manage;
 use crashproof::call::MappingId;
 use crashproof::call::Memory;
+use crashproof::call::Mode;
 use crashproof::call::ProcessId;
 use crashproof::call::ReplyFuture;
 use crashproof::call::Request;
@@ -70,6 +71,17 @@ fn answer_of_attribute(asked: &Attribute) -> Value {
     }
 }
 
+const STAT: Stat = Stat {
+    ino: Ino(1),
+    kind: FileKind::Regular,
+    mode: Some(Mode::FILE),
+    link_count: 1,
+    size_bytes: 0,
+    access_nanos: 0,
+    modify_nanos: 0,
+    change_nanos: 0,
+};
+
 fn answer(request: &Request, call: usize) -> Value {
     match request {
         Request::Open { .. } => {
@@ -78,20 +90,14 @@ fn answer(request: &Request, call: usize) -> Value {
         Request::Read { len, .. } => Value::Data(vec![b'x'; *len as usize].into()),
         Request::Write { data, .. } => Value::Count(data.len() as u32),
         Request::Seek { .. } => Value::Offset(7),
-        Request::Stat { .. } | Request::StatHandle { .. } => Value::Stat(Stat {
-            ino: Ino(1),
-            kind: FileKind::Regular,
-            link_count: 1,
-            size_bytes: 0,
-            access_nanos: 0,
-            modify_nanos: 0,
-            change_nanos: 0,
-        }),
+        Request::Stat { .. } | Request::StatHandle { .. } => Value::Stat(STAT),
         Request::ReadDirectory { .. } => Value::Entries(vec![entry(1, "one"), entry(2, "two")]),
         Request::ReadLink { .. } => Value::Target(Bytes::from_static(b"target")),
         Request::Close { .. }
         | Request::SetTimes { .. }
         | Request::SetTimesHandle { .. }
+        | Request::SetMode { .. }
+        | Request::SetModeHandle { .. }
         | Request::Truncate { .. }
         | Request::Allocate { .. }
         | Request::Advise { .. }

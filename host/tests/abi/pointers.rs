@@ -58,6 +58,9 @@ pub(crate) const CALLS: &[(&str, &[Arg])] = &[
     ("path_remove_directory", &[S(3), P(64), C(4)]),
     ("path_rename", &[S(3), P(64), C(4), S(3), P(64), C(4)]),
     ("fd_link", &[S(4), S(3), P(64), C(4)]),
+    ("fd_stat_ext", &[S(4), P(256)]),
+    ("path_chmod", &[S(3), S(0), P(64), C(4), S(0o600)]),
+    ("path_stat_ext", &[S(3), S(0), P(64), C(4), P(256)]),
     ("path_rename2", &[S(3), P(64), C(4), S(3), P(64), C(4), S(1)]),
     ("path_symlink", &[P(64), C(4), S(3), P(64), C(4)]),
     ("path_unlink_file", &[S(3), P(64), C(4)]),
@@ -95,6 +98,8 @@ pub(crate) const WITHOUT_POINTERS: &[(&str, &[Arg])] = &[
     ("sock_recv", &[S(4), S(128), S(1), S(0), S(256), S(260)]),
     ("sock_send", &[S(4), S(128), S(1), S(0), S(256)]),
     ("sock_shutdown", &[S(4), S(0)]),
+    ("fd_chmod", &[S(4), S(0o600)]),
+    ("path_next_mode", &[S(0o600)]),
     ("fd_clone_range", &[S(4), L(0), L(4), S(4), L(8)]),
     ("fd_fallocate", &[S(4), S(0), L(0), L(1)]),
     ("fd_flags_set", &[S(4), S(4)]),
@@ -111,12 +116,8 @@ pub(crate) const WITHOUT_POINTERS: &[(&str, &[Arg])] = &[
 ];
 
 /// Imports that end the run, as nothing here answers them.
-const UNSUPPORTED: &[(&str, &[Arg])] = &[
-    ("fd_flags_get", &[S(4), P(256)]),
-    ("fs_fault", &[P(64), C(4)]),
-    ("path_chmod", &[S(3), S(0), P(64), C(4), S(0)]),
-    ("path_stat_ext", &[S(3), S(0), P(64), C(4), P(256)]),
-];
+const UNSUPPORTED: &[(&str, &[Arg])] =
+    &[("fd_flags_get", &[S(4), P(256)]), ("fs_fault", &[P(64), C(4)])];
 
 fn all() -> impl Iterator<Item = &'static (&'static str, &'static [Arg])> {
     CALLS.iter().chain(WITHOUT_POINTERS).chain(UNSUPPORTED)

@@ -45,7 +45,7 @@ pub(crate) fn adopt(before: &Model, adoption: &Adoption) -> Model {
         if path.is_empty() {
             let root = model.file_mut(FileId::ROOT);
             root.ino = Some(thing.ino);
-            root.attributes = Arc::new(Attributes::found(&thing.attributes, found));
+            root.attributes = Arc::new(Attributes::found(thing, found));
             model.inos.insert(thing.ino, FileId::ROOT);
             continue;
         }
@@ -100,9 +100,7 @@ fn add(
     };
     let mut file = File::new(node, path.clone());
     file.ino = Some(thing.ino);
-    if !thing.attributes.is_empty() {
-        file.attributes = Arc::new(Attributes::found(&thing.attributes, promise));
-    }
+    file.attributes = Arc::new(Attributes::found(thing, promise));
     let id = id.unwrap_or_else(|| {
         let id = FileId(model.next_file);
         model.next_file += 1;

@@ -1,4 +1,5 @@
-//! What a crash may leave of extended attributes: of each the promised value, or a later one.
+//! What a crash may leave of extended attributes and of permission bits: of each the promised value,
+//! or a later one.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +12,37 @@ use crate::violation::show;
 use crate::words::Found;
 use crate::words::Step;
 
-/// Which of the files that a path may mean have attributes as they were found. If none has, that
-/// is reported.
+/// Which of the files that a path may mean have attributes and permission bits as they were found.
+/// If none has, that is reported.
 pub(super) fn judge(
+    inquest: &mut Inquest<'_>,
+    path: &Bytes,
+    found: &Found,
+    fitting: BTreeSet<FileId>,
+) -> BTreeSet<FileId> {
+    let fitting = extended(inquest, path, found, fitting);
+    let Some(mode) = found.mode else { return fitting };
+    let known = |file: &FileId| &inquest.judge.model.file(*file).attributes.mode;
+    let agreeing: BTreeSet<FileId> =
+        fitting.iter().filter(|file| known(file).may_be(mode)).copied().collect();
+    let wrong = fitting.last().filter(|_| agreeing.is_empty()).map(|file| known(file).floor);
+    let Some((promised, promise)) = wrong else { return agreeing };
+    let clause = match promise {
+        Some(promise) if inquest.judge.enforces(promise.clause) => promise.clause,
+        Some(_) | None => "MODE-04",
+    };
+    let chain: Vec<(Step, String)> =
+        promise.iter().map(|by| (by.step, "this call promised it".to_owned())).collect();
+    let (observed, allowed) = (mode.bits(), promised.bits());
+    let observed = format!("mode {observed:04o}");
+    let allowed = format!("mode {allowed:04o}, or what was set later");
+    inquest.broken(clause, &[], text(path), observed, allowed, chain);
+    fitting
+}
+
+/// Which of the files that a path may mean have extended attributes as they were found. If none
+/// has, that is reported.
+fn extended(
     inquest: &mut Inquest<'_>,
     path: &Bytes,
     found: &Found,

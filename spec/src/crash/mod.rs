@@ -172,6 +172,9 @@ pub(crate) fn survey(
             return Surveyed { ground: None, adoption: None, is_known: true };
         }
     };
+    if survey.names.get(&Bytes::new()).is_some_and(|root| root.mode.is_some()) {
+        judge.exercise("MODE-04");
+    }
     let live = match kind {
         CrashKind::Process(_) => {
             let live = judge.model.clone();
@@ -242,6 +245,10 @@ fn visible(judge: &mut Judge, step: Step) {
         if !judge.model.file(file).attributes.log.is_empty() {
             let promise = Promise { clause: "XATTR-01", step };
             judge.model.attributes_mut(file).promise(Step(u64::MAX), promise);
+        }
+        if !judge.model.file(file).attributes.mode.log.is_empty() {
+            let promise = Promise { clause: "MODE-01", step };
+            judge.model.attributes_mut(file).mode.promise(Step(u64::MAX), promise);
         }
         let Some(known) = judge.model.regular(file) else { continue };
         // Bytes that may read as they were before the failure are those of either version.

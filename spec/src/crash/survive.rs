@@ -94,6 +94,12 @@ fn identify(model: &mut Model, file: FileId, found: &Found) -> Option<()> {
 
 /// What is found of attributes differs from what was acknowledged by changes of calls that died.
 fn learn_attributes(model: &mut Model, file: FileId, found: &Found, step: Step) {
+    if let Some(mode) = found.mode
+        && mode != model.file(file).attributes.mode.live
+    {
+        let order = model.next_order();
+        model.attributes_mut(file).mode.change(order, mode, Some(step));
+    }
     let known = &model.file(file).attributes;
     if known.live == found.attributes {
         return;

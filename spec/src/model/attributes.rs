@@ -1,9 +1,14 @@
-//! Extended attributes of a file: what is set, what is promised, and what lies between.
+//! Attributes of a file that are not its size, extended ones and permission bits: what is set, what is promised, and what lies between.
 
 use bytes::Bytes;
 use imbl::OrdMap;
 
+use crate::model::Modes;
 use crate::model::Promise;
+use crate::model::ordinary;
+use crate::words::FileKind;
+use crate::words::Found;
+use crate::words::FoundKind;
 use crate::words::Step;
 
 /// A change of one attribute that is not promised to be durable.
@@ -24,6 +29,7 @@ pub(crate) struct Attributes {
     pub(crate) log: OrdMap<u64, AttributeChange>,
     /// What is promised of each name; of others, that they are not there.
     pub(crate) floor: OrdMap<Bytes, (Option<Bytes>, Promise)>,
+    pub(crate) mode: Modes,
 }
 
 impl Attributes {
@@ -46,11 +52,25 @@ impl Attributes {
         }
     }
 
+    /// Of a file of that kind that was just made.
+    pub(crate) fn made(kind: FileKind) -> Self {
+        Self { mode: Modes::made(ordinary(kind)), ..Self::default() }
+    }
+
     /// As they were found: that is what there is, and durable.
-    pub(crate) fn found(found: &OrdMap<Bytes, Bytes>, promise: Promise) -> Self {
+    pub(crate) fn found(found: &Found, promise: Promise) -> Self {
         let kept = |(name, value): (&Bytes, &Bytes)| (name.clone(), (Some(value.clone()), promise));
-        let floor = found.iter().map(kept).collect();
-        Self { live: found.clone(), log: OrdMap::new(), floor }
+        let floor = found.attributes.iter().map(kept).collect();
+        let kind = match found.kind {
+            FoundKind::Directory => FileKind::Directory,
+            FoundKind::Symlink { .. } => FileKind::Symlink,
+            FoundKind::Regular { .. } | FoundKind::Unreadable { .. } => FileKind::Regular,
+        };
+        let mode = match found.mode {
+            Some(mode) => Modes::found(mode, promise),
+            None => Modes::made(ordinary(kind)),
+        };
+        Self { live: found.attributes.clone(), log: OrdMap::new(), floor, mode }
     }
 
     /// May an attribute have this value, as a crash leaves it, or as it was at some time since the

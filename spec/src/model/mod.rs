@@ -7,6 +7,7 @@ mod difference;
 mod extents;
 mod locks;
 mod mappings;
+mod modes;
 mod moments;
 mod names;
 mod regular;
@@ -39,6 +40,9 @@ pub(crate) use extents::index;
 pub(crate) use locks::Extent;
 pub(crate) use locks::Locks;
 pub(crate) use mappings::Mapping;
+pub(crate) use modes::Denial;
+pub(crate) use modes::Modes;
+pub(crate) use modes::ordinary;
 pub(crate) use moments::Moments;
 pub(crate) use moments::Peer;
 pub(crate) use moments::was_since;
@@ -148,6 +152,10 @@ pub(crate) struct Model {
     pub(crate) lookups: OrdMap<(FileId, Bytes), &'static str>,
     pub(crate) order: u64,
     pub(crate) next_file: u64,
+    /// Who makes the call that is judged.
+    pub(crate) actor: Pid,
+    /// Does one of the calls that overlap change permission bits?
+    pub(crate) are_modes_in_doubt: bool,
     /// The last write: whose bytes may have ended up elsewhere.
     pub(crate) last_write: Option<(FileId, Bytes)>,
 }
@@ -165,6 +173,8 @@ impl Model {
             lookups: OrdMap::new(),
             order: 0,
             next_file: 1,
+            actor: Pid(0),
+            are_modes_in_doubt: false,
             last_write: None,
         };
         model.files.insert(FileId::ROOT, File::new(Node::directory(FileId::ROOT), Bytes::new()));
@@ -402,16 +412,21 @@ impl PartialEq for File {
 
 impl File {
     pub(crate) fn new(node: Node, path: Bytes) -> Self {
-        let (attributes, is_linkable) = (Arc::default(), false);
+        let (attributes, is_linkable) = (Attributes::made(kind_of(&node)), false);
+        let attributes = Arc::new(attributes);
         Self { node, ino: None, names: 0, handles: 0, path, named_at: 0, attributes, is_linkable }
     }
 
     pub(crate) fn kind(&self) -> FileKind {
-        match self.node {
-            Node::Regular(_) => FileKind::Regular,
-            Node::Directory(_) => FileKind::Directory,
-            Node::Symlink(_) => FileKind::Symlink,
-        }
+        kind_of(&self.node)
+    }
+}
+
+fn kind_of(node: &Node) -> FileKind {
+    match node {
+        Node::Regular(_) => FileKind::Regular,
+        Node::Directory(_) => FileKind::Directory,
+        Node::Symlink(_) => FileKind::Symlink,
     }
 }
 

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 
+use crate::model::Denial;
 use crate::model::FileId;
 use crate::model::Model;
 use crate::model::Node;
 use crate::words::At;
 use crate::words::Errno;
+use crate::words::Right;
 
 const LINKS_MAX: usize = 40;
 const PATH_LEN_MAX: usize = 4095;
@@ -23,6 +25,8 @@ pub(crate) struct Place {
     pub(crate) file: Option<FileId>,
     /// Does the path end in a slash?
     pub(crate) slash: bool,
+    /// May a directory on the way have denied the search?
+    pub(crate) may_be_denied: bool,
 }
 
 /// A path that leads nowhere, and what may be said of it.
@@ -33,6 +37,7 @@ struct Walk<'a> {
     /// The directories from the start of the path down.
     stack: Vec<FileId>,
     links: usize,
+    may_be_denied: bool,
 }
 
 /// Follows a path. With `follow`, a symbolic link at its end is followed as well.
@@ -49,8 +54,14 @@ pub(crate) fn resolve(model: &Model, at: &At, follow: bool) -> Resolved {
     if at.path.len() > PATH_LEN_MAX {
         return Err(vec![Errno::NameTooLong, Errno::NoEntry, Errno::NotDirectory]);
     }
-    let mut walk = Walk { model, stack: vec![handle.file], links: 0 };
-    walk.path(&at.path, follow)
+    let mut walk = Walk { model, stack: vec![handle.file], links: 0, may_be_denied: false };
+    match walk.path(&at.path, follow) {
+        Ok(place) => Ok(Place { may_be_denied: walk.may_be_denied, ..place }),
+        Err(mut errnos) => {
+            errnos.extend(walk.may_be_denied.then_some(Errno::Access));
+            Err(errnos)
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -80,7 +91,8 @@ impl Walk<'_> {
 
     fn here(&self, slash: bool) -> Place {
         let directory = *self.stack.last().expect("the start of the path is never left");
-        Place { directory, name: None, file: Some(directory), slash }
+        let file = Some(directory);
+        Place { directory, name: None, file, slash, may_be_denied: false }
     }
 
     fn enter(&mut self, place: &Place) -> Result<(), Vec<Errno>> {
@@ -96,6 +108,12 @@ impl Walk<'_> {
     }
 
     fn step(&mut self, name: &Bytes, last: bool, follow: bool, slash: bool) -> Resolved {
+        let here = *self.stack.last().expect("the start of the path is never left");
+        match self.model.denial(here, Right::Search) {
+            Denial::No => {}
+            Denial::Perhaps => self.may_be_denied = true,
+            Denial::Yes => return Err(vec![Errno::Access]),
+        }
         if name.as_ref() == b"." {
             return Ok(self.here(slash));
         }
@@ -119,7 +137,8 @@ impl Walk<'_> {
         {
             return self.link(&target.clone(), last, slash);
         }
-        Ok(Place { directory, name: Some(name.clone()), file, slash: slash && last })
+        let (name, slash) = (Some(name.clone()), slash && last);
+        Ok(Place { directory, name, file, slash, may_be_denied: false })
     }
 
     fn link(&mut self, target: &Bytes, last: bool, slash: bool) -> Resolved {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::AttributeChange;
+use crate::model::Denial;
 use crate::model::FileId;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -15,6 +16,7 @@ use crate::words::Attribute;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Outcome;
+use crate::words::Right;
 use crate::words::SetAttribute;
 use crate::words::Value;
 
@@ -39,12 +41,14 @@ fn get(judge: &mut Judge, frame: &Frame, id: HandleId, name: &Bytes, outcome: &O
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
     let attributes = Arc::clone(&judge.model.file(handle.file).attributes);
     let live = attributes.live.get(name);
+    let is_denied = judge.model.denial(handle.file, Right::Read) != Denial::No;
     let may_lack = frame.overlapped && attributes.may_be(name, None);
     let permitted = Permitted::new("XATTR-01", judge.model.path_text(handle.file))
         .must(live.is_none() && !frame.overlapped, &[Errno::NoAttribute])
         .may(may_lack, &[Errno::NoAttribute])
         .may(live.is_none(), &ODD)
-        .may(!handle.read, &[Errno::BadFile]);
+        .may(!handle.read, &[Errno::BadFile])
+        .may(is_denied, &[Errno::Access]);
     if !judge.settle(frame, &permitted, outcome) {
         return;
     }

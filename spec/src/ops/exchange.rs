@@ -1,5 +1,6 @@
 //! `exchange`: one step, in which each of two names gets the other's file.
 
+use crate::model::Denial;
 use crate::model::Edit;
 use crate::model::Place;
 use crate::model::resolve;
@@ -7,9 +8,11 @@ use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
 use crate::ops::rename::is_within;
+use crate::ops::rename::moves;
 use crate::words::At;
 use crate::words::Errno;
 use crate::words::Outcome;
+use crate::words::Right;
 
 pub(crate) fn judge(judge: &mut Judge, frame: &Frame, from: &At, to: &At, outcome: &Outcome) {
     let one = resolve(&judge.model, from, false);
@@ -45,7 +48,18 @@ fn conditions(judge: &Judge, permitted: Permitted, one: &Place, other: &Place) -
     };
     let slash = one.slash || other.slash;
     let needs_directory = (one.slash && is_file(one)) || (other.slash && is_file(other));
+    let permitted = match one.file == other.file {
+        // Nothing is changed.
+        true => permitted.may(true, &[Errno::Access]),
+        false => moves(judge, permitted, one, other),
+    };
+    let is_denied = [one, other].iter().any(|place| {
+        let directory = place.file.filter(|file| model.directory(*file).is_some());
+        directory.is_some_and(|file| model.denial(file, Right::Write) != Denial::No)
+    });
     permitted
+        // What moves to another parent may have to be writable itself.
+        .may(is_denied, &[Errno::Access])
         .must(one.file.is_none() || other.file.is_none(), &[Errno::NoEntry])
         .must(dots, &[Errno::Busy, Errno::Invalid])
         .must(holds(one, other) || holds(other, one), &[Errno::Invalid])

@@ -59,6 +59,7 @@ pub(crate) fn judge(
 pub(super) fn new_name(judge: &Judge, permitted: Permitted, place: &Place) -> Permitted {
     let odd = place.slash || place.name.is_none();
     permitted
+        .renames_in(judge, place.directory)
         .must(place.file.is_some(), &[Errno::Exists])
         .must(place.file.is_none() && !judge.is_linked(place.directory), &[Errno::NoEntry])
         .must(place.slash && place.file.is_none(), &[Errno::NoEntry, Errno::NotDirectory])

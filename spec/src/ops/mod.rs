@@ -15,6 +15,7 @@ mod make_directory;
 mod manage;
 mod memory;
 mod mmap;
+mod mode;
 mod mprotect;
 mod msync;
 mod munmap;
@@ -44,6 +45,7 @@ use imbl::OrdSet;
 use imbl::Vector;
 
 use crate::enforced::level_of;
+use crate::model::Denial;
 use crate::model::Edit;
 use crate::model::Extent;
 use crate::model::FileId;
@@ -64,6 +66,7 @@ use crate::words::Lock;
 use crate::words::Manage;
 use crate::words::Outcome;
 use crate::words::Pid;
+use crate::words::Right;
 use crate::words::Step;
 use crate::words::Value;
 use crate::words::Whence;
@@ -298,6 +301,7 @@ impl Judge {
             self.changed_at = Some(frame.acked.unwrap_or(Step(u64::MAX)));
             self.is_orderly = false;
         }
+        self.model.actor = frame.process;
         match call {
             Call::Open { at, options } => open::judge(self, frame, at, *options, outcome),
             Call::Close { handle } => handles::close(self, frame, *handle, outcome),
@@ -321,6 +325,9 @@ impl Judge {
             Call::SetTimesHandle { handle, .. } | Call::Advise { handle } => {
                 handles::without_effect(self, frame, *handle, outcome);
             }
+            Call::SetMode { .. } | Call::SetModeHandle { .. } => {
+                mode::judge(self, frame, call, outcome);
+            }
             Call::Truncate { handle, size_bytes } => {
                 truncate::judge(self, frame, *handle, *size_bytes, outcome);
             }
@@ -339,7 +346,9 @@ impl Judge {
             Call::ReadDirectory { handle, cookie, count_max } => {
                 read_directory::judge(self, frame, *handle, *cookie, *count_max, outcome);
             }
-            Call::MakeDirectory { at } => make_directory::judge(self, frame, at, outcome),
+            Call::MakeDirectory { at, mode } => {
+                make_directory::judge(self, frame, at, *mode, outcome);
+            }
             Call::RemoveDirectory { at } => remove::directory(self, frame, at, outcome),
             Call::Unlink { at } => remove::unlink(self, frame, at, outcome),
             Call::Rename { from, to, replace } => {
@@ -583,9 +592,24 @@ impl Permitted {
     /// What a path that leads nowhere requires.
     pub(crate) fn resolved(self, place: &Result<Place, Vec<Errno>>) -> Self {
         match place {
-            Ok(_) => self,
+            Ok(place) => self.may(place.may_be_denied, &[Errno::Access]),
+            Err(errnos) if errnos[..] == [Errno::Access] => self.must_by(true, errnos, "MODE-02"),
             Err(errnos) => self.must(true, errnos),
         }
+    }
+
+    /// What the permission bits of a file require of whoever wants this.
+    pub(crate) fn granted(self, judge: &Judge, file: FileId, right: Right) -> Self {
+        match judge.model.denial(file, right) {
+            Denial::No => self,
+            Denial::Perhaps => self.may(true, &[Errno::Access]),
+            Denial::Yes => self.must_by(true, &[Errno::Access], "MODE-02"),
+        }
+    }
+
+    /// What a directory requires of whoever changes a name in it.
+    pub(crate) fn renames_in(self, judge: &Judge, directory: FileId) -> Self {
+        self.granted(judge, directory, Right::Write).granted(judge, directory, Right::Search)
     }
 
     fn allows(&self, errno: Errno) -> bool {

@@ -20,6 +20,7 @@ use crate::words::FileKind;
 use crate::words::HandleId;
 use crate::words::OpenOptions;
 use crate::words::Outcome;
+use crate::words::Right;
 use crate::words::Value;
 
 pub(crate) fn judge(
@@ -97,6 +98,10 @@ fn permitted(
     let Ok(place) = place else { return permitted };
     let Some(file) = place.file else {
         let odd = place.slash || options.directory;
+        let permitted = match options.create {
+            true => permitted.renames_in(judge, place.directory),
+            false => permitted,
+        };
         return permitted
             .must_by(!options.create, &[Errno::NoEntry], "NS-UNLINK-01")
             .must(place.slash && options.create, &[Errno::IsDirectory, Errno::NotDirectory])
@@ -106,6 +111,13 @@ fn permitted(
     let kind = judge.model.file(file).kind();
     let is_directory = kind == FileKind::Directory;
     let changes = options.write || options.create || options.truncate;
+    let mut permitted = permitted;
+    let writes = options.write || options.truncate;
+    for (_, right) in
+        [(options.read, Right::Read), (writes, Right::Write)].into_iter().filter(|(asks, _)| *asks)
+    {
+        permitted = permitted.granted(judge, file, right);
+    }
     permitted
         .must_by(options.create && options.exclusive, &[Errno::Exists], "NS-EXCL-01")
         .must(kind == FileKind::Symlink, &[Errno::Loop])
@@ -121,6 +133,7 @@ fn apply(judge: &mut Judge, frame: &Frame, at: &At, options: OpenOptions, place:
     let Some(file) = place.file else {
         let path = at.path.clone();
         let file = judge.model.new_file(Node::Regular(Arc::default()), path.clone());
+        judge.model.set_made_mode(file, options.mode);
         let name = place.name.clone().unwrap_or_default();
         let edit = Edit { directory: place.directory, name, before: None, after: Some(file) };
         judge.names(frame, "create", [path, bytes::Bytes::new()], vec![edit]);

@@ -21,6 +21,7 @@ pub(crate) fn unlink(judge: &mut Judge, frame: &Frame, at: &At, outcome: &Outcom
         let is_directory = kind == Some(FileKind::Directory);
         let slash_on_file = place.slash && kind.is_some() && !is_directory;
         permitted = permitted
+            .renames_in(judge, place.directory)
             .must_by(kind.is_none(), &[Errno::NoEntry], "NS-UNLINK-01")
             .must(is_directory, &[Errno::IsDirectory, Errno::NotPermitted])
             .must(slash_on_file, &[Errno::NotDirectory])
@@ -44,6 +45,7 @@ pub(crate) fn directory(judge: &mut Judge, frame: &Frame, at: &At, outcome: &Out
         let is_full = directory.is_some_and(|directory| !directory.entries.is_empty());
         let dots = place.name.is_none();
         permitted = permitted
+            .renames_in(judge, place.directory)
             .must(place.file.is_none(), &[Errno::NoEntry])
             .must(is_other, &[Errno::NotDirectory])
             .must(is_full, &[Errno::NotEmpty, Errno::Exists])

@@ -62,6 +62,11 @@ fn conditions(judge: &Judge, permitted: Permitted, source: &Place, target: &Plac
     let unlinked = target.file.is_none() && !judge.is_linked(target.directory);
     let inside = moves_directory && is_within(model, target.directory, moved);
     let contains = target.file.is_some_and(|over| is_within(model, source.directory, over));
+    let permitted = match target.file == Some(moved) {
+        // Nothing is changed.
+        true => permitted.may(true, &[Errno::Access]),
+        false => moves(judge, permitted, source, target).may(moves_directory, &[Errno::Access]),
+    };
     permitted
         .about(target.file == Some(moved), "NS-RENAME-02")
         .must(dots, &[Errno::Busy, Errno::Invalid, Errno::NotEmpty, Errno::Exists])
@@ -76,6 +81,11 @@ fn conditions(judge: &Judge, permitted: Permitted, source: &Place, target: &Plac
         .must(slash && !moves_directory, &[Errno::NotDirectory])
         .may(slash, &[Errno::NotDirectory, Errno::NoEntry, Errno::Invalid, Errno::IsDirectory])
         .may(true, &[Errno::TooManyLinks])
+}
+
+/// Names go from one directory to another.
+pub(super) fn moves(judge: &Judge, to: Permitted, source: &Place, target: &Place) -> Permitted {
+    to.renames_in(judge, source.directory).renames_in(judge, target.directory)
 }
 
 /// Is a directory another one, or beneath it?

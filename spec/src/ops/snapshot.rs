@@ -154,7 +154,8 @@ fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
         | Call::OpenUnnamed { at, .. }
         | Call::Stat { at, .. }
         | Call::SetTimes { at, .. }
-        | Call::MakeDirectory { at }
+        | Call::SetMode { at, .. }
+        | Call::MakeDirectory { at, .. }
         | Call::RemoveDirectory { at }
         | Call::Unlink { at }
         | Call::Symlink { at, .. }
@@ -169,6 +170,7 @@ fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
         | Call::Seek { handle, .. }
         | Call::StatHandle { handle }
         | Call::SetTimesHandle { handle, .. }
+        | Call::SetModeHandle { handle, .. }
         | Call::Truncate { handle, .. }
         | Call::Allocate { handle, .. }
         | Call::Advise { handle }

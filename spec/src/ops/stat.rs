@@ -8,6 +8,7 @@ use crate::model::resolve;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
+use crate::ops::mode;
 use crate::words::At;
 use crate::words::Errno;
 use crate::words::FileKind;
@@ -51,6 +52,7 @@ fn check(judge: &mut Judge, frame: &Frame, file: FileId, outcome: &Outcome) {
     kind(judge, frame, file, stat.kind);
     identity(judge, frame, file, stat.ino);
     links(judge, frame, file, stat);
+    mode::told(judge, frame, file, stat.mode);
     match &judge.model.file(file).node {
         Node::Regular(_) => reads::size_is(judge, frame, file, stat.size_bytes),
         Node::Symlink(target) => {

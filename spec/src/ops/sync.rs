@@ -66,12 +66,17 @@ pub(crate) fn judge(
     }
 }
 
-/// A sync of a file covers its attributes; one of its data alone does not.
+/// A sync of a file covers its attributes and its permission bits; one of its data alone does not.
 fn promise_attributes(judge: &mut Judge, frame: &Frame, file: FileId, step: Step) {
     if !judge.model.file(file).attributes.log.is_empty() && judge.enforces("XATTR-04") {
         judge.exercise("XATTR-04");
         let promise = Promise { clause: "XATTR-04", step };
         judge.model.attributes_mut(file).promise(frame.called, promise);
+    }
+    if !judge.model.file(file).attributes.mode.log.is_empty() && judge.enforces("MODE-03") {
+        judge.exercise("MODE-03");
+        let promise = Promise { clause: "MODE-03", step };
+        judge.model.attributes_mut(file).mode.promise(frame.called, promise);
     }
 }
 

@@ -41,6 +41,9 @@ pub(crate) fn open(
         permitted = permitted
             .must(place.file.is_none() || is_gone, &[Errno::NoEntry])
             .must(place.file.is_some() && directory.is_none(), &[Errno::NotDirectory]);
+        if let Some(directory) = directory {
+            permitted = permitted.renames_in(judge, directory);
+        }
     }
     if !judge.settle(frame, &permitted, outcome) {
         return;
@@ -53,6 +56,7 @@ pub(crate) fn open(
     }
     let file = judge.model.new_file(Node::Regular(Arc::default()), at.path.clone());
     judge.model.file_mut(file).is_linkable = !options.exclusive;
+    judge.model.set_made_mode(file, options.mode);
     if let Some(ino) = ino {
         stat::identity(judge, frame, file, *ino);
     }

@@ -12,6 +12,7 @@ use crate::trace::cursor::Cursor;
 use crate::trace::error::ParseError;
 use crate::trace::error::Problem;
 use crate::trace::parse_call::call;
+use crate::trace::parse_call::mode_if_any;
 use crate::trace::parse_call::outcome;
 use crate::trace::text::HEADER;
 use crate::words::Content;
@@ -251,6 +252,7 @@ fn found(cursor: &mut Cursor<'_>) -> Result<(Bytes, Found), ParseError> {
     let path = cursor.bytes()?;
     let ino = ino(cursor)?;
     let link_count = cursor.number("links=", "a link count such as links=1")?;
+    let mode = mode_if_any(cursor)?;
     let attributes = found_attributes(cursor)?;
     let kind = match what {
         "file" => found_file(cursor)?,
@@ -264,7 +266,7 @@ fn found(cursor: &mut Cursor<'_>) -> Result<(Bytes, Found), ParseError> {
             FoundKind::Unreadable { errno: cursor.errno()? }
         }
     };
-    Ok((path, Found { ino, link_count, attributes, kind }))
+    Ok((path, Found { ino, link_count, mode, attributes, kind }))
 }
 
 fn found_attributes(cursor: &mut Cursor<'_>) -> Result<OrdMap<Bytes, Bytes>, ParseError> {

@@ -18,6 +18,7 @@ use crate::words::LockKind;
 use crate::words::Manage;
 use crate::words::MappingId;
 use crate::words::Memory;
+use crate::words::Mode;
 use crate::words::OpenOptions;
 use crate::words::Outcome;
 use crate::words::Pid;
@@ -41,7 +42,8 @@ pub(crate) fn call(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
         "open" => Ok(Call::Open { at: at(cursor)?, options: open_options(cursor)? }),
         "stat" => Ok(Call::Stat { at: at(cursor)?, follow: cursor.takes("follow") }),
         "utimens" => set_times(cursor),
-        "mkdir" => Ok(Call::MakeDirectory { at: at(cursor)? }),
+        "mkdir" => Ok(Call::MakeDirectory { at: at(cursor)?, mode: mode_if_any(cursor)? }),
+        "chmod" => set_mode(cursor),
         "rmdir" => Ok(Call::RemoveDirectory { at: at(cursor)? }),
         "unlink" => Ok(Call::Unlink { at: at(cursor)? }),
         "rename" => {
@@ -105,6 +107,7 @@ fn call_of_handle(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Call>, P
             access: time(cursor, "access=", "access= with keep, now or nanoseconds")?,
             modify: time(cursor, "modify=", "modify= with keep, now or nanoseconds")?,
         },
+        "fchmod" => Call::SetModeHandle { handle: handle(cursor)?, mode: permissions(cursor)? },
         "truncate" => Call::Truncate {
             handle: handle(cursor)?,
             size_bytes: cursor.number("", "a size in bytes")?,
@@ -383,6 +386,7 @@ fn stat(cursor: &mut Cursor<'_>) -> Result<Stat, ParseError> {
         access_nanos: cursor.number("access=", "a time such as access=0")?,
         modify_nanos: cursor.number("modify=", "a time such as modify=0")?,
         change_nanos: cursor.number("change=", "a time such as change=0")?,
+        mode: mode_if_any(cursor)?,
     })
 }
 
@@ -408,6 +412,30 @@ fn set_times(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
     })
 }
 
+fn set_mode(cursor: &mut Cursor<'_>) -> Result<Call, ParseError> {
+    Ok(Call::SetMode {
+        at: at(cursor)?,
+        follow: cursor.takes("follow"),
+        mode: permissions(cursor)?,
+    })
+}
+
+pub(crate) fn mode_if_any(cursor: &mut Cursor<'_>) -> Result<Option<Mode>, ParseError> {
+    if !cursor.is_next("mode=") {
+        return Ok(None);
+    }
+    permissions(cursor).map(Some)
+}
+
+fn permissions(cursor: &mut Cursor<'_>) -> Result<Mode, ParseError> {
+    cursor.one_of("permission bits such as mode=0644", |word| {
+        let digits = word.strip_prefix("mode=").filter(|digits| digits.len() == 4)?;
+        let is_octal = digits.bytes().all(|digit| (b'0'..b'8').contains(&digit));
+        let bits = u32::from_str_radix(digits, 8).ok().filter(|_| is_octal)?;
+        Some(Mode::new(bits))
+    })
+}
+
 fn time(
     cursor: &mut Cursor<'_>,
     prefix: &str,
@@ -430,6 +458,7 @@ fn open_options(cursor: &mut Cursor<'_>) -> Result<OpenOptions, ParseError> {
         directory: cursor.takes("directory"),
         follow: cursor.takes("follow"),
         status: status_flags(cursor),
+        mode: mode_if_any(cursor)?,
     })
 }
 

@@ -23,6 +23,7 @@ use crate::words::Lock;
 use crate::words::LockKind;
 use crate::words::Manage;
 use crate::words::Memory;
+use crate::words::Mode;
 use crate::words::OpenOptions;
 use crate::words::Outcome;
 use crate::words::SetAttribute;
@@ -126,14 +127,10 @@ pub fn write_call(out: &mut impl Write, call: &Call) -> fmt::Result {
         }
         Call::Stat { at, follow } => write!(out, "stat {}{}", AtText(at), follow_text(*follow)),
         Call::StatHandle { handle } => write!(out, "fstat h{}", handle.0),
-        Call::SetTimes { at, follow, access, modify } => {
-            write!(out, "utimens {}{}", AtText(at), follow_text(*follow))?;
-            write_times(out, *access, *modify)
-        }
-        Call::SetTimesHandle { handle, access, modify } => {
-            write!(out, "futimens h{}", handle.0)?;
-            write_times(out, *access, *modify)
-        }
+        Call::SetTimes { .. }
+        | Call::SetTimesHandle { .. }
+        | Call::SetMode { .. }
+        | Call::SetModeHandle { .. } => write_setting(out, call),
         Call::Truncate { handle, size_bytes } => write!(out, "truncate h{} {size_bytes}", handle.0),
         Call::Allocate { handle, offset, len, mode } => {
             write!(out, "allocate h{} @{offset} {len}{}", handle.0, mode_text(*mode))
@@ -155,7 +152,9 @@ pub fn write_call(out: &mut impl Write, call: &Call) -> fmt::Result {
         Call::ReadDirectory { handle, cookie, count_max } => {
             write!(out, "readdir h{} @{cookie} {count_max}", handle.0)
         }
-        Call::MakeDirectory { at } => write!(out, "mkdir {}", AtText(at)),
+        Call::MakeDirectory { at, mode } => {
+            write!(out, "mkdir {}{}", AtText(at), ModeText(*mode))
+        }
         Call::RemoveDirectory { at } => write!(out, "rmdir {}", AtText(at)),
         Call::Unlink { at } => write!(out, "unlink {}", AtText(at)),
         Call::Rename { from, to, replace } => {
@@ -218,6 +217,22 @@ pub fn write_outcome(out: &mut impl Write, outcome: &Outcome) -> fmt::Result {
             write!(out, "space block={block_size_bytes} blocks={block_count} free={free_count}")
         }
     }
+}
+
+/// A call that sets times or permission bits.
+fn write_setting(out: &mut impl Write, call: &Call) -> fmt::Result {
+    if let Call::SetTimes { at, follow, access, modify } = call {
+        write!(out, "utimens {}{}", AtText(at), follow_text(*follow))?;
+        write_times(out, *access, *modify)?;
+    } else if let Call::SetTimesHandle { handle, access, modify } = call {
+        write!(out, "futimens h{}", handle.0)?;
+        write_times(out, *access, *modify)?;
+    } else if let Call::SetMode { at, follow, mode } = call {
+        write!(out, "chmod {}{}{}", AtText(at), follow_text(*follow), ModeText(Some(*mode)))?;
+    } else if let Call::SetModeHandle { handle, mode } = call {
+        write!(out, "fchmod h{}{}", handle.0, ModeText(Some(*mode)))?;
+    }
+    Ok(())
 }
 
 fn write_times(out: &mut impl Write, access: TimeChange, modify: TimeChange) -> fmt::Result {
@@ -380,6 +395,7 @@ fn write_found(out: &mut impl Write, path: &[u8], found: &Found) -> fmt::Result 
         FoundKind::Unreadable { .. } => "unreadable",
     };
     write!(out, "{what} {} ino={} links={}", Quoted(path), found.ino.0, found.link_count)?;
+    write!(out, "{}", ModeText(found.mode))?;
     for (name, value) in &found.attributes {
         write!(out, " attribute {} {}", Quoted(name), Quoted(value))?;
     }
@@ -403,7 +419,8 @@ fn write_found(out: &mut impl Write, path: &[u8], found: &Found) -> fmt::Result 
 fn write_stat(out: &mut impl Write, stat: &Stat) -> fmt::Result {
     write!(out, "stat ino={} {} links={}", stat.ino.0, kind_name(stat.kind), stat.link_count)?;
     write!(out, " size={} access={}", stat.size_bytes, stat.access_nanos)?;
-    write!(out, " modify={} change={}", stat.modify_nanos, stat.change_nanos)
+    write!(out, " modify={} change={}", stat.modify_nanos, stat.change_nanos)?;
+    write!(out, "{}", ModeText(stat.mode))
 }
 
 fn write_entry(out: &mut impl Write, entry: &DirectoryEntry) -> fmt::Result {
@@ -412,7 +429,7 @@ fn write_entry(out: &mut impl Write, entry: &DirectoryEntry) -> fmt::Result {
 }
 
 fn write_open_options(out: &mut impl Write, options: OpenOptions) -> fmt::Result {
-    let OpenOptions { read, write, create, exclusive, truncate, directory, follow, status } =
+    let OpenOptions { read, write, create, exclusive, truncate, directory, follow, status, mode } =
         options;
     let flags = [
         (read, "read"),
@@ -424,7 +441,8 @@ fn write_open_options(out: &mut impl Write, options: OpenOptions) -> fmt::Result
         (follow, "follow"),
     ];
     write_flags(out, &flags)?;
-    write_status(out, status)
+    write_status(out, status)?;
+    write!(out, "{}", ModeText(mode))
 }
 
 fn write_status(out: &mut impl Write, status: StatusFlags) -> fmt::Result {
@@ -482,6 +500,14 @@ struct OffsetText(Option<u64>);
 impl fmt::Display for OffsetText {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |offset| write!(out, " @{offset}"))
+    }
+}
+
+struct ModeText(Option<Mode>);
+
+impl fmt::Display for ModeText {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |mode| write!(out, " mode={:04o}", mode.bits()))
     }
 }
 

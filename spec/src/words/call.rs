@@ -12,6 +12,7 @@ use crate::words::Lock;
 use crate::words::Manage;
 use crate::words::MappingId;
 use crate::words::Memory;
+use crate::words::Mode;
 use crate::words::Signal;
 
 /// A process. Process 0 is whoever prepared the file system before the others began.
@@ -58,6 +59,8 @@ pub struct OpenOptions {
     pub follow: bool,
     /// The status flags of the new description.
     pub status: StatusFlags,
+    /// The permission bits of a file that is made; [`Mode::FILE`] if absent.
+    pub mode: Option<Mode>,
 }
 
 /// Flags of an open file description that can change while it is open.
@@ -141,6 +144,8 @@ pub struct Stat {
     pub ino: Ino,
     /// What kind of file it is.
     pub kind: FileKind,
+    /// Its permission bits, where the subject tells.
+    pub mode: Option<Mode>,
     /// Number of names.
     pub link_count: u64,
     /// Bytes of content; of a symbolic link, of its target.
@@ -250,6 +255,22 @@ pub enum Call {
         /// New time of last modification.
         modify: TimeChange,
     },
+    /// `fchmodat`.
+    SetMode {
+        /// Of what.
+        at: At,
+        /// Is a symbolic link at the end followed?
+        follow: bool,
+        /// The new permission bits.
+        mode: Mode,
+    },
+    /// `fchmod`.
+    SetModeHandle {
+        /// Of what.
+        handle: HandleId,
+        /// The new permission bits.
+        mode: Mode,
+    },
     /// `ftruncate`.
     Truncate {
         /// The file.
@@ -345,6 +366,8 @@ pub enum Call {
     MakeDirectory {
         /// The new directory.
         at: At,
+        /// Its permission bits; [`Mode::DIRECTORY`] if absent.
+        mode: Option<Mode>,
     },
     /// `unlinkat(AT_REMOVEDIR)`.
     RemoveDirectory {
@@ -422,7 +445,7 @@ pub enum Call {
 /// What a call can do to what others see, or to what outlives a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It changes names or content.
+    /// It changes names, content or attributes.
     Changes,
     /// It makes durable what others changed.
     Syncs,
@@ -451,6 +474,8 @@ impl Call {
             | Self::Link { .. }
             | Self::LinkHandle { .. }
             | Self::Symlink { .. }
+            | Self::SetMode { .. }
+            | Self::SetModeHandle { .. }
             | Self::Memory(Memory::Store { .. }) => Role::Changes,
             Self::Fsync { .. }
             | Self::Fdatasync { .. }

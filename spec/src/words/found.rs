@@ -5,6 +5,7 @@ use imbl::OrdMap;
 
 use crate::words::Errno;
 use crate::words::Ino;
+use crate::words::Mode;
 
 /// Bytes of a file, by offset: pieces that do not overlap; what no piece covers reads as zero.
 /// Shared, so that a file of which one piece differs from before costs that piece.
@@ -45,6 +46,8 @@ pub struct Found {
     pub ino: Ino,
     /// The link count that `stat` tells.
     pub link_count: u64,
+    /// Its permission bits, where the subject tells.
+    pub mode: Option<Mode>,
     /// Its extended attributes, by name.
     pub attributes: OrdMap<Bytes, Bytes>,
     /// What it is.

@@ -10,6 +10,7 @@ mod found;
 mod lock;
 mod manage;
 mod memory;
+mod mode;
 mod testimony;
 
 pub use attribute::Attribute;
@@ -46,4 +47,6 @@ pub use memory::MappingId;
 pub use memory::Memory;
 pub use memory::Sharing;
 pub use memory::Signal;
+pub use mode::Mode;
+pub use mode::Right;
 pub use testimony::Testimony;

@@ -41,6 +41,20 @@ pub enum Kind {
     Symlink = 3,
 }
 
+/// Permission bits have no others.
+pub const MODE_MAX: u16 = 0o7777;
+
+impl Kind {
+    /// The permission bits of what is made without any.
+    #[must_use]
+    pub fn mode(self) -> u16 {
+        match self {
+            Self::Regular => 0o666,
+            Self::Directory | Self::Symlink => 0o777,
+        }
+    }
+}
+
 /// The three times of a file, in nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Times {
@@ -71,6 +85,8 @@ pub struct Inode {
     pub is_compressed: bool,
     /// Of a regular file: is content written again where it is? Not together with compression.
     pub is_nocow: bool,
+    /// Its permission bits, at most [`MODE_MAX`].
+    pub mode: u16,
 }
 
 /// Where a name leads.
@@ -146,7 +162,7 @@ impl ItemKind {
                 "inode",
                 "nothing",
                 "kind u8, link count u32, size u64, times of access, modification and change u64, \
-                 parent u64, next cookie u64, flags u8: 1 compressed, 2 in place",
+                 parent u64, next cookie u64, flags u8: 1 compressed, 2 in place; mode u16",
             ],
             Self::Name => ["name", "the name", "ino u64, kind u8, cookie u64"],
             Self::Entry => ["entry", "cookie u64", "ino u64, kind u8, the name"],
@@ -394,6 +410,7 @@ impl Inode {
             value.extend_from_slice(&number.to_le_bytes());
         }
         value.push(u8::from(self.is_compressed) | u8::from(self.is_nocow) << 1);
+        value.extend_from_slice(&self.mode.to_le_bytes());
         Bytes::from(value)
     }
 
@@ -414,6 +431,7 @@ impl Inode {
             next_cookie: fields.u64()?,
             is_compressed: false,
             is_nocow: false,
+            mode: 0,
         };
         (inode.is_compressed, inode.is_nocow) = match fields.u8()? {
             0 => (false, false),
@@ -421,9 +439,10 @@ impl Inode {
             2 => (false, true),
             _ => return None,
         };
+        inode.mode = fields.u16()?;
         let flags = inode.kind == Kind::Regular || !(inode.is_compressed || inode.is_nocow);
         let cookies = (inode.kind == Kind::Directory) == (inode.next_cookie >= COOKIE_FIRST);
-        (cookies && flags && fields.end()).then_some(inode)
+        (cookies && flags && inode.mode <= MODE_MAX && fields.end()).then_some(inode)
     }
 }
 
@@ -591,12 +610,15 @@ mod tests {
             next_cookie: 3,
             is_compressed: false,
             is_nocow: false,
+            mode: MODE_MAX,
         };
         let packed = Inode { kind: Kind::Regular, next_cookie: 0, is_compressed: true, ..inode };
         let nocow = Inode { is_compressed: false, is_nocow: true, ..packed };
         assert_eq!(Inode::decode(&nocow.encode()), Some(nocow));
         let both = Inode { is_compressed: true, ..nocow };
         assert_eq!(Inode::decode(&both.encode()), None, "what is compressed is not in place");
+        let odd = Inode { mode: MODE_MAX + 1, ..nocow };
+        assert_eq!(Inode::decode(&odd.encode()), None, "there is no such permission");
         let target = EntryTarget { ino: 9, kind: Kind::Symlink, cookie: 3 };
         assert_eq!(Inode::decode(&inode.encode()), Some(inode));
         assert_eq!(Inode::decode(&packed.encode()), Some(packed));

@@ -20,7 +20,7 @@ use crate::device::Geometry;
 use crate::device::SECTOR_SIZE_BYTES;
 
 /// Format version that is written and read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Blocks of the two roots; the file system's other blocks come after them.
 pub const ROOT_SLOTS: u64 = 2;

@@ -153,14 +153,14 @@ mod tests {
         }
     }
 
-    // Format version 3. A change here is a change of format: it needs a new version and a reader
+    // Format version 4. A change here is a change of format: it needs a new version and a reader
     // for the old one, not a new expectation.
     #[test]
     fn golden_bytes() {
         let block = example().encode();
         let golden = [
             0x43, 0x52, 0x41, 0x53, 0x48, 0x50, 0x52, 0x46, // magic: "CRASHPRF"
-            0x03, 0x00, 0x00, 0x00, // version
+            0x04, 0x00, 0x00, 0x00, // version
             0x00, 0x02, 0x00, 0x00, // block size
             0x40, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // block count
             0x07, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, // generation

@@ -30,10 +30,12 @@ use crate::call::Halt;
 use crate::call::HandleId;
 use crate::call::Ino;
 use crate::call::Lock;
+use crate::call::Mode;
 use crate::call::OpenOptions;
 use crate::call::Path;
 use crate::call::Reply;
 use crate::call::Request;
+use crate::call::Right;
 use crate::call::Stat;
 use crate::call::StatusFlags;
 use crate::call::TimeChange;
@@ -74,6 +76,16 @@ fn kind(file_type: &FileType) -> Result<FileKind, Failure> {
     }
 }
 
+/// Is nothing denied that what is made without permission bits grants? The host decides the bits.
+fn is_plain(mode: Option<Mode>, made: Mode) -> Result<(), Failure> {
+    let mode = mode.unwrap_or(made);
+    let rights = [Right::Read, Right::Write, Right::Search];
+    match rights.into_iter().all(|right| mode.allows(right) || !made.allows(right)) {
+        true => Ok(()),
+        false => Err(Halt::Unsupported("permission bits on a host directory").into()),
+    }
+}
+
 fn stat(filestat: &Filestat) -> Outcome {
     // A time before the epoch, or none, is the epoch.
     let [access, modify, change] = [filestat.atim, filestat.mtim, filestat.ctim].map(|time| {
@@ -84,6 +96,7 @@ fn stat(filestat: &Filestat) -> Outcome {
     Ok(Value::Stat(Stat {
         ino: Ino(filestat.inode),
         kind: kind(&filestat.filetype)?,
+        mode: None,
         link_count: filestat.nlink,
         size_bytes: filestat.size,
         access_nanos: access,
@@ -138,9 +151,7 @@ impl DirectorySubject {
             Request::ReadDirectory { handle, cookie, count_max } => {
                 self.read_directory(handle, cookie, count_max)
             }
-            Request::MakeDirectory { at } => {
-                self.at(&at, |directory, path| ready(directory.create_dir(path)))
-            }
+            Request::MakeDirectory { at, mode } => self.make_directory(&at, mode),
             Request::RemoveDirectory { at } => {
                 self.at(&at, |directory, path| ready(directory.remove_dir(path)))
             }
@@ -158,6 +169,9 @@ impl DirectorySubject {
                 let target = self.directory(to.directory)?;
                 let to = text(&to.path)?;
                 self.at(&from, |directory, from| ready(directory.rename(from, &*target, to)))
+            }
+            Request::SetMode { .. } | Request::SetModeHandle { .. } => {
+                Err(Halt::Unsupported("chmod on a host directory").into())
             }
             Request::OpenUnnamed { .. } | Request::LinkHandle { .. } => {
                 Err(Halt::Unsupported("O_TMPFILE on a host directory").into())
@@ -237,6 +251,8 @@ impl DirectorySubject {
             | Request::Close { .. }
             | Request::Stat { .. }
             | Request::SetTimes { .. }
+            | Request::SetMode { .. }
+            | Request::SetModeHandle { .. }
             | Request::ReadDirectory { .. }
             | Request::MakeDirectory { .. }
             | Request::RemoveDirectory { .. }
@@ -257,6 +273,11 @@ impl DirectorySubject {
             | Request::Memory(_)
             | Request::Manage(_) => unreachable!("requests of names are answered above"),
         }
+    }
+
+    fn make_directory(&self, at: &At, mode: Option<Mode>) -> Outcome {
+        is_plain(mode, Mode::DIRECTORY)?;
+        self.at(at, |directory, path| ready(directory.create_dir(path)))
     }
 
     fn open_of(&self, handle: HandleId) -> Result<Open, Failure> {
@@ -325,6 +346,7 @@ impl DirectorySubject {
         let Open::Directory(directory) = self.open_of(at.directory)? else {
             return Err(Errno::NotDirectory.into());
         };
+        is_plain(options.mode, Mode::FILE)?;
         if options.status.direct {
             return Err(Halt::Unsupported("O_DIRECT on a host directory").into());
         }

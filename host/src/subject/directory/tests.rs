@@ -50,6 +50,7 @@ const CREATE: OpenOptions = OpenOptions {
         nonblocking: false,
         direct: false,
     },
+    mode: None,
 };
 
 #[test]
@@ -68,7 +69,10 @@ fn what_is_written_is_read_and_is_in_the_host_s_file() {
 #[test]
 fn a_stock_host_refuses_what_it_refuses() {
     let (_directory, subject) = scratch();
-    assert_eq!(ask(&subject, Request::MakeDirectory { at: at("d") }), Ok(Ok(Value::Done)));
+    assert_eq!(
+        ask(&subject, Request::MakeDirectory { at: at("d"), mode: None }),
+        Ok(Ok(Value::Done))
+    );
     let reading = OpenOptions { write: false, create: false, ..CREATE };
     let handle = open(&subject, "d", reading);
     assert_eq!(ask(&subject, Request::Fsync { handle }), Ok(Err(Errno::BadFile)));
@@ -76,7 +80,7 @@ fn a_stock_host_refuses_what_it_refuses() {
     let allocate = Request::Allocate { handle, offset: 0, len: 1, mode: AllocateMode::Extend };
     assert_eq!(ask(&subject, allocate), Ok(Err(Errno::NotSupported)));
     let not_text = At { directory: HandleId::ROOT, path: Bytes::from_static(b"\xff") };
-    let make = Request::MakeDirectory { at: not_text };
+    let make = Request::MakeDirectory { at: not_text, mode: None };
     assert_eq!(ask(&subject, make), Ok(Err(Errno::IllegalSequence)));
     let synchronous = OpenOptions { status: StatusFlags { sync: true, ..CREATE.status }, ..CREATE };
     let open = Request::Open { at: at("f"), options: synchronous };

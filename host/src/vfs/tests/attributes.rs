@@ -30,10 +30,9 @@ impl World {
 
     fn attribute(&self, handle: HandleId, name: &str) -> Result<Bytes, Errno> {
         let name = Bytes::copy_from_slice(name.as_bytes());
-        match self.call(Request::Attribute(Attribute::Get { handle, name }))? {
-            Value::AttributeValue(value) => Ok(value),
-            other => panic!("fgetxattr answers a value, not {other:?}"),
-        }
+        let told = self.call(Request::Attribute(Attribute::Get { handle, name }))?;
+        let Value::AttributeValue(value) = told else { panic!("fgetxattr answers a value") };
+        Ok(value)
     }
 
     fn unset(&self, handle: HandleId, name: &str) -> Result<(), Errno> {

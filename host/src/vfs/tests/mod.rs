@@ -11,6 +11,7 @@ mod locks;
 mod mapped;
 mod mapped_races;
 mod model;
+mod modes;
 mod namespace;
 mod reshape;
 mod seek;
@@ -73,6 +74,7 @@ const READ: OpenOptions = OpenOptions {
         nonblocking: false,
         direct: false,
     },
+    mode: None,
 };
 const EDIT: OpenOptions = OpenOptions { write: true, ..READ };
 const CREATE: OpenOptions = OpenOptions { create: true, ..EDIT };
@@ -237,7 +239,7 @@ impl World {
     }
 
     fn mkdir(&self, path: &str) -> Result<(), Errno> {
-        self.done(Request::MakeDirectory { at: at(path) })
+        self.done(Request::MakeDirectory { at: at(path), mode: None })
     }
 
     fn rmdir(&self, path: &str) -> Result<(), Errno> {

@@ -82,7 +82,7 @@ fn names_are_bytes() {
     let world = World::new();
     let path = Bytes::from_static(b"\xff\xfe");
     let at = crate::call::At { directory: HandleId::ROOT, path };
-    assert_eq!(world.done(Request::MakeDirectory { at: at.clone() }), Ok(()));
+    assert_eq!(world.done(Request::MakeDirectory { at: at.clone(), mode: None }), Ok(()));
     assert_eq!(world.done(Request::RemoveDirectory { at }), Ok(()));
 }
 
@@ -135,7 +135,7 @@ fn rmdir_answers_and_removes() {
     let empty = world.open("empty", DIRECTORY).expect("it is there");
     assert_eq!(world.rmdir("empty/"), Ok(()));
     assert_eq!(world.open_at(empty, "new", CREATE), Err(Errno::NoEntry));
-    let made = world.done(Request::MakeDirectory { at: at_dir(empty, "new") });
+    let made = world.done(Request::MakeDirectory { at: at_dir(empty, "new"), mode: None });
     assert_eq!(made, Err(Errno::NoEntry));
     assert_eq!(world.stat_handle(empty).link_count, 0);
 }

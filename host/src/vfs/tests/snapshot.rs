@@ -145,7 +145,7 @@ fn every_change_through_a_snapshot_is_refused() {
         assert_eq!(world.open_at(inside, "f", options), Err(Errno::ReadOnly));
     }
     assert_eq!(world.open_at(inside, "new", CREATE), Err(Errno::ReadOnly));
-    refused(Request::MakeDirectory { at: here("new") });
+    refused(Request::MakeDirectory { at: here("new"), mode: None });
     refused(Request::Symlink { target: named("x"), at: here("new") });
     refused(Request::Unlink { at: here("f") });
     refused(Request::RemoveDirectory { at: here("d") });

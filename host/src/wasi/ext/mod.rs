@@ -12,11 +12,11 @@ mod locks;
 mod machine;
 mod mem_msync;
 mod memory_ranges;
+mod modes;
 mod path_rename2;
 mod ranges;
 mod snapshots;
 mod space;
-mod unsupported;
 mod xattrs;
 
 use wasmtime::Caller;
@@ -57,6 +57,11 @@ imports! {
     memory_ranges::mem_madvise(address: u32, len: u32, advice: u32);
     memory_ranges::mem_mprotect(address: u32, len: u32, protection: u32);
     memory_ranges::mem_munmap(address: u32, len: u32);
+    modes::fd_chmod(fd: u32, mode: u32);
+    modes::fd_stat_ext(fd: u32, result: u32);
+    modes::path_chmod(fd: u32, flags: u32, path: u32, path_len: u32, mode: u32);
+    modes::path_next_mode(mode: u32);
+    modes::path_stat_ext(fd: u32, flags: u32, path: u32, path_len: u32, result: u32);
     path_rename2::path_rename2(
         from_fd: u32, from: u32, from_len: u32, to_fd: u32, to: u32, to_len: u32, flags: u32
     );
@@ -74,8 +79,6 @@ imports! {
     space::fd_statfs(fd: u32, result: u32);
     space::fd_sync_range(fd: u32, offset: u64, len: u64, flags: u32);
     space::fd_syncfs(fd: u32);
-    unsupported::path_chmod(fd: u32, flags: u32, path: u32, path_len: u32, mode: u32);
-    unsupported::path_stat_ext(fd: u32, flags: u32, path: u32, path_len: u32, result: u32);
     xattrs::fd_xattr_get(
         fd: u32, name: u32, name_len: u32, buffer: u32, buffer_len: u32, used: u32
     );
