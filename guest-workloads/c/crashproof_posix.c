@@ -459,6 +459,8 @@ static int dup_from(int fd, int least) {
 }
 
 static int lock(int fd, int command, struct flock *range) {
+    int is_own = command == F_OFD_GETLK || command == F_OFD_SETLK || command == F_OFD_SETLKW;
+    if (is_own && range->l_pid != 0) return answer(EINVAL);
     off_t start = range->l_start;
     if (range->l_whence == SEEK_CUR) {
         off_t at = lseek(fd, 0, SEEK_CUR);

@@ -37,6 +37,7 @@ enforced! {
     "LOCK-REC-04" Posix,
     "LOCK-REC-05" Posix,
     "LOCK-REC-06" Posix,
+    "LOCK-OFD-01" Linux,
     "LOCK-FILE-01" Linux,
     "LOCK-FILE-02" Linux,
     "LOCK-FILE-03" Linux,

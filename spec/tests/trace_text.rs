@@ -29,6 +29,7 @@ use crashproof_spec::words::HeldLock;
 use crashproof_spec::words::Ino;
 use crashproof_spec::words::Lock;
 use crashproof_spec::words::LockKind;
+use crashproof_spec::words::LockOwner;
 use crashproof_spec::words::Manage;
 use crashproof_spec::words::MappingId;
 use crashproof_spec::words::Memory;
@@ -309,6 +310,10 @@ impl Maker {
         if self.yes() { LockKind::Shared } else { LockKind::Exclusive }
     }
 
+    fn lock_owner(&mut self) -> LockOwner {
+        if self.yes() { LockOwner::Process } else { LockOwner::Description }
+    }
+
     fn lock_kind_or_none(&mut self) -> Option<LockKind> {
         if self.yes() { Some(self.lock_kind()) } else { None }
     }
@@ -318,14 +323,17 @@ impl Maker {
         let (kind, wait) = (self.lock_kind_or_none(), self.yes());
         match self.below(4) {
             0 => Lock::Whole { handle, kind, wait },
-            1 => Lock::Record { handle, kind, start, len, wait },
-            2 => Lock::Test { handle, kind: self.lock_kind(), start, len },
+            1 => Lock::Record { handle, kind, start, len, wait, owner: self.lock_owner() },
+            2 => {
+                let (kind, owner) = (self.lock_kind(), self.lock_owner());
+                Lock::Test { handle, kind, start, len, owner }
+            }
             _ => Lock::CloseDuplicate { handle },
         }
     }
 
     fn held_lock(&mut self) -> Option<HeldLock> {
-        let process = Pid(self.any_u32());
+        let process = self.yes().then(|| Pid(self.any_u32()));
         let (kind, start, len) = (self.lock_kind(), self.any_u64(), self.any_u64());
         self.yes().then_some(HeldLock { process, kind, start, len })
     }
@@ -341,6 +349,7 @@ impl Maker {
                 handle: self.handle(),
                 offset: self.any_u64(),
                 len: self.any_u64(),
+                wait: self.yes(),
             },
             5 => Manage::DropCaches,
             _ => Manage::Space,

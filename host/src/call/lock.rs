@@ -1,5 +1,5 @@
-//! Advisory locks: of an open file description on a whole file (`flock`), and of a process on
-//! bytes of a file (`fcntl`).
+//! Advisory locks: of an open file description on a whole file (`flock`), and of a process or a
+//! description on bytes of a file (`fcntl`).
 
 use crate::call::HandleId;
 use crate::call::ProcessId;
@@ -11,6 +11,15 @@ pub enum LockKind {
     Shared,
     /// From all locks (`LOCK_EX`, `F_WRLCK`).
     Exclusive,
+}
+
+/// Whose a lock on bytes is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockOwner {
+    /// The process's that asks for it (`F_SETLK`).
+    Process,
+    /// The open file description's (`F_OFD_SETLK`).
+    Description,
 }
 
 impl LockKind {
@@ -33,7 +42,8 @@ pub enum Lock {
         /// Does the call wait where another holds a lock in the way (no `LOCK_NB`)?
         wait: bool,
     },
-    /// `fcntl(F_SETLK)`, or `F_SETLKW` if it waits: the process's lock on bytes of a file.
+    /// `fcntl(F_SETLK)`, or `F_SETLKW` if it waits, and their kin for descriptions: a lock on bytes
+    /// of a file.
     Record {
         /// A description of the file.
         handle: HandleId,
@@ -43,8 +53,10 @@ pub enum Lock {
         start: u64,
         /// How many bytes; 0 is to the end of any file.
         len: u64,
-        /// Does the call wait where another process holds a lock in the way?
+        /// Does the call wait where another owner holds a lock in the way?
         wait: bool,
+        /// Whose lock it is.
+        owner: LockOwner,
     },
     /// `fcntl(F_GETLK)`: what is in the way of such a lock; answers
     /// [`crate::call::Value::Lock`].
@@ -57,6 +69,8 @@ pub enum Lock {
         start: u64,
         /// How many bytes; 0 is to the end of any file.
         len: u64,
+        /// Whose lock it would be.
+        owner: LockOwner,
     },
     /// `close` of a descriptor whose description another one keeps open.
     CloseDuplicate {
@@ -81,8 +95,8 @@ impl Lock {
 /// A record lock that is in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldLock {
-    /// Who holds it.
-    pub process: ProcessId,
+    /// The process that holds it, unless a description does.
+    pub process: Option<ProcessId>,
     /// What it keeps others from.
     pub kind: LockKind,
     /// Its first byte.

@@ -23,6 +23,7 @@ use crate::call::Errno;
 use crate::call::HandleId;
 use crate::call::Lock;
 use crate::call::LockKind;
+use crate::call::LockOwner;
 use crate::call::OpenOptions;
 use crate::call::ProcessId;
 use crate::call::ReplyFuture;
@@ -50,6 +51,8 @@ struct Process {
     caller: Caller,
     chance: u64,
     handles: Vec<HandleId>,
+    /// May it hold a lock on bytes that is a description's?
+    has_own_locks: bool,
 }
 
 impl Process {
@@ -68,6 +71,10 @@ impl Process {
 
     fn kind(&mut self) -> LockKind {
         if self.below(2) == 0 { LockKind::Shared } else { LockKind::Exclusive }
+    }
+
+    fn owner(&mut self) -> LockOwner {
+        if self.below(4) == 0 { LockOwner::Description } else { LockOwner::Process }
     }
 
     fn kind_or_none(&mut self) -> Option<LockKind> {
@@ -89,7 +96,11 @@ impl Process {
     async fn wait_alone(&mut self, handle: HandleId, kind: LockKind) {
         for other in self.handles.clone() {
             let (start, len, wait) = (0, 0, false);
-            let _ = self.lock(Lock::Record { handle: other, kind: None, start, len, wait }).await;
+            for owner in [LockOwner::Process, LockOwner::Description] {
+                let kind = None;
+                let asked = Lock::Record { handle: other, kind, start, len, wait, owner };
+                let _ = self.lock(asked).await;
+            }
             let _ = self.lock(Lock::Whole { handle: other, kind: None, wait }).await;
         }
         let _ = self.lock(Lock::Whole { handle, kind: Some(kind), wait: true }).await;
@@ -112,16 +123,19 @@ impl Process {
                 self.wait_alone(handle, kind).await;
             }
             5 | 6 => {
-                let kind = self.kind();
-                let _ = self.lock(Lock::Test { handle, kind, start, len }).await;
+                let (kind, owner) = (self.kind(), self.owner());
+                let _ = self.lock(Lock::Test { handle, kind, start, len, owner }).await;
             }
             7..=9 => {
                 let kind = self.kind_or_none();
                 let _ = self.lock(Lock::Whole { handle, kind, wait: false }).await;
             }
             how => {
-                let (kind, wait) = (self.kind_or_none(), how < 13);
-                let _ = self.lock(Lock::Record { handle, kind, start, len, wait }).await;
+                let (kind, owner) = (self.kind_or_none(), self.owner());
+                // Nobody looks for rings of descriptions that wait.
+                let wait = how < 13 && owner == LockOwner::Process && !self.has_own_locks;
+                self.has_own_locks |= owner == LockOwner::Description;
+                let _ = self.lock(Lock::Record { handle, kind, start, len, wait, owner }).await;
             }
         }
     }
@@ -168,7 +182,8 @@ fn events(policies: &Policies, lies: bool, seed: u64) -> Vec<Event> {
     for number in 1..=PROCESS_COUNT {
         let caller = Caller { process: ProcessId(number), call: CallId(0) };
         let (vfs, chance) = (recorder.clone(), mix(seed) ^ mix(u64::from(number)));
-        let mut process = Process { vfs, caller, chance, handles: Vec::new() };
+        let mut process =
+            Process { vfs, caller, chance, handles: Vec::new(), has_own_locks: false };
         sim.spawn(async move {
             for _ in 0..CALL_COUNT {
                 process.step().await;

@@ -218,17 +218,29 @@ fn lock(asked: &call::Lock) -> words::Lock {
         R::Whole { handle: h, kind, wait } => {
             C::Whole { handle: handle(*h), kind: kind.map(lock_kind), wait: *wait }
         }
-        R::Record { handle: h, kind, start, len, wait } => C::Record {
+        R::Record { handle: h, kind, start, len, wait, owner } => C::Record {
             handle: handle(*h),
             kind: kind.map(lock_kind),
             start: *start,
             len: *len,
             wait: *wait,
+            owner: lock_owner(*owner),
         },
-        R::Test { handle: h, kind, start, len } => {
-            C::Test { handle: handle(*h), kind: lock_kind(*kind), start: *start, len: *len }
-        }
+        R::Test { handle: h, kind, start, len, owner } => C::Test {
+            handle: handle(*h),
+            kind: lock_kind(*kind),
+            start: *start,
+            len: *len,
+            owner: lock_owner(*owner),
+        },
         R::CloseDuplicate { handle: h } => C::CloseDuplicate { handle: handle(*h) },
+    }
+}
+
+fn lock_owner(owner: call::LockOwner) -> words::LockOwner {
+    match owner {
+        call::LockOwner::Process => words::LockOwner::Process,
+        call::LockOwner::Description => words::LockOwner::Description,
     }
 }
 
@@ -241,7 +253,7 @@ fn lock_kind(kind: call::LockKind) -> words::LockKind {
 
 fn held_lock(held: call::HeldLock) -> words::HeldLock {
     let call::HeldLock { process: holder, kind, start, len } = held;
-    words::HeldLock { process: process(holder), kind: lock_kind(kind), start, len }
+    words::HeldLock { process: holder.map(process), kind: lock_kind(kind), start, len }
 }
 
 fn memory(asked: &call::Memory) -> words::Memory {
@@ -289,8 +301,8 @@ fn manage(asked: &call::Manage) -> words::Manage {
         R::DeleteSnapshot { name } => C::DeleteSnapshot { name: name.clone() },
         R::SetCompression { handle: h, on } => C::SetCompression { handle: handle(*h), on: *on },
         R::SetNoCow { handle: h, on } => C::SetNoCow { handle: handle(*h), on: *on },
-        R::SyncRange { handle: h, offset, len } => {
-            C::SyncRange { handle: handle(*h), offset: *offset, len: *len }
+        R::SyncRange { handle: h, offset, len, wait } => {
+            C::SyncRange { handle: handle(*h), offset: *offset, len: *len, wait: *wait }
         }
         R::DropCaches => C::DropCaches,
         R::Space => C::Space,

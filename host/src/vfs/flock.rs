@@ -19,6 +19,7 @@ use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::locks::LockEnd;
 use crate::vfs::locks::Locks;
+use crate::vfs::locks::Owner;
 
 impl From<Stuck> for Failure {
     fn from(Stuck: Stuck) -> Self {
@@ -80,10 +81,13 @@ impl ReferenceVfs {
             return;
         }
         let mut locks = self.locks();
-        let had_records = locks.close_file(ino, process);
-        let had_whole = description.is_some_and(|handle| locks.release_whole(ino, handle));
+        let mut had_one = locks.close_file(ino, Owner::Process(process));
+        if let Some(handle) = description {
+            had_one |= locks.close_file(ino, Owner::Description(handle));
+            had_one |= locks.release_whole(ino, handle);
+        }
         drop(locks);
-        if had_records || had_whole {
+        if had_one {
             self.lock_news.wake_all();
         }
     }
@@ -96,6 +100,7 @@ impl ReferenceVfs {
         let mut locks = self.locks();
         for (ino, handle) in closed {
             locks.release_whole(*ino, *handle);
+            locks.close_file(*ino, Owner::Description(*handle));
         }
         locks.end_process(process);
         drop(locks);

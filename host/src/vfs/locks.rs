@@ -1,7 +1,6 @@
 //! Advisory locks: which are held, and who waits. Values only; nobody waits in here.
 //!
-//! Locks of descriptions on whole files and locks of processes on bytes know nothing of each
-//! other, as on Linux.
+//! Locks on whole files and locks on bytes know nothing of each other, as on Linux.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -54,6 +53,23 @@ impl Extent {
     }
 }
 
+/// Who holds a lock on bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Owner {
+    Process(ProcessId),
+    Description(HandleId),
+}
+
+impl Owner {
+    /// The process, if it is one.
+    pub(super) fn process(self) -> Option<ProcessId> {
+        match self {
+            Self::Process(process) => Some(process),
+            Self::Description(_) => None,
+        }
+    }
+}
+
 /// A lock on bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Record {
@@ -73,10 +89,10 @@ pub(super) struct Wait {
 #[derive(Debug, Default)]
 pub(super) struct Locks {
     whole: BTreeMap<u64, BTreeMap<HandleId, LockKind>>,
-    /// By file and process; in order, apart, and none beside another of its kind.
-    records: BTreeMap<u64, BTreeMap<ProcessId, Vec<Record>>>,
-    /// How many of them each process has.
-    counts: BTreeMap<ProcessId, usize>,
+    /// By file and owner; in order, apart, and none beside another of its kind.
+    records: BTreeMap<u64, BTreeMap<Owner, Vec<Record>>>,
+    /// How many of them each owner has.
+    counts: BTreeMap<Owner, usize>,
     waiting: BTreeMap<ProcessId, Wait>,
 }
 
@@ -110,14 +126,14 @@ impl Locks {
     fn in_the_way(
         &self,
         ino: u64,
-        by: ProcessId,
+        by: Owner,
         kind: LockKind,
         extent: Extent,
-    ) -> impl Iterator<Item = (ProcessId, Record)> {
+    ) -> impl Iterator<Item = (Owner, Record)> {
         let of_others =
-            self.records.get(&ino).into_iter().flatten().filter(move |(p, _)| **p != by);
+            self.records.get(&ino).into_iter().flatten().filter(move |(owner, _)| **owner != by);
         of_others
-            .flat_map(|(process, records)| records.iter().map(|record| (*process, *record)))
+            .flat_map(|(owner, records)| records.iter().map(|record| (*owner, *record)))
             .filter(move |(_, record)| {
                 record.kind.conflicts(kind) && record.extent.overlaps(extent)
             })
@@ -127,33 +143,33 @@ impl Locks {
     pub(super) fn first_in_the_way(
         &self,
         ino: u64,
-        by: ProcessId,
+        by: Owner,
         kind: LockKind,
         extent: Extent,
     ) -> Option<HeldLock> {
         let first = self.in_the_way(ino, by, kind, extent).min_by_key(|met| met.1.extent.first);
-        first.map(|(process, Record { extent, kind })| HeldLock {
-            process,
+        first.map(|(owner, Record { extent, kind })| HeldLock {
+            process: owner.process(),
             kind,
             start: extent.first,
             len: extent.len(),
         })
     }
 
-    /// Gives a process a lock on bytes, or takes it away. Who asks has seen that nothing is in the
+    /// Gives an owner a lock on bytes, or takes it away. Who asks has seen that nothing is in the
     /// way.
     ///
     /// # Errors
-    /// ENOLCK if the process would have more pieces than it may; nothing has changed then.
+    /// ENOLCK if the owner would have more pieces than it may; nothing has changed then.
     pub(super) fn set_records(
         &mut self,
         ino: u64,
-        by: ProcessId,
+        by: Owner,
         kind: Option<LockKind>,
         extent: Extent,
         count_max: usize,
     ) -> Result<(), Errno> {
-        let before = self.records.get(&ino).and_then(|processes| processes.get(&by));
+        let before = self.records.get(&ino).and_then(|owners| owners.get(&by));
         let before = before.map_or(&[][..], Vec::as_slice);
         let after = merged(before, kind, extent);
         let count = self.counts.get(&by).copied().unwrap_or(0) - before.len() + after.len();
@@ -167,33 +183,34 @@ impl Locks {
     }
 
     /// Forgets what is empty.
-    fn tidy(&mut self, ino: u64, process: ProcessId) {
-        if let Some(processes) = self.records.get_mut(&ino) {
-            processes.retain(|_, records| !records.is_empty());
-            if processes.is_empty() {
+    fn tidy(&mut self, ino: u64, owner: Owner) {
+        if let Some(owners) = self.records.get_mut(&ino) {
+            owners.retain(|_, records| !records.is_empty());
+            if owners.is_empty() {
                 self.records.remove(&ino);
             }
         }
-        if self.counts.get(&process) == Some(&0) {
-            self.counts.remove(&process);
+        if self.counts.get(&owner) == Some(&0) {
+            self.counts.remove(&owner);
         }
     }
 
-    /// A process closed a descriptor of a file: its locks on the bytes there are gone. Says
-    /// whether it had any.
-    pub(super) fn close_file(&mut self, ino: u64, process: ProcessId) -> bool {
-        let Some(processes) = self.records.get_mut(&ino) else { return false };
-        let Some(gone) = processes.remove(&process) else { return false };
-        if let Some(count) = self.counts.get_mut(&process) {
+    /// A process closed a descriptor of a file, or a description its last one: its locks on the
+    /// bytes there are gone. Says whether it had any.
+    pub(super) fn close_file(&mut self, ino: u64, owner: Owner) -> bool {
+        let Some(owners) = self.records.get_mut(&ino) else { return false };
+        let Some(gone) = owners.remove(&owner) else { return false };
+        if let Some(count) = self.counts.get_mut(&owner) {
             *count -= gone.len();
         }
-        self.tidy(ino, process);
+        self.tidy(ino, owner);
         true
     }
 
     /// A process ended: its locks on bytes are gone.
     pub(super) fn end_process(&mut self, process: ProcessId) {
-        let held = self.records.iter().filter(|(_, processes)| processes.contains_key(&process));
+        let process = Owner::Process(process);
+        let held = self.records.iter().filter(|(_, owners)| owners.contains_key(&process));
         let files: Vec<u64> = held.map(|(ino, _)| *ino).collect();
         for ino in files {
             self.close_file(ino, process);
@@ -211,8 +228,9 @@ impl Locks {
     /// Would the process wait for one that waits, directly or through others, for it?
     pub(super) fn would_deadlock(&self, process: ProcessId, wait: &Wait) -> bool {
         let holders = |by: ProcessId, wait: &Wait| {
-            let met = self.in_the_way(wait.ino, by, wait.kind, wait.extent);
-            met.map(|(holder, _)| holder).collect::<Vec<_>>()
+            let met = self.in_the_way(wait.ino, Owner::Process(by), wait.kind, wait.extent);
+            // Who waits through a description is not known: as on Linux, nobody looks for rings.
+            met.filter_map(|(holder, _)| holder.process()).collect::<Vec<_>>()
         };
         let (mut known, mut left) = (BTreeSet::new(), holders(process, wait));
         while let Some(holder) = left.pop() {
@@ -229,7 +247,7 @@ impl Locks {
     }
 }
 
-/// A process's locks on one file after it got a lock, or let go, of these bytes.
+/// An owner's locks on one file after it got a lock, or let go, of these bytes.
 fn merged(before: &[Record], kind: Option<LockKind>, extent: Extent) -> Vec<Record> {
     let mut pieces = Vec::with_capacity(before.len() + 2);
     for Record { extent: held, kind } in before.iter().copied() {
@@ -280,18 +298,18 @@ mod tests {
     /// Who holds what, cell by cell.
     #[derive(Default)]
     struct Naive {
-        cells: BTreeMap<ProcessId, [Option<LockKind>; CELL_COUNT]>,
+        cells: BTreeMap<Owner, [Option<LockKind>; CELL_COUNT]>,
     }
 
     impl Naive {
-        fn is_in_the_way(&self, by: ProcessId, kind: LockKind, [from, to]: [usize; 2]) -> bool {
+        fn is_in_the_way(&self, by: Owner, kind: LockKind, [from, to]: [usize; 2]) -> bool {
             let others = self.cells.iter().filter(|(process, _)| **process != by);
             others
                 .flat_map(|(_, cells)| cells[from..=to].iter().flatten())
                 .any(|held| held.conflicts(kind))
         }
 
-        fn records(&self, process: ProcessId) -> Vec<Record> {
+        fn records(&self, process: Owner) -> Vec<Record> {
             let mut records: Vec<Record> = Vec::new();
             let cells = self.cells.get(&process).copied().unwrap_or_default();
             for (cell, kind) in cells.into_iter().enumerate() {
@@ -307,13 +325,21 @@ mod tests {
         }
     }
 
+    /// Two processes and a description.
+    fn owner(number: u64) -> Owner {
+        match number {
+            2 => Owner::Description(HandleId(1)),
+            _ => Owner::Process(ProcessId(number as u32)),
+        }
+    }
+
     fn kind_of(chance: u64) -> LockKind {
         if chance.is_multiple_of(2) { LockKind::Shared } else { LockKind::Exclusive }
     }
 
     /// One random operation on both; the answers agree.
     fn step(locks: &mut Locks, naive: &mut Naive, next: &mut impl FnMut() -> u64) {
-        let process = ProcessId(1 + (next() % 3) as u32);
+        let process = owner(next() % 3);
         let mut cell = || match (next() % (CELL_COUNT as u64 - 1)) as usize {
             below if below < MIDDLE => below,
             above => above + 1,
@@ -328,7 +354,8 @@ mod tests {
         if let Some(met) = met {
             let told = Extent::new(met.start, met.len).expect("it is what was locked");
             let record = Record { extent: told, kind: met.kind };
-            assert!(naive.records(met.process).contains(&record), "{met:?}");
+            let owner = met.process.map_or(owner(2), Owner::Process);
+            assert!(naive.records(owner).contains(&record), "{met:?}");
         }
         let wanted = if next().is_multiple_of(3) { None } else { Some(kind) };
         if wanted.is_some() && expected {
@@ -365,7 +392,7 @@ mod tests {
             };
             for _ in 0..100 {
                 step(&mut locks, &mut naive, &mut next);
-                for process in (1..=3).map(ProcessId) {
+                for process in (0..3).map(owner) {
                     let expected = naive.records(process);
                     let held = locks.records.get(&FILE).and_then(|all| all.get(&process));
                     assert_eq!(held.cloned().unwrap_or_default(), expected, "seed {seed}");

@@ -382,11 +382,11 @@ impl ReferenceVfs {
     async fn dispatch_lock(&self, call: &Call, asked: Lock) -> Outcome<Value> {
         match asked {
             Lock::Whole { handle, kind, wait } => self.flock(call, handle, kind, wait).await,
-            Lock::Record { handle, kind, start, len, wait } => {
-                self.record_lock(call, handle, kind, [start, len], wait).await
+            Lock::Record { handle, kind, start, len, wait, owner } => {
+                self.record_lock(call, handle, (kind, owner), [start, len], wait).await
             }
-            Lock::Test { handle, kind, start, len } => {
-                self.test_lock(call, handle, kind, [start, len])
+            Lock::Test { handle, kind, start, len, owner } => {
+                self.test_lock(call, handle, (kind, owner), [start, len])
             }
             Lock::CloseDuplicate { handle } => self.close_duplicate(call, handle),
         }
@@ -418,7 +418,9 @@ impl ReferenceVfs {
             Manage::DeleteSnapshot { name } => self.delete_snapshot(call, &name).await,
             Manage::SetCompression { handle, on } => self.set_compression(call, handle, on).await,
             Manage::SetNoCow { handle, on } => self.set_no_cow(call, handle, on).await,
-            Manage::SyncRange { handle, offset, len } => self.sync_range(handle, offset, len).await,
+            Manage::SyncRange { handle, offset, len, wait } => {
+                self.sync_range(handle, [offset, len], wait).await
+            }
             Manage::DropCaches => self.drop_caches().await,
             Manage::Space => self.space().await,
         }

@@ -1,4 +1,4 @@
-//! `fcntl(F_SETLK)`, `F_SETLKW` and `F_GETLK`.
+//! `fcntl(F_SETLK)`, `F_SETLKW` and `F_GETLK`, and their kin for open file descriptions.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use crate::call::Errno;
 use crate::call::HandleId;
 use crate::call::LockKind;
+use crate::call::LockOwner;
 use crate::call::ProcessId;
 use crate::call::Value;
 use crate::vfs::Call;
@@ -15,6 +16,7 @@ use crate::vfs::ReferenceVfs;
 use crate::vfs::handles::Description;
 use crate::vfs::locks::Extent;
 use crate::vfs::locks::Locks;
+use crate::vfs::locks::Owner;
 use crate::vfs::locks::Wait;
 
 /// A process that waits for a lock on bytes, until this is dropped.
@@ -27,6 +29,14 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         locks.set_waiting(self.process, None);
+    }
+}
+
+/// Who would hold the lock.
+fn owner(call: &Call, handle: HandleId, owner: LockOwner) -> Owner {
+    match owner {
+        LockOwner::Process => Owner::Process(call.caller.process),
+        LockOwner::Description => Owner::Description(handle),
     }
 }
 
@@ -45,17 +55,17 @@ impl ReferenceVfs {
         &self,
         call: &Call,
         handle: HandleId,
-        kind: Option<LockKind>,
+        (kind, by): (Option<LockKind>, LockOwner),
         [start, len]: [u64; 2],
         wait: bool,
     ) -> Outcome<Value> {
         let description = self.description(handle)?;
         permitted(&description, kind)?;
-        let (ino, process) = (description.ino, call.caller.process);
+        let (ino, owner) = (description.ino, owner(call, handle, by));
         let extent = Extent::new(start, len)?;
         let set = || {
             let count_max = self.policy.record_locks_max;
-            let set = self.locks().set_records(ino, process, kind, extent, count_max);
+            let set = self.locks().set_records(ino, owner, kind, extent, count_max);
             call.takes_effect();
             if kind != Some(LockKind::Exclusive) {
                 self.lock_news.wake_all();
@@ -64,7 +74,10 @@ impl ReferenceVfs {
         };
         let Some(kind) = kind else { return Ok(set()?) };
         let attempt = || {
-            let met = self.locks().first_in_the_way(ino, process, kind, extent);
+            if let Err(errno) = self.description(handle) {
+                return Some(Err(errno)); // Whoever shares it closed it meanwhile.
+            }
+            let met = self.locks().first_in_the_way(ino, owner, kind, extent);
             if met.is_some() { None } else { Some(set()) }
         };
         if let Some(answer) = attempt() {
@@ -74,6 +87,9 @@ impl ReferenceVfs {
             call.takes_effect();
             return Err(Errno::Again.into());
         }
+        let Some(process) = owner.process() else {
+            return Ok(self.sim.wait_until(&self.lock_news, attempt).await??);
+        };
         let wanted = Wait { ino, kind, extent };
         if self.locks().would_deadlock(process, &wanted) {
             call.takes_effect();
@@ -88,12 +104,12 @@ impl ReferenceVfs {
         &self,
         call: &Call,
         handle: HandleId,
-        kind: LockKind,
+        (kind, by): (LockKind, LockOwner),
         [start, len]: [u64; 2],
     ) -> Outcome<Value> {
         let ino = self.description(handle)?.ino;
         let extent = Extent::new(start, len)?;
-        let met = self.locks().first_in_the_way(ino, call.caller.process, kind, extent);
+        let met = self.locks().first_in_the_way(ino, owner(call, handle, by), kind, extent);
         call.takes_effect();
         Ok(Value::Lock(met))
     }

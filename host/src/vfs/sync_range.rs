@@ -13,8 +13,8 @@ impl ReferenceVfs {
     pub(super) async fn sync_range(
         &self,
         handle: HandleId,
-        offset: u64,
-        len: u64,
+        [offset, len]: [u64; 2],
+        wait: bool,
     ) -> Outcome<Value> {
         let description = self.description(handle)?;
         if description.kind != FileKind::Regular {
@@ -25,6 +25,8 @@ impl ReferenceVfs {
         let end = if len == 0 { u64::MAX } else { end };
         match self.cache.write_back_range(description.ino, offset..end).await {
             Err(error) if is_power_off(&error) => Err(error.into()),
+            // Who waits is told; a sync will tell all the same.
+            Err(error) if wait => Err(error.into()),
             // The ledger has it, or the pages are still dirty: a sync will tell.
             Ok(()) | Err(_) => Ok(Value::Done),
         }

@@ -1,6 +1,7 @@
-//! Who holds which lock, as far as answers tell: descriptions on whole files, processes on bytes.
+//! Who holds which lock, as far as answers tell: descriptions on whole files, processes and
+//! descriptions on bytes.
 //!
-//! The two kinds know nothing of each other, as on Linux.
+//! Locks on whole files and on bytes know nothing of each other, as on Linux.
 
 use imbl::OrdMap;
 use imbl::Vector;
@@ -69,6 +70,25 @@ impl MayHold {
     }
 }
 
+/// Who holds a lock on bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    Process(Pid),
+    Description(HandleId),
+}
+
+impl Owner {
+    const FIRST: Self = Self::Process(Pid(0));
+    const LAST: Self = Self::Description(HandleId(u64::MAX));
+
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Process(process) => format!("p{}", process.0),
+            Self::Description(handle) => format!("h{}", handle.0),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Record {
     last: u64,
@@ -87,8 +107,8 @@ struct Ended {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Locks {
     whole: OrdMap<(FileId, HandleId), MayHold>,
-    /// By file, process and first byte; those of one process do not overlap.
-    records: OrdMap<(FileId, Pid, u64), Record>,
+    /// By file, owner and first byte; those of one owner do not overlap.
+    records: OrdMap<(FileId, Owner, u64), Record>,
     ended: OrdMap<FileId, Vector<Ended>>,
 }
 
@@ -151,24 +171,24 @@ impl Locks {
     fn records_of(
         &self,
         file: FileId,
-        process: Pid,
+        owner: Owner,
     ) -> impl DoubleEndedIterator<Item = (Extent, LockKind)> + use<'_> {
-        let all = self.records.range((file, process, 0)..=(file, process, u64::MAX));
+        let all = self.records.range((file, owner, 0)..=(file, owner, u64::MAX));
         all.map(|((_, _, first), record)| {
             (Extent { first: *first, last: record.last }, record.kind)
         })
     }
 
-    /// Processes that hold a record lock in the way, each once.
+    /// Owners that hold a record lock in the way, each once.
     pub(crate) fn records_in_the_way(
         &self,
         file: FileId,
-        by: Pid,
+        by: Owner,
         kind: LockKind,
         extent: Extent,
-    ) -> Vec<Pid> {
-        let all = self.records.range((file, Pid(0), 0)..=(file, Pid(u32::MAX), u64::MAX));
-        let mut found: Vec<Pid> = all
+    ) -> Vec<Owner> {
+        let all = self.records.range((file, Owner::FIRST, 0)..=(file, Owner::LAST, u64::MAX));
+        let mut found: Vec<Owner> = all
             .filter(|((_, holder, first), record)| {
                 let held = Extent { first: *first, last: record.last };
                 *holder != by && held.overlaps(extent) && record.kind.conflicts(kind)
@@ -179,16 +199,16 @@ impl Locks {
         found
     }
 
-    /// Does the process hold such a lock on each of these bytes?
+    /// Does the owner hold such a lock on each of these bytes?
     pub(crate) fn holds_records(
         &self,
         file: FileId,
-        process: Pid,
+        owner: Owner,
         kind: LockKind,
         extent: Extent,
     ) -> bool {
         let mut next = extent.first;
-        for (held, held_kind) in self.records_of(file, process) {
+        for (held, held_kind) in self.records_of(file, owner) {
             if held.last < next || held_kind != kind {
                 continue;
             }
@@ -203,36 +223,37 @@ impl Locks {
         false
     }
 
-    /// A process got a lock on bytes, or let go of them.
+    /// An owner got a lock on bytes, or let go of them.
     pub(crate) fn set_records(
         &mut self,
         file: FileId,
-        process: Pid,
+        owner: Owner,
         kind: Option<LockKind>,
         extent: Extent,
     ) {
-        let touched = self.records_of(file, process).filter(|(held, _)| held.overlaps(extent));
+        let touched = self.records_of(file, owner).filter(|(held, _)| held.overlaps(extent));
         let touched: Vec<(Extent, LockKind)> = touched.collect();
         for (held, kind) in touched {
-            self.records.remove(&(file, process, held.first));
+            self.records.remove(&(file, owner, held.first));
             if held.first < extent.first {
                 let record = Record { last: extent.first - 1, kind };
-                self.records.insert((file, process, held.first), record);
+                self.records.insert((file, owner, held.first), record);
             }
             if held.last > extent.last {
                 let record = Record { last: held.last, kind };
-                self.records.insert((file, process, extent.last + 1), record);
+                self.records.insert((file, owner, extent.last + 1), record);
             }
         }
         if let Some(kind) = kind {
             let record = Record { last: extent.last, kind };
-            self.records.insert((file, process, extent.first), record);
+            self.records.insert((file, owner, extent.first), record);
             self.disprove(file, kind, Some(extent));
         }
     }
 
     /// The last descriptor of a description is closed.
     pub(crate) fn close_description(&mut self, file: FileId, handle: HandleId) {
+        self.release_records(file, Owner::Description(handle));
         let Some(held) = self.whole.remove(&(file, handle)) else { return };
         if !held.nothing {
             let kind = if held.exclusive { LockKind::Exclusive } else { LockKind::Shared };
@@ -242,16 +263,34 @@ impl Locks {
 
     /// A process closed a descriptor of a file: its record locks there are gone.
     pub(crate) fn close_file(&mut self, file: FileId, process: Pid) {
-        let gone: Vec<(Extent, LockKind)> = self.records_of(file, process).collect();
+        self.release_records(file, Owner::Process(process));
+    }
+
+    fn release_records(&mut self, file: FileId, owner: Owner) {
+        let gone: Vec<(Extent, LockKind)> = self.records_of(file, owner).collect();
         for (extent, kind) in gone {
-            self.records.remove(&(file, process, extent.first));
+            self.records.remove(&(file, owner, extent.first));
             self.remember(file, Ended { kind, extent: Some(extent) });
         }
     }
 
+    /// Some description that holds such a lock on each of these bytes.
+    pub(crate) fn description_that_holds(
+        &self,
+        file: FileId,
+        kind: LockKind,
+        extent: Extent,
+    ) -> Option<Owner> {
+        let from = Owner::Description(HandleId(0));
+        let all = self.records.range((file, from, 0)..=(file, Owner::LAST, u64::MAX));
+        let mut owners = all.map(|((_, owner, _), _)| *owner);
+        owners.find(|owner| self.holds_records(file, *owner, kind, extent))
+    }
+
     /// A process ended: its record locks are gone.
     pub(crate) fn end_process(&mut self, process: Pid) {
-        let held = self.records.keys().filter(|(_, holder, _)| *holder == process);
+        let owner = Owner::Process(process);
+        let held = self.records.keys().filter(|(_, holder, _)| *holder == owner);
         let files: Vec<FileId> = held.map(|(file, _, _)| *file).collect();
         files.into_iter().for_each(|file| self.close_file(file, process));
     }
@@ -299,7 +338,7 @@ mod tests {
     use super::*;
 
     const FILE: FileId = FileId(1);
-    const P: Pid = Pid(1);
+    const P: Owner = Owner::Process(Pid(1));
 
     fn extent(first: u64, last: u64) -> Extent {
         Extent { first, last }
@@ -316,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_lock_cuts_the_old_one_of_its_process() {
+    fn a_new_lock_cuts_the_old_one_of_its_owner() {
         let mut locks = Locks::default();
         locks.set_records(FILE, P, Some(LockKind::Exclusive), extent(10, 29));
         locks.set_records(FILE, P, Some(LockKind::Shared), extent(15, 19));
@@ -326,11 +365,28 @@ mod tests {
         assert!(!locks.holds_records(FILE, P, LockKind::Exclusive, extent(10, 29)));
         locks.set_records(FILE, P, None, extent(0, 14));
         assert!(
-            locks.records_in_the_way(FILE, Pid(2), LockKind::Exclusive, extent(0, 14)).is_empty()
+            locks
+                .records_in_the_way(
+                    FILE,
+                    Owner::Description(HandleId(2)),
+                    LockKind::Exclusive,
+                    extent(0, 14)
+                )
+                .is_empty()
         );
-        let shared = locks.records_in_the_way(FILE, Pid(2), LockKind::Shared, extent(0, 19));
+        let shared = locks.records_in_the_way(
+            FILE,
+            Owner::Description(HandleId(2)),
+            LockKind::Shared,
+            extent(0, 19),
+        );
         assert!(shared.is_empty());
-        let met = locks.records_in_the_way(FILE, Pid(2), LockKind::Exclusive, extent(0, 19));
+        let met = locks.records_in_the_way(
+            FILE,
+            Owner::Description(HandleId(2)),
+            LockKind::Exclusive,
+            extent(0, 19),
+        );
         assert_eq!(met, [P]);
     }
 

@@ -39,6 +39,7 @@ pub(crate) use extents::differs;
 pub(crate) use extents::index;
 pub(crate) use locks::Extent;
 pub(crate) use locks::Locks;
+pub(crate) use locks::Owner;
 pub(crate) use mappings::Mapping;
 pub(crate) use modes::Denial;
 pub(crate) use modes::Modes;

@@ -391,14 +391,14 @@ impl Judge {
             Lock::Whole { handle, kind, wait } => {
                 flock::judge(self, frame, *handle, *kind, *wait, outcome);
             }
-            Lock::Record { handle, kind, start, len, wait } => {
-                let (kind, start, len, wait) = (*kind, *start, *len, *wait);
-                let wanted = record_lock::Wanted { kind, start, len, wait };
+            Lock::Record { handle, kind, start, len, wait, owner } => {
+                let (kind, start, len, wait, owner) = (*kind, *start, *len, *wait, *owner);
+                let wanted = record_lock::Wanted { kind, start, len, wait, owner };
                 record_lock::judge(self, frame, *handle, wanted, outcome);
             }
-            Lock::Test { handle, kind, start, len } => {
+            Lock::Test { handle, kind, start, len, owner } => {
                 let extent = Extent::new(*start, *len);
-                record_lock::test(self, frame, *handle, *kind, extent, outcome);
+                record_lock::test(self, frame, *handle, (*kind, *owner), extent, outcome);
             }
             Lock::CloseDuplicate { handle } => {
                 handles::close_duplicate(self, frame, *handle, outcome);

@@ -1,10 +1,12 @@
-//! `fcntl(F_SETLK)`, `F_SETLKW` and `F_GETLK`: locks of a process on bytes of a file. Locks in a
-//! snapshot are not judged.
+//! `fcntl(F_SETLK)`, `F_SETLKW` and `F_GETLK`, and their kin for descriptions: locks on bytes of a
+//! file, of a process or of an open file description [LOCK-OFD-01]. Locks in a snapshot are not
+//! judged.
 
 use std::collections::BTreeSet;
 
 use crate::model::Extent;
 use crate::model::FileId;
+use crate::model::Owner;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
@@ -13,6 +15,7 @@ use crate::words::HandleId;
 use crate::words::HeldLock;
 use crate::words::Lock;
 use crate::words::LockKind;
+use crate::words::LockOwner;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Value;
@@ -26,6 +29,15 @@ pub(crate) struct Wanted {
     pub(crate) start: u64,
     pub(crate) len: u64,
     pub(crate) wait: bool,
+    pub(crate) owner: LockOwner,
+}
+
+/// Who would hold the lock that a process asks for through a description.
+fn owner(frame: &Frame, id: HandleId, owner: LockOwner) -> Owner {
+    match owner {
+        LockOwner::Process => Owner::Process(frame.process),
+        LockOwner::Description => Owner::Description(id),
+    }
 }
 
 pub(crate) fn judge(
@@ -39,7 +51,8 @@ pub(crate) fn judge(
         return;
     }
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
-    let (file, process) = (handle.file, frame.process);
+    let (file, by) = (handle.file, owner(frame, id, wanted.owner));
+    let is_of_description = wanted.owner == LockOwner::Description;
     let has_access = match wanted.kind {
         Some(LockKind::Shared) => handle.read,
         Some(LockKind::Exclusive) => handle.write,
@@ -48,13 +61,17 @@ pub(crate) fn judge(
     let extent = Extent::new(wanted.start, wanted.len);
     let lock = wanted.kind.zip(extent);
     let locks = &judge.model.locks;
-    let holders = lock.map(|(kind, extent)| locks.records_in_the_way(file, process, kind, extent));
+    let holders = lock.map(|(kind, extent)| locks.records_in_the_way(file, by, kind, extent));
     let holders = holders.unwrap_or_default();
     let has_ended =
         lock.is_some_and(|(kind, extent)| locks.ended_in_the_way(file, kind, Some(extent)));
-    let may_deadlock =
-        *outcome == Err(Errno::Deadlock) && wanted.wait && judge.waits_for(frame, &holders);
+    // Whoever waits for a description's lock is not looked for.
+    let may_deadlock = *outcome == Err(Errno::Deadlock)
+        && wanted.wait
+        && !is_of_description
+        && judge.waits_for(frame, &holders);
     let clause = match outcome {
+        Ok(_) | Err(_) if is_of_description => "LOCK-OFD-01",
         Ok(_) if wanted.kind.is_some() => "LOCK-REC-01",
         Err(Errno::Deadlock) => "LOCK-REC-05",
         Err(Errno::Again | Errno::Access) if has_ended => "LOCK-REC-03",
@@ -67,16 +84,17 @@ pub(crate) fn judge(
         .may(may_deadlock, &[Errno::Deadlock])
         .may(true, &[Errno::NoLocks]);
     let (true, Some(extent)) = (judge.settle(frame, &permitted, outcome), extent) else { return };
-    if has_ended {
+    if has_ended && !is_of_description {
         judge.exercise("LOCK-REC-03");
     }
     if let Some(holder) = holders.first() {
         let subject = judge.model.path_text(file);
-        let observed = format!("granted, while p{} holds a lock in the way", holder.0);
+        let observed = format!("granted, while {} holds a lock in the way", holder.name());
         let allowed = if wanted.wait { "to wait" } else { "EAGAIN or EACCES" };
-        judge.broken(frame, "LOCK-REC-01", subject, observed, allowed.to_owned());
+        let clause = if is_of_description { "LOCK-OFD-01" } else { "LOCK-REC-01" };
+        judge.broken(frame, clause, subject, observed, allowed.to_owned());
     }
-    judge.model.locks.set_records(file, process, wanted.kind, extent);
+    judge.model.locks.set_records(file, by, wanted.kind, extent);
 }
 
 /// `fcntl(F_GETLK)`: a lock that is in the way, or that none is.
@@ -84,7 +102,7 @@ pub(crate) fn test(
     judge: &mut Judge,
     frame: &Frame,
     id: HandleId,
-    kind: LockKind,
+    (kind, by): (LockKind, LockOwner),
     extent: Option<Extent>,
     outcome: &Outcome,
 ) {
@@ -94,51 +112,57 @@ pub(crate) fn test(
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
     let file = handle.file;
     let subject = judge.model.path_text(file);
-    let permitted =
-        Permitted::new("LOCK-REC-04", subject.clone()).must(extent.is_none(), BAD_EXTENT);
+    let clause = match by {
+        LockOwner::Process => "LOCK-REC-04",
+        LockOwner::Description => "LOCK-OFD-01",
+    };
+    let by = owner(frame, id, by);
+    let permitted = Permitted::new(clause, subject.clone()).must(extent.is_none(), BAD_EXTENT);
     let (true, Some(extent)) = (judge.settle(frame, &permitted, outcome), extent) else { return };
     let Ok(Value::Lock(told)) = outcome else { return judge.malformed(frame) };
     let locks = &judge.model.locks;
-    let holders = locks.records_in_the_way(file, frame.process, kind, extent);
+    let holders = locks.records_in_the_way(file, by, kind, extent);
     match told {
         None if holders.is_empty() => {}
         None => {
             let observed = "no lock in the way".to_owned();
-            let names: Vec<String> =
-                holders.iter().map(|holder| format!("p{}", holder.0)).collect();
+            let names: Vec<String> = holders.iter().map(|holder| holder.name()).collect();
             let allowed = format!("a lock of {}", names.join(" or "));
-            judge.broken(frame, "LOCK-REC-04", subject, observed, allowed);
+            judge.broken(frame, clause, subject, observed, allowed);
         }
-        Some(held) if is_in_the_way(judge, frame, file, held, kind, extent) => {}
+        Some(held) if is_in_the_way(judge, (file, by), held, kind, extent) => {}
         Some(held) => {
             let HeldLock { process, start, len, .. } = held;
-            let observed = format!("a lock of p{}, {len} bytes from {start}", process.0);
+            let holder = process.map_or("a description".to_owned(), |by| format!("p{}", by.0));
+            let observed = format!("a lock of {holder}, {len} bytes from {start}");
             let allowed = "a lock that is held and in the way, or none".to_owned();
-            judge.broken(frame, "LOCK-REC-04", subject, observed, allowed);
+            judge.broken(frame, clause, subject, observed, allowed);
         }
     }
 }
 
 fn is_in_the_way(
     judge: &Judge,
-    frame: &Frame,
-    file: FileId,
+    (file, by): (FileId, Owner),
     held: &HeldLock,
     kind: LockKind,
     extent: Extent,
 ) -> bool {
     let Some(told) = Extent::new(held.start, held.len) else { return false };
-    held.process != frame.process
-        && held.kind.conflicts(kind)
-        && told.overlaps(extent)
-        && judge.model.locks.holds_records(file, held.process, held.kind, told)
+    let locks = &judge.model.locks;
+    let holds = |owner: &Owner| locks.holds_records(file, *owner, held.kind, told);
+    let holder = match held.process {
+        Some(process) => Some(Owner::Process(process)).filter(holds),
+        None => locks.description_that_holds(file, held.kind, told),
+    };
+    held.kind.conflicts(kind) && told.overlaps(extent) && holder.is_some_and(|holder| holder != by)
 }
 
 impl Judge {
     /// May one of these wait, by calls under way, for the process that asks?
-    fn waits_for(&self, frame: &Frame, holders: &[Pid]) -> bool {
-        let mut known: BTreeSet<Pid> = holders.iter().copied().collect();
-        let mut left: Vec<Pid> = holders.to_vec();
+    fn waits_for(&self, frame: &Frame, holders: &[Owner]) -> bool {
+        let mut left: Vec<Pid> = processes(holders).collect();
+        let mut known: BTreeSet<Pid> = left.iter().copied().collect();
         while let Some(holder) = left.pop() {
             if holder == frame.process {
                 return true;
@@ -146,21 +170,34 @@ impl Judge {
             let calls = self.lock_calls.iter().filter(|(called, _)| **called < frame.step());
             for (_, (_, asked)) in calls.filter(|(_, (process, _))| *process == holder) {
                 let met = self.awaited(holder, asked);
-                left.extend(met.into_iter().filter(|process| known.insert(*process)));
+                left.extend(processes(&met).filter(|process| known.insert(*process)));
             }
         }
         false
     }
 
     /// For whom a call waits, if it is one that does.
-    fn awaited(&self, process: Pid, asked: &Lock) -> Vec<Pid> {
-        let Lock::Record { handle, kind: Some(kind), start, len, wait: true } = asked else {
+    fn awaited(&self, process: Pid, asked: &Lock) -> Vec<Owner> {
+        let Lock::Record { handle, kind: Some(kind), start, len, wait: true, owner: by } = asked
+        else {
             return Vec::new();
         };
+        if *by != LockOwner::Process {
+            return Vec::new();
+        }
         let handle = self.model.handles.get(handle);
         let Some((handle, extent)) = handle.zip(Extent::new(*start, *len)) else {
             return Vec::new();
         };
-        self.model.locks.records_in_the_way(handle.file, process, *kind, extent)
+        let by = Owner::Process(process);
+        self.model.locks.records_in_the_way(handle.file, by, *kind, extent)
     }
+}
+
+/// Those of the owners that can wait: a description does not.
+fn processes(owners: &[Owner]) -> impl Iterator<Item = Pid> {
+    owners.iter().filter_map(|owner| match owner {
+        Owner::Process(process) => Some(*process),
+        Owner::Description(_) => None,
+    })
 }

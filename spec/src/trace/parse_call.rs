@@ -15,6 +15,7 @@ use crate::words::HandleId;
 use crate::words::HeldLock;
 use crate::words::Lock;
 use crate::words::LockKind;
+use crate::words::LockOwner;
 use crate::words::Manage;
 use crate::words::MappingId;
 use crate::words::Memory;
@@ -141,6 +142,7 @@ fn call_of_handle(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Call>, P
             handle: handle(cursor)?,
             offset: offset(cursor)?,
             len: cursor.number("", "a number of bytes")?,
+            wait: cursor.takes("wait"),
         }),
         _ => return Ok(None),
     };
@@ -273,17 +275,26 @@ fn lock(cursor: &mut Cursor<'_>, name: &str) -> Result<Option<Lock>, ParseError>
             start: offset(cursor)?,
             len: cursor.number("", "a number of bytes")?,
             wait: cursor.takes("wait"),
+            owner: lock_owner(cursor),
         },
         "testlock" => Lock::Test {
             handle: handle(cursor)?,
             kind: lock_kind(cursor)?,
             start: offset(cursor)?,
             len: cursor.number("", "a number of bytes")?,
+            owner: lock_owner(cursor),
         },
         "closeduplicate" => Lock::CloseDuplicate { handle: handle(cursor)? },
         _ => return Ok(None),
     };
     Ok(Some(known))
+}
+
+fn lock_owner(cursor: &mut Cursor<'_>) -> LockOwner {
+    match cursor.takes("description") {
+        true => LockOwner::Description,
+        false => LockOwner::Process,
+    }
 }
 
 fn lock_kind_or_none(cursor: &mut Cursor<'_>) -> Result<Option<LockKind>, ParseError> {
@@ -308,7 +319,13 @@ fn held_lock(cursor: &mut Cursor<'_>) -> Result<Option<HeldLock>, ParseError> {
         return Ok(None);
     }
     Ok(Some(HeldLock {
-        process: Pid(cursor.small_number("p", "none, or a process such as p1")?),
+        process: match cursor.takes("description") {
+            true => None,
+            false => {
+                let expected = "none, description, or a process such as p1";
+                Some(Pid(cursor.small_number("p", expected)?))
+            }
+        },
         kind: lock_kind(cursor)?,
         start: offset(cursor)?,
         len: cursor.number("", "a number of bytes")?,

@@ -21,6 +21,7 @@ use crate::words::HandleId;
 use crate::words::HeldLock;
 use crate::words::Lock;
 use crate::words::LockKind;
+use crate::words::LockOwner;
 use crate::words::Manage;
 use crate::words::Memory;
 use crate::words::Mode;
@@ -208,7 +209,12 @@ pub fn write_outcome(out: &mut impl Write, outcome: &Outcome) -> fmt::Result {
         Ok(Value::Lock(None)) => out.write_str("lock none"),
         Ok(Value::Lock(Some(held))) => {
             let HeldLock { process, kind, start, len } = held;
-            write!(out, "lock p{} {} @{start} {len}", process.0, lock_name(Some(*kind)))
+            out.write_str("lock ")?;
+            match process {
+                Some(process) => write!(out, "p{}", process.0)?,
+                None => out.write_str("description")?,
+            }
+            write!(out, " {} @{start} {len}", lock_name(Some(*kind)))
         }
         Ok(Value::Mapping(mapping)) => write!(out, "mapping m{}", mapping.0),
         Ok(Value::Signal(Signal::Bus)) => out.write_str("signal SIGBUS"),
@@ -282,12 +288,14 @@ fn write_lock(out: &mut impl Write, asked: &Lock) -> fmt::Result {
             write!(out, "flock h{} {}", handle.0, lock_name(*kind))?;
             write_flags(out, &[(*wait, "wait")])
         }
-        Lock::Record { handle, kind, start, len, wait } => {
+        Lock::Record { handle, kind, start, len, wait, owner } => {
             write!(out, "lock h{} {} @{start} {len}", handle.0, lock_name(*kind))?;
-            write_flags(out, &[(*wait, "wait")])
+            let is_its_own = *owner == LockOwner::Description;
+            write_flags(out, &[(*wait, "wait"), (is_its_own, "description")])
         }
-        Lock::Test { handle, kind, start, len } => {
-            write!(out, "testlock h{} {} @{start} {len}", handle.0, lock_name(Some(*kind)))
+        Lock::Test { handle, kind, start, len, owner } => {
+            write!(out, "testlock h{} {} @{start} {len}", handle.0, lock_name(Some(*kind)))?;
+            write_flags(out, &[(*owner == LockOwner::Description, "description")])
         }
         Lock::CloseDuplicate { handle } => write!(out, "closeduplicate h{}", handle.0),
     }
@@ -342,8 +350,9 @@ fn write_manage(out: &mut impl Write, asked: &Manage) -> fmt::Result {
             write!(out, "nocow h{}", handle.0)?;
             out.write_str(if *on { " on" } else { " off" })
         }
-        Manage::SyncRange { handle, offset, len } => {
-            write!(out, "syncrange h{} @{offset} {len}", handle.0)
+        Manage::SyncRange { handle, offset, len, wait } => {
+            write!(out, "syncrange h{} @{offset} {len}", handle.0)?;
+            write_flags(out, &[(*wait, "wait")])
         }
         Manage::DropCaches => out.write_str("dropcaches"),
         Manage::Space => out.write_str("statfs"),

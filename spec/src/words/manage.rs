@@ -44,6 +44,8 @@ pub enum Manage {
         offset: u64,
         /// Its length; 0 is to the end of the file.
         len: u64,
+        /// Does the call wait for the medium, and tell if it fails?
+        wait: bool,
     },
     /// `/proc/sys/vm/drop_caches`: whatever is clean in memory is dropped.
     DropCaches,

@@ -41,6 +41,7 @@ pub use found::Survey;
 pub use lock::HeldLock;
 pub use lock::Lock;
 pub use lock::LockKind;
+pub use lock::LockOwner;
 pub use manage::Manage;
 pub use memory::Access;
 pub use memory::MappingId;

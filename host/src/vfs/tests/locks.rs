@@ -13,6 +13,7 @@ use crate::call::HandleId;
 use crate::call::HeldLock;
 use crate::call::Lock;
 use crate::call::LockKind;
+use crate::call::LockOwner;
 use crate::call::ProcessId;
 use crate::call::Request;
 use crate::call::Value;
@@ -40,7 +41,8 @@ fn flock(handle: HandleId, kind: Option<LockKind>, wait: bool) -> Request {
 }
 
 fn record(handle: HandleId, kind: Option<LockKind>, start: u64, len: u64, wait: bool) -> Request {
-    Request::Lock(Lock::Record { handle, kind, start, len, wait })
+    let owner = LockOwner::Process;
+    Request::Lock(Lock::Record { handle, kind, start, len, wait, owner })
 }
 
 impl World {
@@ -61,7 +63,8 @@ impl World {
 
     fn tests(&self, process: u32, handle: HandleId, kind: LockKind, at: [u64; 2]) -> Answer {
         let [start, len] = at;
-        self.asks(process, Request::Lock(Lock::Test { handle, kind, start, len }))
+        let owner = LockOwner::Process;
+        self.asks(process, Request::Lock(Lock::Test { handle, kind, start, len, owner }))
     }
 
     fn opened_by(&mut self, process: u32) -> HandleId {
@@ -167,11 +170,46 @@ fn a_test_tells_who_is_in_the_way() {
     assert_eq!(world.locks(1, one, SHARED, [10, 10]), DONE);
     assert_eq!(world.locks(1, one, SHARED, [20, 5]), DONE);
     assert_eq!(world.tests(2, two, LockKind::Shared, [0, 0]), Ok(Value::Lock(None)));
-    let (process, kind) = (ProcessId(1), LockKind::Shared);
+    let (process, kind) = (Some(ProcessId(1)), LockKind::Shared);
     let held = HeldLock { process, kind, start: 10, len: 15 };
     assert_eq!(world.tests(2, two, LockKind::Exclusive, [24, 0]), Ok(Value::Lock(Some(held))));
     assert_eq!(world.tests(2, two, LockKind::Exclusive, [25, 0]), Ok(Value::Lock(None)));
     assert_eq!(world.tests(1, one, LockKind::Exclusive, [0, 0]), Ok(Value::Lock(None)));
+}
+
+/// The same through the description.
+fn own(handle: HandleId, kind: Option<LockKind>, start: u64, len: u64) -> Request {
+    let (wait, owner) = (false, LockOwner::Description);
+    Request::Lock(Lock::Record { handle, kind, start, len, wait, owner })
+}
+
+#[test]
+fn a_lock_of_a_description_is_in_everybodys_way_until_its_last_close() {
+    let mut world = World::new();
+    let [one, same, two] = [world.opened_by(1), world.opened_by(1), world.opened_by(2)];
+    assert_eq!(world.asks(1, own(one, EXCLUSIVE, 0, 10)), DONE);
+    assert_eq!(world.asks(1, own(same, SHARED, 9, 1)), TAKEN, "another of the same process");
+    assert_eq!(world.locks(1, one, SHARED, [9, 1]), TAKEN, "its own process");
+    assert_eq!(world.locks(2, two, EXCLUSIVE, [10, 1]), DONE);
+    assert_eq!(world.asks(1, own(one, SHARED, 10, 1)), TAKEN);
+    let (process, kind) = (None, LockKind::Exclusive);
+    let held = HeldLock { process, kind, start: 0, len: 10 };
+    assert_eq!(world.tests(2, two, LockKind::Shared, [0, 0]), Ok(Value::Lock(Some(held))));
+    let owner = LockOwner::Description;
+    let test = Lock::Test { handle: one, kind: LockKind::Shared, start: 0, len: 0, owner };
+    let met = HeldLock { process: Some(ProcessId(2)), kind, start: 10, len: 1 };
+    assert_eq!(world.asks(1, Request::Lock(test)), Ok(Value::Lock(Some(met))));
+    // Neither another close of the process nor one of a duplicate ends it.
+    assert_eq!(world.asks(1, Request::Close { handle: same }), DONE);
+    assert_eq!(world.asks(1, Request::Lock(Lock::CloseDuplicate { handle: one })), DONE);
+    assert_eq!(world.locks(2, two, SHARED, [0, 1]), TAKEN);
+    assert_eq!(world.asks(1, Request::Close { handle: one }), DONE);
+    assert_eq!(world.locks(2, two, SHARED, [0, 1]), DONE);
+    let three = world.opened_by(3);
+    assert_eq!(world.asks(3, own(three, SHARED, 0, 5)), DONE);
+    world.ends(3);
+    assert_eq!(world.locks(2, two, EXCLUSIVE, [0, 0]), DONE);
+    assert_eq!(world.asks(2, own(two, SHARED, 1 << 63, 1)), Err(Errno::Invalid));
 }
 
 #[test]

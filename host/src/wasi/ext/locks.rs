@@ -1,10 +1,10 @@
 //! `fd_flock` and `fd_lock`: advisory locks, with Linux's numbers.
 
-use crate::call::Halt;
 use crate::call::HandleId;
 use crate::call::HeldLock;
 use crate::call::Lock;
 use crate::call::LockKind;
+use crate::call::LockOwner;
 use crate::call::Request;
 use crate::call::Value;
 use crate::wasi::errno::AbiErrno;
@@ -22,6 +22,7 @@ const F_GETLK: u32 = 5;
 const F_SETLK: u32 = 6;
 const F_SETLKW: u32 = 7;
 const F_OFD_GETLK: u32 = 36;
+const F_OFD_SETLK: u32 = 37;
 const F_OFD_SETLKW: u32 = 38;
 
 const F_RDLCK: u32 = 0;
@@ -72,7 +73,8 @@ fn encode(held: Option<HeldLock>) -> [u8; HELD_BYTES as usize] {
         None => F_UNLCK,
     };
     let (start, len) = held.map_or((0, 0), |held| (held.start, held.len));
-    let process = held.map_or(0, |held| held.process.0);
+    // As on Linux, a description is process -1.
+    let process = held.map_or(0, |held| held.process.map_or(u32::MAX, |process| process.0));
     let mut bytes = [0; HELD_BYTES as usize];
     bytes[..8].copy_from_slice(&start.to_le_bytes());
     bytes[8..16].copy_from_slice(&len.to_le_bytes());
@@ -92,22 +94,20 @@ pub(super) async fn fd_lock(
 ) -> Outcome {
     let place = frame.place(result, HELD_BYTES)?;
     let handle = handle(frame, fd)?;
-    if (F_OFD_GETLK..=F_OFD_SETLKW).contains(&command) {
-        return Err(Halt::Unsupported("fd_lock of open file descriptions").into());
-    }
-    if ![F_GETLK, F_SETLK, F_SETLKW].contains(&command) {
-        return Err(AbiErrno::Inval.into());
-    }
+    let owner = match command {
+        F_GETLK | F_SETLK | F_SETLKW => LockOwner::Process,
+        F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => LockOwner::Description,
+        _ => return Err(AbiErrno::Inval.into()),
+    };
     let kind = kind_of(kind)?;
     let (start, len) = range_of(start, len)?;
-    if command != F_GETLK {
-        let wait = command == F_SETLKW;
-        return frame
-            .ask_done(Request::Lock(Lock::Record { handle, kind, start, len, wait }))
-            .await;
+    if ![F_GETLK, F_OFD_GETLK].contains(&command) {
+        let wait = [F_SETLKW, F_OFD_SETLKW].contains(&command);
+        let asked = Lock::Record { handle, kind, start, len, wait, owner };
+        return frame.ask_done(Request::Lock(asked)).await;
     }
     let kind = kind.ok_or(AbiErrno::Inval)?;
-    let answer = frame.ask(Request::Lock(Lock::Test { handle, kind, start, len })).await?;
+    let answer = frame.ask(Request::Lock(Lock::Test { handle, kind, start, len, owner })).await?;
     let Value::Lock(held) = answer else { unexpected() };
     frame.write(&place, &encode(held));
     Ok(())

@@ -16,8 +16,7 @@ use crate::wasi::rights;
 /// Longest name of a file (`NAME_MAX`).
 const NAME_BYTES_MAX: u64 = 255;
 
-/// `SYNC_FILE_RANGE_WRITE`; its neighbours 1 and 4 wait, which promises nothing either, but may
-/// answer an error.
+/// `SYNC_FILE_RANGE_WRITE`; its neighbours 1 and 4 wait for the medium, before and after.
 const RANGE_WRITE: u32 = 2;
 const RANGE_ALL: u32 = 7;
 
@@ -64,13 +63,12 @@ pub(super) async fn fd_sync_range(
     if flags & !RANGE_ALL != 0 || !is_range {
         return Err(AbiErrno::Inval.into());
     }
-    match flags {
-        0 => Ok(()),
-        RANGE_WRITE => {
-            frame.ask_done(Request::Manage(Manage::SyncRange { handle, offset, len })).await
-        }
-        _ => Err(Halt::Unsupported("fd_sync_range with flags that wait").into()),
+    if flags == 0 {
+        return Ok(());
     }
+    // What is under way is waited for by whoever writes back: to wait alone begins nothing else.
+    let wait = flags != RANGE_WRITE;
+    frame.ask_done(Request::Manage(Manage::SyncRange { handle, offset, len, wait })).await
 }
 
 pub(super) async fn fd_fallocate(
