@@ -66,6 +66,12 @@ fn ends_with(words: &[&str], code: i32) -> String {
     shown
 }
 
+/// Runs the program, which ends with success by its own word too.
+fn succeeds(words: &[&str]) {
+    let shown = ends_with(words, 0);
+    assert!(shown.contains("exit code 0"), "{words:?}\n{shown}");
+}
+
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().expect("a scratch folder")
 }
@@ -75,9 +81,9 @@ fn a_log_in_c_that_maps_and_syncs_is_accepted() {
     let folder = scratch();
     let Some(module) = built("mmap_log", WITH_HEADER, folder.path()) else { return };
     let module = module.to_str().expect("a scratch folder has a plain name");
-    ends_with(&["run", module], 0);
-    ends_with(&["run", module, "--seed", "5"], 0);
-    ends_with(&["explore", module, "--", "8"], 0);
+    succeeds(&["run", module]);
+    succeeds(&["run", module, "--seed", "5"]);
+    succeeds(&["explore", module, "--", "8"]);
 }
 
 #[test]
@@ -85,7 +91,7 @@ fn locks_in_c_are_told_what_they_are_told_on_linux() {
     let folder = scratch();
     let Some(module) = built("locks", WITH_HEADER, folder.path()) else { return };
     let module = module.to_str().expect("a scratch folder has a plain name");
-    ends_with(&["explore", module], 0);
+    succeeds(&["explore", module]);
     let output = Command::new(env!("CARGO_BIN_EXE_crashproof")).args(["run", module]).output();
     let said = output.expect("the program was built").stderr;
     let said = String::from_utf8_lossy(&said);
@@ -101,9 +107,9 @@ fn copies_in_c_by_holes_by_clones_and_by_ranges_are_the_same_as_their_source() {
     let folder = scratch();
     let Some(module) = built("sparse_copy", WITH_HEADER, folder.path()) else { return };
     let module = module.to_str().expect("a scratch folder has a plain name");
-    ends_with(&["run", module], 0);
-    ends_with(&["run", module, "--seed", "3"], 0);
-    ends_with(&["explore", module], 0);
+    succeeds(&["run", module]);
+    succeeds(&["run", module, "--seed", "3"]);
+    succeeds(&["explore", module]);
     let bytes = std::fs::read(module).expect("it was written");
     for name in ["fd_copy_range", "fd_clone_range", "fd_dedupe_range", "fd_fallocate"] {
         assert!(bytes.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
@@ -111,13 +117,21 @@ fn copies_in_c_by_holes_by_clones_and_by_ranges_are_the_same_as_their_source() {
 }
 
 #[test]
+fn failed_calls_in_c_have_the_errno_of_the_manual_pages() {
+    let folder = scratch();
+    let Some(module) = built("errors", WITH_HEADER, folder.path()) else { return };
+    let module = module.to_str().expect("a scratch folder has a plain name");
+    succeeds(&["run", module]);
+}
+
+#[test]
 fn permission_bits_in_c_are_made_told_and_deny() {
     let folder = scratch();
     let Some(module) = built("modes", WITH_HEADER, folder.path()) else { return };
     let module = module.to_str().expect("a scratch folder has a plain name");
-    ends_with(&["run", module], 0);
-    ends_with(&["run", module, "--seed", "3"], 0);
-    ends_with(&["explore", module], 0);
+    succeeds(&["run", module]);
+    succeeds(&["run", module, "--seed", "3"]);
+    succeeds(&["explore", module]);
 }
 
 #[test]

@@ -529,8 +529,15 @@ impl Judge {
         is_interrupted
     }
 
-    /// What is known of locks before the calls of a group are judged.
-    fn begin_locks(&mut self, pending: &OrdMap<Step, Pending>, overlapped: bool) {
+    /// What is known of names, permission bits and locks before the calls of a group are judged.
+    fn begin_group(&mut self, pending: &OrdMap<Step, Pending>, overlapped: bool) {
+        let is_rename =
+            |pending: &Pending| matches!(pending.call, Call::Rename { .. } | Call::Exchange { .. });
+        self.renames = overlapped && pending.values().any(is_rename);
+        let sets_mode = |pending: &Pending| {
+            matches!(pending.call, Call::SetMode { .. } | Call::SetModeHandle { .. })
+        };
+        self.model.are_modes_in_doubt = overlapped && pending.values().any(sets_mode);
         if overlapped {
             self.lock_calls = lock_calls(pending);
             self.lock_doubt = may_have_locked(pending, self.testifies);
@@ -539,14 +546,7 @@ impl Judge {
 
     /// Judges what happened in a group, in this order.
     fn group(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>, overlapped: bool) {
-        let is_rename =
-            |pending: &Pending| matches!(pending.call, Call::Rename { .. } | Call::Exchange { .. });
-        self.renames = overlapped && pending.values().any(is_rename);
-        let sets_mode = |pending: &Pending| {
-            matches!(pending.call, Call::SetMode { .. } | Call::SetModeHandle { .. })
-        };
-        self.model.are_modes_in_doubt = overlapped && pending.values().any(sets_mode);
-        self.begin_locks(pending, overlapped);
+        self.begin_group(pending, overlapped);
         let is_of_moments = |pending: &Pending| is_of_moments(&pending.call);
         let is_looked_at = overlapped || pending.values().any(is_of_moments);
         let before = is_looked_at.then(|| self.model.clone());

@@ -1,9 +1,9 @@
 //! All operations on few names, and on mapped memory, in an order drawn from a seed, each compared
 //! with a model of the program's own.
 //!
-//! 1. Arguments: seed (1), count (300), and `files`, `mapped`, `views`, `ranges` or `modes` for a part
-//!    alone, or `all`, which is without `modes`. The draws are its own, so that one seed is one program; `random` takes a seed of the
-//!    system's random bytes.
+//! 1. Arguments: seed (1), count (300), and `files`, `mapped`, `views`, `ranges` or `modes` for a
+//!    part alone, or `all`, which is without `modes`. The draws are its own, so that one seed is
+//!    one program; `random` takes a seed of the system's random bytes.
 //! 2. `files`: opens in every way, with and without names, reads, writes, offsets that descriptors
 //!    share, truncates, times, both kinds of locks; renames, exchanges, links, symbolic links,
 //!    directories, stats, lists; syncs of files and directories. Few names and small offsets make

@@ -51,7 +51,8 @@ struct Process {
     caller: Caller,
     chance: u64,
     handles: Vec<HandleId>,
-    /// May it hold a lock on bytes that is a description's?
+    /// Does it take locks on bytes for its descriptions too? Nobody looks for rings of these, so it
+    /// waits for none.
     has_own_locks: bool,
 }
 
@@ -74,7 +75,8 @@ impl Process {
     }
 
     fn owner(&mut self) -> LockOwner {
-        if self.below(4) == 0 { LockOwner::Description } else { LockOwner::Process }
+        let is_own = self.has_own_locks && self.below(2) == 0;
+        if is_own { LockOwner::Description } else { LockOwner::Process }
     }
 
     fn kind_or_none(&mut self) -> Option<LockKind> {
@@ -132,9 +134,7 @@ impl Process {
             }
             how => {
                 let (kind, owner) = (self.kind_or_none(), self.owner());
-                // Nobody looks for rings of descriptions that wait.
-                let wait = how < 13 && owner == LockOwner::Process && !self.has_own_locks;
-                self.has_own_locks |= owner == LockOwner::Description;
+                let wait = how < 13 && !self.has_own_locks;
                 let _ = self.lock(Lock::Record { handle, kind, start, len, wait, owner }).await;
             }
         }
@@ -182,8 +182,8 @@ fn events(policies: &Policies, lies: bool, seed: u64) -> Vec<Event> {
     for number in 1..=PROCESS_COUNT {
         let caller = Caller { process: ProcessId(number), call: CallId(0) };
         let (vfs, chance) = (recorder.clone(), mix(seed) ^ mix(u64::from(number)));
-        let mut process =
-            Process { vfs, caller, chance, handles: Vec::new(), has_own_locks: false };
+        let has_own_locks = number == PROCESS_COUNT && seed % 2 == 1;
+        let mut process = Process { vfs, caller, chance, handles: Vec::new(), has_own_locks };
         sim.spawn(async move {
             for _ in 0..CALL_COUNT {
                 process.step().await;

@@ -9,6 +9,8 @@ pub mod judge;
 #[cfg(test)]
 mod locks;
 pub mod mapped;
+#[cfg(test)]
+mod modes;
 pub mod program;
 pub mod recover;
 #[cfg(feature = "wasm")]

@@ -130,7 +130,7 @@ pub enum Operation {
     Fdatasync(u8),
     /// `fsync` of the root directory.
     FsyncRoot,
-    /// `fstat`.
+    /// `fstat`; of some slots `fchmod`.
     StatHandle(u8),
     /// `stat`.
     Stat(Name),
@@ -156,10 +156,6 @@ pub enum Operation {
     LinkHandle(u8, Name),
     /// `symlink`.
     Symlink(Name, Name),
-    /// `chmod`.
-    SetMode(Name, u8),
-    /// `fchmod`.
-    SetModeHandle(u8, u8),
     /// `syncfs`.
     SyncAll,
     /// Background writeback of everything.
@@ -255,18 +251,14 @@ fn fail_rule(which: u8, how: u8) -> FailRule {
     }
 }
 
-/// Permission bits of which, most often, none is in the way: programs are to go on.
-fn permissions(bits: u8) -> call::Mode {
-    let denied = if bits < 64 { 0o700 & u32::from(bits) << 6 } else { 0 };
-    call::Mode::new(0o700 & !denied | u32::from(bits % 64))
-}
-
-fn set_mode(name: Name, bits: u8) -> Request {
-    Request::SetMode { at: name.at(), follow: true, mode: permissions(bits) }
-}
-
-fn set_mode_of(handle: HandleId, bits: u8) -> Request {
-    Request::SetModeHandle { handle, mode: permissions(bits) }
+/// `fstat`, or what a quarter of the slots mean beside their handle: `fchmod`. Most often no bit of
+/// the owner's is taken: programs are to go on.
+fn status(handle: HandleId, slot: u8) -> Request {
+    const CHANGES_FROM: u8 = 192;
+    let Some(bits) = slot.checked_sub(CHANGES_FROM) else { return Request::StatHandle { handle } };
+    let denied = u32::from(bits / SLOT_COUNT as u8).saturating_sub(8);
+    let mode = call::Mode::new(0o700 & !(denied << 6) | u32::from(bits));
+    Request::SetModeHandle { handle, mode }
 }
 
 fn rename(from: Name, to: Name, replace: bool) -> Request {
@@ -364,7 +356,7 @@ impl Slots {
             O::Fsync(slot) => self.with(slot, |handle| Request::Fsync { handle }),
             O::Fdatasync(slot) => self.with(slot, |handle| Request::Fdatasync { handle }),
             O::FsyncRoot => plain(Request::Fsync { handle: HandleId::ROOT }),
-            O::StatHandle(slot) => self.with(slot, |handle| Request::StatHandle { handle }),
+            O::StatHandle(slot) => self.with(slot, |handle| status(handle, slot)),
             O::Stat(name) => plain(Request::Stat { at: name.at(), follow: true }),
             O::List(slot) => {
                 let list = |handle| Request::ReadDirectory { handle, cookie: 0, count_max: 64 };
@@ -382,8 +374,6 @@ impl Slots {
             O::Symlink(target, name) => {
                 plain(Request::Symlink { target: target.at().path, at: name.at() })
             }
-            O::SetMode(name, bits) => plain(set_mode(name, bits)),
-            O::SetModeHandle(slot, bits) => self.with(slot, |handle| set_mode_of(handle, bits)),
             O::SyncAll => plain(Request::SyncAll),
             O::Flush => Asked::Flush,
             O::Evict => Asked::Evict,

@@ -1,5 +1,5 @@
-//! `chmod`, and what permission bits deny. Every process runs as the owner of every file, so that the
-//! owner's three bits decide; to the host nothing is denied. What is open stays open.
+//! `chmod`, and what permission bits deny. Every process runs as the owner of every file, so that
+//! the owner's three bits decide; to the host nothing is denied. What is open stays open.
 
 use crate::call::At;
 use crate::call::Errno;

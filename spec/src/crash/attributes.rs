@@ -1,5 +1,5 @@
-//! What a crash may leave of extended attributes and of permission bits: of each the promised value,
-//! or a later one.
+//! What a crash may leave of extended attributes and of permission bits: of each the promised
+//! value, or a later one.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Attributes of a file that are not its size, extended ones and permission bits: what is set, what is promised, and what lies between.
+//! Extended attributes and permission bits of a file: what is set, what is promised, and what lies
+//! between.
 
 use bytes::Bytes;
 use imbl::OrdMap;

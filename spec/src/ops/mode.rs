@@ -1,5 +1,5 @@
-//! Permission bits: a file has those that it was given last [MODE-01], and what they deny is refused
-//! [MODE-02].
+//! Permission bits: a file has those that it was given last [MODE-01], and what they deny is
+//! refused [MODE-02].
 
 use crate::model::FileId;
 use crate::model::Node;

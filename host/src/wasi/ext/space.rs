@@ -79,7 +79,8 @@ pub(super) async fn fd_fallocate(
     len: u64,
 ) -> Outcome {
     let (handle, _) = frame.handle(fd, rights::FD_ALLOCATE, AbiErrno::Spipe)?;
-    if len == 0 {
+    let is_negative = [offset, len].iter().any(|number| i64::try_from(*number).is_err());
+    if len == 0 || is_negative {
         return Err(AbiErrno::Inval.into());
     }
     let mode = decode_mode(mode)?;
