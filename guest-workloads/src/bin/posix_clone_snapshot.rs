@@ -9,10 +9,13 @@
 //! 4. Dedupes equal and different ranges. [DEDUP-01]
 //! 5. Takes snapshots of files that share blocks; writes on; reads them by every way; deletes one.
 //!    [SNAP-01 to SNAP-07]
-//! 6. Calls that must fail: overlaps, odd offsets, destinations opened to be read or to append.
+//! 6. The same with a file that is written in place: neither a snapshot nor a clone sees what is
+//!    written later. [SNAP-04, COPY-11]
+//! 7. Calls that must fail: overlaps, odd offsets, destinations opened to be read or to append.
 //!    [COPY-07, COPY-10]
-//! 7. Syncs a destination, and clones to one that is written synchronously. [COPY-08, COPY-09]
+//! 8. Syncs a destination, and clones to one that is written synchronously. [COPY-08, COPY-09]
 
+use crashproof_guest::attributes;
 use crashproof_guest::file;
 use crashproof_guest::machine;
 use crashproof_guest::mapping::Access;
@@ -201,6 +204,35 @@ fn snapshots() -> Option<()> {
     Some(())
 }
 
+/// The file of that name in a snapshot, read as it is on the medium.
+fn look_frozen(name: &str, inside: &str) -> Option<()> {
+    let snapshot = note("open it", Snapshot::open(name))?;
+    let frozen = note(inside, snapshot.file(inside))?;
+    note("drop caches", machine::drop_caches());
+    look(&frozen);
+    Some(())
+}
+
+fn in_place() -> Option<()> {
+    let file = create("in place")?;
+    note("write in place", attributes::set_flags(&file, attributes::IN_PLACE));
+    note("fill", abi::write_all_at(&file, &[b'i'; 4 * PAGE_SIZE_BYTES], 0));
+    note("fsync", file.sync_all());
+    note("snapshot", snapshot::create("unmoved"));
+    note("write", abi::write_all_at(&file, &[b'1'; 5000], 100));
+    note("fsync", file.sync_all());
+    look_frozen("unmoved", "in place");
+    let clone = create("placed")?;
+    note("write in place", attributes::set_flags(&clone, attributes::IN_PLACE));
+    note("clone", file::clone(&file, &clone));
+    note("write to the source", abi::write_all_at(&file, &[b'2'; 5000], 3000));
+    note("write to the clone", abi::write_all_at(&clone, &[b'3'; 3000], 12_000));
+    note("syncfs", file::sync_all_files(&file));
+    look_at(&[&file, &clone]);
+    look_frozen("unmoved", "in place");
+    note("its end", snapshot::delete("unmoved"))
+}
+
 fn refusals() -> Option<()> {
     let one = filled("Refused", 4 * PAGE_SIZE_BYTES + 10)?;
     let other = filled("refused", 4 * PAGE_SIZE_BYTES)?;
@@ -238,7 +270,7 @@ fn syncs() -> Option<()> {
 }
 
 fn main() {
-    let parts = [clones, clones_of_dirt, copies, dedupes, snapshots, refusals, syncs];
+    let parts = [clones, clones_of_dirt, copies, dedupes, snapshots, in_place, refusals, syncs];
     for part in parts {
         if part().is_none() {
             println!("a part stopped");

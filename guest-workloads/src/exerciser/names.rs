@@ -5,6 +5,7 @@ use std::fs;
 use std::fs::File;
 use std::io;
 
+use crashproof_guest::attributes;
 use crashproof_guest::file;
 
 use super::Description;
@@ -100,11 +101,17 @@ impl Exerciser {
         self.open_by(name, way)
     }
 
-    /// Opens a file past the cache.
+    /// Opens a file past the cache. One that is empty is written in place from now on, unless it
+    /// is compressed.
     pub(super) fn open_direct(&mut self) -> io::Result<()> {
         let name = self.name();
         self.open_by(name, Way::Direct)?;
-        self.block_size(self.open.len() - 1).map(drop)
+        let position = self.open.len() - 1;
+        self.block_size(position)?;
+        if self.tree.content(self.node_of(position)).len() > 0 {
+            return Ok(());
+        }
+        attributes::set_flags(&self.open[position].file, attributes::IN_PLACE)
     }
 
     fn open_by(&mut self, name: &str, way: Way) -> io::Result<()> {

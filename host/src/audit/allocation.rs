@@ -2,7 +2,9 @@
 //!
 //! INV-ALLOC: at each grant, the block is in use by nothing, no other writer was granted it, and
 //! what was in it before is no longer part of what is found after power loss. The audit keeps its
-//! own account, from what it is told of each block, and so costs what is allocated.
+//! own account, from what it is told of each block, and so costs what is allocated. A block that
+//! is discarded is in use by nothing, after power loss either, and is granted when the discard is
+//! over.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -63,6 +65,8 @@ struct Ledger {
     holders: BTreeMap<BlockNo, Holder>,
     /// Those whose last use ended with a commit that is durable.
     stable: BTreeSet<BlockNo>,
+    /// Those whose discard is under way.
+    discarding: BTreeSet<BlockNo>,
 }
 
 impl Ledger {
@@ -82,6 +86,9 @@ impl Ledger {
                 None
             }
             Grant::Opened(block) => match self.set(*block, Holder::Writer) {
+                _ if self.discarding.contains(block) => {
+                    Some((*block, "ALLOC-05", "was granted while its discard was under way"))
+                }
                 Holder::Writer => Some((*block, "ALLOC-01", "was granted to two writers")),
                 Holder::Named => Some((*block, "ALLOC-02", "was granted although it is in use")),
                 Holder::Medium => Some((
@@ -102,6 +109,18 @@ impl Ledger {
             }
             Grant::Stable(blocks) => {
                 self.stable.extend(blocks);
+                None
+            }
+            Grant::Discarding(blocks) => {
+                self.discarding.extend(blocks);
+                let is_used = |block: &&BlockNo| {
+                    !self.stable.contains(block) && self.holder(**block) != Holder::Nobody
+                };
+                let used = blocks.iter().find(is_used)?;
+                Some((*used, "ALLOC-05", "was discarded although it is in use after power loss"))
+            }
+            Grant::Discarded(blocks) => {
+                self.discarding.retain(|block| !blocks.contains(block));
                 None
             }
             Grant::Released(block) => {
@@ -149,5 +168,18 @@ mod tests {
         let stable = Grant::Stable(vec![B]);
         assert_eq!(after(&[stable.clone(), freed.clone(), open]), None);
         assert_eq!(after(&[stable, freed.clone(), freed]), Some("REF-02"));
+    }
+
+    #[test]
+    fn a_block_is_discarded_when_its_end_is_durable_and_granted_when_that_is_over() {
+        let (open, used, freed) = (Grant::Opened(B), Grant::Used(B), Grant::Released(B));
+        let taken = [open.clone(), used];
+        let after = |more: &[Grant]| last(&[&taken, more].concat());
+        let (begun, over) = (Grant::Discarding(vec![B]), Grant::Discarded(vec![B]));
+        let stable = Grant::Stable(vec![B]);
+        assert_eq!(after(std::slice::from_ref(&begun)), Some("ALLOC-05"));
+        let granted = [stable.clone(), begun.clone(), over, freed.clone(), open.clone()];
+        assert_eq!(after(&granted), None);
+        assert_eq!(after(&[stable, begun, freed, open]), Some("ALLOC-05"));
     }
 }

@@ -59,7 +59,7 @@ pub enum Chance {
     },
 }
 
-const UNREST: [(Site, Unrest); 7] = [
+const UNREST: [(Site, Unrest); 8] = [
     (Site::Schedule, Unrest::one_in(3)),
     (Site::Preempt, Unrest::one_in(8)),
     (Site::FlusherWakes, Unrest::one_in(16)),
@@ -67,6 +67,7 @@ const UNREST: [(Site, Unrest); 7] = [
     (Site::CommitterWakes, Unrest::one_in(32)),
     (Site::CompletionDelay, Unrest::one_in(8)),
     (Site::GroupFull, Unrest::one_in(16)),
+    (Site::DiscardErases, Unrest::one_in(64)),
 ];
 
 const ADVERSITY: [(Site, Unrest); 3] = [

@@ -95,11 +95,13 @@ impl Store {
                 note(block, Misuse::FreedTwice);
             }
         }
+        let discarding: BTreeSet<BlockNo> = state.discards.blocks().collect();
         for block in (ROOT_SLOTS..self.geometry.block_count).map(BlockNo) {
             let count = uses.0.get(&block).map_or(0, |used| used.count);
             let is_used = count > 0 || others.contains(&block);
             let is_open = state.free.as_ref().is_some_and(|free| free.is_open(block));
-            let is_free = state.free.as_ref().is_some_and(|free| free.is_free(block)) && !is_open;
+            let is_free = state.free.as_ref().is_some_and(|free| free.is_free(block)) && !is_open
+                || discarding.contains(&block);
             match (is_used, is_free || gone.contains(&block)) {
                 (true, true) => note(block, Misuse::FreeInUse),
                 (false, false) if !is_open => note(block, Misuse::Lost),

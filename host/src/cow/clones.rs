@@ -83,6 +83,7 @@ impl Transaction {
                 |(at, slot): &(u64, &mut Option<Slot>)| blocks.contains(at) && slot.is_none();
             let holes: Vec<_> = (first..).zip(&mut new.slots).filter(is_hole).collect();
             let mut named = Named::by(&old);
+            self.cow.store().finish_discards().await;
             let taken = self.take(holes.len() as u64)?;
             for ((_, slot), block) in holes.into_iter().zip(taken) {
                 named.blocks.push(block);

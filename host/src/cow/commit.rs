@@ -59,6 +59,7 @@ impl Store {
 
     /// Commits, with a change of the list of snapshots if there is one; the caller holds `durable`.
     pub(super) async fn commit_alone(&self, change: Option<ListChange>) -> Result<(), CowError> {
+        self.finish_discards().await;
         let unchanged = {
             let state = self.state();
             change.is_none() && !state.uncommitted && !state.log_broken
@@ -174,13 +175,15 @@ impl Store {
         freed.blocks.extend(old_log.blocks);
         freed.nodes.extend(plan.list.replaced.iter().cloned());
         state.free.iter().for_each(|free| free.stable(freed.of_blocks()));
-        state.settle(freed);
+        let gone = state.shares.settle(freed);
         state.durable = frozen.tree.clone();
         state.objects.committed(frozen.epoch);
         if let Some(ListChange::Take(_)) = &frozen.change {
             state.shares.add(plan.root.tree.block);
         }
         state.snapshots.change(frozen.change, plan.list, &frozen.tree);
+        drop(guard);
+        self.give_up(gone);
     }
 }
 
@@ -198,6 +201,7 @@ struct Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let Some(frozen) = self.frozen.take() else { return };
+        self.store.keep_aborted(frozen.freed.clone());
         let mut state = self.store.state();
         state.uncommitted = true;
         state.log_broken = true;

@@ -42,11 +42,21 @@ pub(super) struct Extend {
 }
 
 impl Store {
-    /// Is space so scarce that a commit, which gives some back, should come first?
-    pub(super) fn is_low(&self) -> bool {
-        let state = self.state();
-        let wanted = state.dirty + state.reserved + 2 * self.slack();
-        state.commit_frees() && state.free_count() < wanted
+    /// Makes room if space is scarce, as far as discards and a commit give some back.
+    pub(super) async fn relieve(&self) {
+        let is_low = || {
+            let state = self.state();
+            let wanted = state.dirty + state.reserved + 2 * self.slack();
+            (state.free_count() < wanted, state.commit_frees())
+        };
+        if let (true, _) = is_low() {
+            self.finish_discards().await;
+        }
+        if let (true, true) = is_low() {
+            // What fails here fails again, and is told, where it is asked for.
+            let _ = self.commit().await;
+            self.finish_discards().await;
+        }
     }
 
     /// Blocks that may be reserved.
@@ -64,8 +74,12 @@ impl Store {
             let state = store.state();
             state.commit_frees() || state.dirty > 0
         };
+        if self.available() < needed {
+            self.finish_discards().await;
+        }
         if self.available() < needed && frees(self) {
             self.commit().await?;
+            self.finish_discards().await;
         }
         if self.available() < needed {
             return Err(CowError::NoSpace);
@@ -83,9 +97,13 @@ impl Store {
     /// Fresh blocks for content; fewer than asked for if there are no more.
     async fn allocate(&self, count: u64) -> Result<Vec<BlockNo>, CowError> {
         self.find_free().await?;
+        if self.room() < count {
+            self.finish_discards().await;
+        }
         if self.room() < count && self.state().commit_frees() {
             // What fails here fails again, and is told, where it is asked for.
             let _ = self.commit().await;
+            self.finish_discards().await;
         }
         Ok(self.grant(count).await)
     }

@@ -22,6 +22,10 @@ pub enum Grant {
     Stable(Vec<BlockNo>),
     /// Its last use ended, and it may be granted again.
     Released(BlockNo),
+    /// A discard of these blocks was sent to the device.
+    Discarding(Vec<BlockNo>),
+    /// The device has answered it.
+    Discarded(Vec<BlockNo>),
 }
 
 /// Where grants are left if somebody wants them; clones are the same place.

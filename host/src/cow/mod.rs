@@ -16,6 +16,7 @@ mod clones;
 mod codec;
 mod commit;
 mod content;
+mod discard;
 mod extents;
 pub mod format;
 mod free;
@@ -64,6 +65,7 @@ pub use policy::COMMIT_ORDER;
 pub use policy::CommitStep;
 pub use policy::CowPolicy;
 pub use policy::DirtyTest;
+pub use policy::Discards;
 pub use policy::FreedRanges;
 pub use policy::GRANT_CHECKED_FIRST;
 pub use policy::GRANT_ORDER;
@@ -194,6 +196,7 @@ impl Cow {
     /// Blocks that may be reserved; those that a commit will free are not among them.
     pub async fn free_blocks(&self) -> Result<u64, CowError> {
         self.store.find_free().await?;
+        self.store.finish_discards().await;
         Ok(self.store.available())
     }
 

@@ -70,6 +70,19 @@ pub enum Reuse {
     AtOnce,
 }
 
+/// Which discards are sent to the device, and when their blocks may be granted again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Discards {
+    /// None is sent.
+    Never,
+    /// Those of what a durable commit freed; they are free when the device has answered.
+    Awaited,
+    /// They are free at once: a discard may reach what was written since (D-79).
+    Overtaken,
+    /// Those of what a failed commit would have freed are sent too (D-87).
+    AlsoAborted,
+}
+
 /// How it is found out whether an object is dirty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DirtyTest {
@@ -151,6 +164,8 @@ pub struct CowPolicy {
     pub grant_order: &'static [GrantStep],
     /// When blocks are used again.
     pub reuse: Reuse,
+    /// Which discards are sent.
+    pub discards: Discards,
     /// A log of more blocks becomes a commit.
     pub log_blocks_max: u32,
     /// Room for content in one group of transactions, in bytes.
@@ -179,6 +194,7 @@ impl Default for CowPolicy {
             replay: Replay::Replayed,
             grant_order: GRANT_ORDER,
             reuse: Reuse::WhenStable,
+            discards: Discards::Awaited,
             log_blocks_max: 64,
             group_dirty_bytes_max: 64 << 20,
             dirty_test: DirtyTest::ListAndRecords,

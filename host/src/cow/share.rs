@@ -253,10 +253,9 @@ impl Store {
         let mut guard = self.state();
         let State { free, shares, .. } = &mut *guard;
         let gone: Vec<BlockNo> = ended.into_iter().filter(|block| shares.end(*block)).collect();
-        if let Some(free) = free {
-            free.stable(gone.iter().copied());
-            gone.into_iter().for_each(|block| free.release(block));
-        }
+        free.iter().for_each(|free| free.stable(gone.iter().copied()));
+        drop(guard);
+        self.give_up(gone);
         Ok(())
     }
 }

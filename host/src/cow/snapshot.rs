@@ -224,8 +224,12 @@ impl Store {
                 return Err(CowError::NoSpace);
             }
         }
+        if let (true, _) = needed(self) {
+            self.finish_discards().await;
+        }
         if let (true, true) = needed(self) {
             self.commit_alone(None).await?;
+            self.finish_discards().await;
         }
         if let (true, _) = needed(self) {
             return Err(CowError::NoSpace);

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::cow::CowError;
 use crate::cow::CowPolicy;
 use crate::cow::alloc::Allocator;
+use crate::cow::discard::Queue;
 use crate::cow::format::Generation;
 use crate::cow::format::is_inside;
 use crate::cow::format::item;
@@ -110,6 +111,7 @@ pub(super) struct State {
     /// Uses of blocks beyond the first one; known when the free blocks are.
     pub(super) shares: Shares,
     pub(super) freed: Freed,
+    pub(super) discards: Queue,
     pub(super) snapshots: Snapshots,
     pub(super) reserved: u64,
     pub(super) log: LogEnd,
@@ -137,7 +139,7 @@ impl State {
         self.dirty + 1 + list
     }
 
-    /// What ended uses comes back.
+    /// What ended uses comes back at once.
     pub(super) fn settle(&mut self, freed: Freed) {
         let gone = self.shares.settle(freed);
         if let Some(free) = &mut self.free {
@@ -167,6 +169,8 @@ pub(super) struct Store {
     pub(super) grants: Grants,
     /// Held while the free blocks are being found.
     pub(super) finding_free: TaskLock,
+    /// Held by who waits for discards.
+    pub(super) discarding: TaskLock,
     state: Mutex<State>,
 }
 
@@ -199,6 +203,7 @@ impl Store {
             free: None,
             shares: Shares::default(),
             freed: Freed::default(),
+            discards: Queue::default(),
             snapshots: Snapshots::named_by(&root),
             reserved: 0,
             log,
@@ -219,6 +224,7 @@ impl Store {
             quiet: TaskLock::default(),
             grants: Grants::default(),
             finding_free: TaskLock::default(),
+            discarding: TaskLock::default(),
             state: Mutex::new(state),
         }
     }

@@ -60,6 +60,7 @@ impl Store {
     }
 
     async fn sync_alone(&self) -> Result<(), CowError> {
+        self.finish_discards().await;
         let (broken, nothing) = {
             let state = self.state();
             (state.log_broken, state.unlogged.is_empty())

@@ -90,10 +90,7 @@ impl Transaction {
     pub(super) async fn begin(cow: &Cow) -> Result<Self, CowError> {
         let store = cow.store();
         store.find_free().await?;
-        if store.is_low() {
-            // What fails here fails again, and is told, where it is asked for.
-            let _ = store.commit().await;
-        }
+        store.relieve().await;
         let quiet = store.quiet.acquire().await;
         let state = store.state();
         Ok(Self {

@@ -2,9 +2,11 @@
 //!
 //! Fault model: a write takes effect in the cache, a flush that completes makes durable every
 //! write that had completed when the flush was submitted; a forced write is durable when it
-//! completes. What power loss leaves is in `power.rs`.
+//! completes. A discard writes zeros to each of its blocks when the device gets to it, which may be
+//! any time until it completes, and never. What power loss leaves is in `power.rs`.
 
 use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -14,6 +16,8 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use crate::device::Block;
+use crate::device::BlockNo;
+use crate::device::Class;
 use crate::device::Completion;
 use crate::device::Device;
 use crate::device::DeviceError;
@@ -21,6 +25,7 @@ use crate::device::DeviceEvent;
 use crate::device::Geometry;
 use crate::device::History;
 use crate::device::Image;
+use crate::device::Origin;
 use crate::device::Request;
 use crate::device::RequestId;
 use crate::device::Written;
@@ -29,6 +34,9 @@ use crate::sim::Site;
 
 /// A late completion comes after at most so many polls.
 const DELAY_MAX: u32 = 3;
+
+/// What the zeros are for that a discard writes.
+const OF_DISCARDS: Origin = Origin { class: Class::Data, object: 0, offset: 0 };
 
 struct Pending {
     request: Request,
@@ -44,6 +52,8 @@ struct State {
     write_count: u64,
     next: u64,
     pending: BTreeMap<RequestId, Pending>,
+    /// Discards that the device did not get to yet.
+    discards: VecDeque<RequestId>,
     powered: bool,
 }
 
@@ -66,6 +76,7 @@ impl Disk {
             write_count: 0,
             next: 0,
             pending: BTreeMap::new(),
+            discards: VecDeque::new(),
             powered: true,
         };
         let geometry = image.geometry();
@@ -99,7 +110,48 @@ impl Disk {
         self.lock().powered = false;
     }
 
-    fn take_effect(&self, state: &mut State, pending: Pending) -> Completion {
+    fn write(
+        &self,
+        state: &mut State,
+        block: BlockNo,
+        content: Block,
+        forced: bool,
+        origin: Origin,
+    ) {
+        let number = state.write_count;
+        state.write_count += 1;
+        state.cached.set(block, content.clone());
+        let written = Written { number, block, content, forced, origin };
+        if forced {
+            force(state, &written);
+        } else {
+            state.unflushed.push(written.clone());
+        }
+        self.history.push(DeviceEvent::Written(written));
+    }
+
+    fn erase(&self, state: &mut State, block: BlockNo, count: u64) {
+        let zeros = Bytes::from(vec![0; self.geometry.block_size_bytes as usize]);
+        let end = block.0.saturating_add(count).min(self.geometry.block_count);
+        for block in (block.0..end).map(BlockNo) {
+            let content = Block::new(block, zeros.clone());
+            self.write(state, block, content, false, OF_DISCARDS);
+        }
+    }
+
+    /// The device may get to the oldest discard that it did not get to yet.
+    fn work_on_discards(&self, state: &mut State) {
+        if !state.discards.is_empty()
+            && self.sim.happens(Site::DiscardErases)
+            && let Some(oldest) = state.discards.pop_front()
+            && let Some(Request::Discard { block, count }) =
+                state.pending.get(&oldest).map(|pending| pending.request.clone())
+        {
+            self.erase(state, block, count);
+        }
+    }
+
+    fn take_effect(&self, state: &mut State, id: RequestId, pending: Pending) -> Completion {
         match pending.request {
             Request::Read { block } => state.cached.get(block).ok_or(DeviceError::OutOfRange),
             Request::Write { block, payload, force_unit_access, origin } => {
@@ -109,16 +161,20 @@ impl Disk {
                     return Err(DeviceError::OutOfRange);
                 }
                 let content = Block::new(block, bytes);
-                let number = state.write_count;
-                state.write_count += 1;
-                state.cached.set(block, content.clone());
-                let written = Written { number, block, content, forced: force_unit_access, origin };
-                if force_unit_access {
-                    force(state, &written);
-                } else {
-                    state.unflushed.push(written.clone());
+                self.write(state, block, content, force_unit_access, origin);
+                Ok(Bytes::new())
+            }
+            Request::Discard { block, count } => {
+                let end = block.0.checked_add(count);
+                if end.is_none_or(|end| end > self.geometry.block_count) {
+                    return Err(DeviceError::OutOfRange);
                 }
-                self.history.push(DeviceEvent::Written(written));
+                if let Some(at) = state.discards.iter().position(|idle| *idle == id) {
+                    state.discards.remove(at);
+                    if self.sim.happens(Site::DiscardErases) {
+                        self.erase(state, block, count);
+                    }
+                }
                 Ok(Bytes::new())
             }
             Request::Flush => {
@@ -146,10 +202,20 @@ impl Device for Disk {
     }
 
     fn submit(&self, request: Request) -> RequestId {
-        let delay = self.sim.choose(Site::CompletionDelay, DELAY_MAX + 1);
+        let delay = match request {
+            // It is as late as whoever asks for its completion.
+            Request::Discard { .. } => 0,
+            Request::Read { .. } | Request::Write { .. } | Request::Flush => {
+                self.sim.choose(Site::CompletionDelay, DELAY_MAX + 1)
+            }
+        };
         let mut state = self.lock();
         let id = RequestId(state.next);
         state.next += 1;
+        self.work_on_discards(&mut state);
+        if let Request::Discard { .. } = request {
+            state.discards.push_back(id);
+        }
         let covers_until = state.write_count;
         state.pending.insert(id, Pending { request, covers_until, delay });
         id
@@ -170,6 +236,6 @@ impl Device for Disk {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(self.take_effect(&mut state, pending))
+        Poll::Ready(self.take_effect(&mut state, id, pending))
     }
 }

@@ -1,8 +1,8 @@
 //! Failing writes: a device that refuses chosen writes of the device below it.
 //!
-//! Fault model: a refused write has no effect, and its error is told when it completes. Reads
-//! and flushes are not touched. Writes are chosen by what they are for and by their number, never
-//! by a path.
+//! Fault model: a refused write has no effect, and its error is told when it completes. Reads,
+//! flushes and discards are not touched. Writes are chosen by what they are for and by their
+//! number, never by a path.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -184,7 +184,7 @@ impl Device for Faulty {
     fn submit(&self, request: Request) -> RequestId {
         let class = match &request {
             Request::Write { origin, .. } => Some(origin.class),
-            Request::Read { .. } | Request::Flush => None,
+            Request::Read { .. } | Request::Flush | Request::Discard { .. } => None,
         };
         match class.and_then(|class| self.refusal(class)) {
             None => self.below.submit(request),

@@ -137,6 +137,13 @@ pub enum Request {
     },
     /// Make every write that completed before this submission durable.
     Flush,
+    /// What is in these blocks is of no interest until they are written again.
+    Discard {
+        /// The first.
+        block: BlockNo,
+        /// How many.
+        count: u64,
+    },
 }
 
 /// Why a device could not do as asked.

@@ -270,12 +270,15 @@ mod tests {
     use super::*;
     use crate::device::BlockNo;
     use crate::device::Class;
+    use crate::device::DeviceError;
     use crate::device::Disk;
     use crate::device::Geometry;
     use crate::device::Origin;
     use crate::device::Payload;
     use crate::device::Request;
     use crate::device::perform;
+    use crate::sim::Seeded;
+    use crate::sim::Unrest;
 
     const SHAPE: Geometry = Geometry { block_size_bytes: 1024, block_count: 2 };
     const ALL: StateBounds = StateBounds { subset_count_max: 8, torn: false };
@@ -401,6 +404,36 @@ mod tests {
             .collect();
         assert_eq!(torn.len(), 1);
         assert_eq!((torn[0][511], torn[0][512]), (3, 1));
+    }
+
+    /// Zeros as a write brings them: there, lost, or flushed.
+    #[test]
+    fn a_discard_does_nothing_or_writes_zeros_that_power_loss_may_lose() {
+        for erases in [false, true] {
+            let odds = if erases { 1 } else { u32::MAX };
+            let unrest = [(Site::DiscardErases, Unrest::one_in(odds))];
+            let sim = Sim::new(Seeded::new(7, &unrest));
+            let disk = Disk::new(Image::new(SHAPE), sim.clone());
+            let write = |block| Request::Write {
+                block: BlockNo(block),
+                payload: Payload::Owned(Bytes::from(vec![9; 1024])),
+                force_unit_access: false,
+                origin: Origin { class: Class::Data, object: 0, offset: 0 },
+            };
+            let discard = Request::Discard { block: BlockNo(0), count: 2 };
+            for request in [write(0), write(1), Request::Flush, discard] {
+                sim.block_on(perform(&disk, request)).expect("the disk is whole");
+            }
+            let product = [[0, 0], [0, 9], [9, 0], [9, 9]];
+            let expected: BTreeSet<_> =
+                product.into_iter().skip(3 * usize::from(!erases)).collect();
+            assert_eq!(reached(&disk), expected);
+            sim.block_on(perform(&disk, Request::Flush)).expect("the disk is whole");
+            let flushed = if erases { [0, 0] } else { [9, 9] };
+            assert_eq!(reached(&disk), BTreeSet::from([flushed]));
+            let beyond = Request::Discard { block: BlockNo(1), count: 2 };
+            assert_eq!(sim.block_on(perform(&disk, beyond)), Err(DeviceError::OutOfRange));
+        }
     }
 
     #[test]

@@ -34,11 +34,13 @@ pub enum Site {
     WriteFails,
     /// Is the open group of transactions full for this reservation?
     GroupFull,
+    /// Does the device get to a discard that waits, and erase its blocks?
+    DiscardErases,
 }
 
 impl Site {
     /// All sites, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Schedule,
         Self::Preempt,
         Self::FlusherWakes,
@@ -53,6 +55,7 @@ impl Site {
         Self::WriteTorn,
         Self::WriteFails,
         Self::GroupFull,
+        Self::DiscardErases,
     ];
 
     /// The site's name in a decision log.
@@ -73,6 +76,7 @@ impl Site {
             Self::WriteTorn => "write-torn",
             Self::WriteFails => "write-fails",
             Self::GroupFull => "group-full",
+            Self::DiscardErases => "discard-erases",
         }
     }
 

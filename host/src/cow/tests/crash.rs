@@ -6,6 +6,7 @@
 use super::*;
 use crate::cow::COMMIT_ORDER;
 use crate::cow::CommitStep;
+use crate::cow::Discards;
 use crate::cow::Replay;
 use crate::cow::SYNC_ORDER;
 use crate::cow::SyncStep;
@@ -160,7 +161,7 @@ fn run(policy: CowPolicy, rules: Vec<FailRule>) -> Run {
 }
 
 fn run_program(program: &[Step], policy: CowPolicy, rules: Vec<FailRule>) -> Run {
-    let sim = Sim::calm();
+    let sim = Sim::new(Seeded::new(7, &[(Site::DiscardErases, Unrest::one_in(4))]));
     let disk = Arc::new(Disk::new(empty_image(tiny(96)), sim.clone()));
     let faulty = Arc::new(Faulty::new(disk.clone(), rules, sim.clone()));
     let cow = sim.block_on(Cow::mount(faulty, sim.clone(), policy)).expect("reads work");
@@ -313,6 +314,20 @@ fn a_sync_without_a_flush_is_caught() {
     assert!(broken_by(CowPolicy { sync_order, ..CowPolicy::default() }) > 0);
     let sync_order = SYNC_ORDER[1..].to_vec();
     assert!(broken_by(CowPolicy { sync_order, ..CowPolicy::default() }) > 0);
+}
+
+#[test]
+fn discards_of_what_a_failed_commit_would_have_freed_are_caught() {
+    let broken = |discards| -> u64 {
+        let broken = |nth: u64| {
+            let rule = format!("root:{nth}").parse().expect("a rule");
+            let policy = CowPolicy { discards, ..CowPolicy::default() };
+            explore(&run(policy, vec![rule]), Replay::Replayed).1
+        };
+        (1..=6).map(broken).sum()
+    };
+    assert_eq!(broken(Discards::Awaited), 0);
+    assert!(broken(Discards::AlsoAborted) > 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use super::*;
+use crate::cow::Discards;
 use crate::cow::GRANT_CHECKED_FIRST;
 use crate::cow::GRANT_UNREAD;
 use crate::cow::Grant;
@@ -46,7 +47,11 @@ async fn write_and_read(cow: Cow, task: u64, wrong: Arc<Mutex<u64>>) {
 
 /// How many reads were wrong, and how often a block was granted while somebody had it.
 fn run(seed: u64, tasks: u64, policy: CowPolicy) -> (u64, usize) {
-    let unrest = [(Site::Preempt, Unrest::one_in(3)), (Site::CompletionDelay, Unrest::one_in(2))];
+    let unrest = [
+        (Site::Preempt, Unrest::one_in(3)),
+        (Site::CompletionDelay, Unrest::one_in(2)),
+        (Site::DiscardErases, Unrest::one_in(8)),
+    ];
     let sim = Sim::new(Seeded::new(seed, &unrest));
     let disk = Arc::new(Disk::new(empty_image(tiny(128)), sim.clone()));
     let cow = sim.block_on(Cow::mount(disk.clone(), sim.clone(), policy)).expect("healthy");
@@ -65,7 +70,11 @@ fn run(seed: u64, tasks: u64, policy: CowPolicy) -> (u64, usize) {
             Grant::GivenBack(block) | Grant::Released(block) => {
                 held.remove(&block);
             }
-            Grant::Found(_) | Grant::Used(_) | Grant::Stable(_) => {}
+            Grant::Found(_)
+            | Grant::Used(_)
+            | Grant::Stable(_)
+            | Grant::Discarding(_)
+            | Grant::Discarded(_) => {}
         }
     }
     let wrong = *wrong.lock().expect("one thread");
@@ -93,6 +102,38 @@ fn a_block_whose_slot_is_not_read_again_is_granted_twice_and_its_writer_reads_an
         assert!(wrong > 0 && twice > 0, "{grant_order:?}: {wrong} wrong, {twice} granted twice");
         assert_eq!(runs(1, &broken), (0, 0), "one writer: {grant_order:?}");
     }
+}
+
+/// Writes a block of a file again and again; counts the times that it cannot be read then.
+fn overwrite(seed: u64, discards: Discards) -> u64 {
+    let sim = Sim::new(Seeded::new(seed, &[(Site::DiscardErases, Unrest::one_in(64))]));
+    let policy = CowPolicy { discards, ..CowPolicy::default() };
+    let disk = Arc::new(Disk::new(empty_image(tiny(64)), sim.clone()));
+    let cow = sim.block_on(Cow::mount(disk, sim.clone(), policy)).expect("healthy");
+    let steps = async {
+        let ino = create(&cow, b"f").await?;
+        let mut wrong = 0;
+        for step in 0..200 {
+            write(&cow, ino, &[0], step).await?;
+            let read = cow.read_block(ino, 0).await;
+            wrong += u64::from(read != Ok(Some(Bytes::from(vec![step; 512]))));
+            if step % 8 == 0 {
+                // What cannot be read cannot be committed either.
+                let _ = cow.commit().await;
+            }
+        }
+        Ok::<_, CowError>(wrong)
+    };
+    // A transaction finds a tree that cannot be read.
+    sim.block_on(steps).unwrap_or(1)
+}
+
+#[test]
+fn a_block_that_is_granted_before_its_discard_is_over_loses_what_is_written_to_it() {
+    let wrong = |discards| (0..40).filter(|seed| overwrite(*seed, discards) > 0).count();
+    assert_eq!(wrong(Discards::Awaited), 0);
+    assert_eq!(wrong(Discards::Never), 0);
+    assert!(wrong(Discards::Overtaken) > 0);
 }
 
 #[test]

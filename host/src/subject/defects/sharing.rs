@@ -6,6 +6,7 @@ use crate::cache::GroupPressure;
 use crate::cache::PageErrors;
 use crate::cache::SeekFlush;
 use crate::cow::DirtyTest;
+use crate::cow::Discards;
 use crate::cow::FreedRanges;
 use crate::cow::GRANT_CHECKED_FIRST;
 use crate::cow::GRANT_UNREAD;
@@ -13,6 +14,7 @@ use crate::cow::Logged;
 use crate::cow::OverwrittenClone;
 use crate::cow::RecordSearch;
 use crate::cow::Reuse;
+use crate::cow::Sharing;
 use crate::subject::defects::CALM;
 use crate::subject::defects::Defect;
 use crate::vfs::CloneSync;
@@ -104,6 +106,38 @@ pub(super) const SHARING: &[Defect] = &[
         exercised_by: EXERCISED_WITH_LITTLE_ROOM,
         controls: &["run posix_exerciser --no-audits -- 1 300"],
         apply: |policies| policies.cow.reuse = Reuse::AtOnce,
+    },
+    Defect {
+        name: "discards_overtaken",
+        number: "D-79",
+        mechanism: "blocks are granted again while their discard is under way: the device erases \
+                    what was written to them since",
+        source: "D-79; openzfs/zfs 8a74070128",
+        needs: "a device that is slow to discard, little room",
+        clauses: &["ERR-FALSE-01", "DATA-RW-01", "CRASH-01", "CRASH-04", "DUR-FSYNC-01"],
+        audit: &["ALLOC-05"],
+        silent: "runs on a device that does nothing with discards",
+        shown_by: "run seed_002_parallel_writers --seed 1 --seeds 100",
+        exercised_by: "run posix_exerciser --also posix_pressure --fs-size 512K --seed 1 \
+                       --seeds 100 -- random 300 files",
+        controls: &[CALM],
+        apply: |policies| policies.cow.discards = Discards::Overtaken,
+    },
+    Defect {
+        name: "discards_after_abort",
+        number: "D-87",
+        mechanism: "when a commit failed, the blocks that it would have freed are discarded: the \
+                    last good commit still names them",
+        source: "D-87; xfstests btrfs/088",
+        needs: "a commit that the device refuses, a crash",
+        clauses: &["CRASH-01", "CRASH-04", "DUR-FSYNC-01", "DUR-FDS-01", "DUR-DIR-01"],
+        audit: &["ALLOC-05"],
+        silent: "runs without a crash, or without a failed commit",
+        shown_by: "explore crash_append_log --fail-write root:2 --seed 1 --seeds 20 -- 12",
+        exercised_by: "explore posix_exerciser --fail-write root:2x2 --seed 1 --seeds 20 -- \
+                       random 60 files",
+        controls: &[CALM],
+        apply: |policies| policies.cow.discards = Discards::AlsoAborted,
     },
     Defect {
         name: "writeback_gives_up",
@@ -339,5 +373,20 @@ pub(super) const SHARING: &[Defect] = &[
         exercised_by: EXERCISED_RANGES_WITH_CRASHES,
         controls: &["explore crash_append_log -- 3"],
         apply: |policies| policies.cow.logged = Logged::NotHoles,
+    },
+    Defect {
+        name: "shared_blocks_in_place",
+        number: "D-29",
+        mechanism: "a file that is written in place is written in place also where a snapshot or a \
+                    clone shares its blocks",
+        source: "D-29; torvalds/linux e9894fd3e3b3",
+        needs: "a file that is written in place, a snapshot or a clone",
+        clauses: &["SNAP-04", "SNAP-01", "COPY-11", "COPY-04", "DATA-RW-01", "DATA-ISO-01"],
+        audit: &[],
+        silent: "runs without snapshots and clones",
+        shown_by: "run posix_clone_snapshot",
+        exercised_by: EXERCISED,
+        controls: &["run posix_data"],
+        apply: |policies| policies.cow.sharing = Sharing::Ignored,
     },
 ];
