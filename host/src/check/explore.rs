@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -157,7 +158,25 @@ struct Question {
 /// One content of the device, and what became of it.
 struct Content {
     image: Image,
-    recovered: std::sync::OnceLock<Recovered>,
+    recovered: OnceLock<Recovered>,
+}
+
+/// A moment's oracle after the crash. Calls that were under way are judged by then, which is the
+/// same for all states of the moment.
+struct Crashed {
+    oracle: Oracle,
+    violation_count: usize,
+    exercised: BTreeMap<&'static str, u64>,
+}
+
+impl Crashed {
+    fn new(moment: &Moment, kind: CrashKind) -> Self {
+        let mut oracle = moment.oracle.clone();
+        let violation_count = oracle.violations().len();
+        let exercised = oracle.exercised().collect();
+        oracle.event(&Event::Crashed(kind));
+        Self { oracle, violation_count, exercised }
+    }
 }
 
 /// What the oracle said of one state.
@@ -232,7 +251,7 @@ impl<'a> Explorer<'a> {
     pub fn explore_one(mut self, history: &History, at: &CrashAt) -> Exploration {
         let mut walk = Walk::new(history);
         let state = walk.advance(at.position).state(at.survivors.clone());
-        let recovered = std::sync::OnceLock::new();
+        let recovered = OnceLock::new();
         let content = Arc::new(Content { image: state.image, recovered });
         let falls_into = |moment: &Moment| moment.positions.contains(&at.position);
         let questions: Vec<_> = (0..self.moments.len())
@@ -281,7 +300,7 @@ impl<'a> Explorer<'a> {
                 }
                 None => {
                     account.recovered_count += 1;
-                    let recovered = std::sync::OnceLock::new();
+                    let recovered = OnceLock::new();
                     let content = Arc::new(Content { image, recovered });
                     self.contents.insert(hash, Arc::clone(&content));
                     content
@@ -293,7 +312,10 @@ impl<'a> Explorer<'a> {
 
     /// Recovers, judges and verifies in parallel; merges in order.
     fn answer(&mut self, questions: &[Question]) {
-        let judged: Vec<Judged> = questions.par_iter().map(|asked| self.judge(asked)).collect();
+        let moments = questions.iter().map(|asked| (asked.moment, OnceLock::new()));
+        let crashed: BTreeMap<usize, OnceLock<Crashed>> = moments.collect();
+        let judge = |asked| self.judge(asked, &crashed);
+        let judged: Vec<Judged> = questions.par_iter().map(judge).collect();
         for (asked, judged) in questions.iter().zip(judged) {
             let account = &mut self.exploration.account;
             account.judged_count += 1;
@@ -313,13 +335,12 @@ impl<'a> Explorer<'a> {
         self.verify(questions);
     }
 
-    fn judge(&self, asked: &Question) -> Judged {
+    fn judge(&self, asked: &Question, crashed: &BTreeMap<usize, OnceLock<Crashed>>) -> Judged {
         let content = &asked.content;
         let recovered = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
-        let mut oracle = self.moments[asked.moment].oracle.clone();
-        let before = oracle.violations().len();
-        let exercised_before: BTreeMap<_, _> = oracle.exercised().collect();
-        oracle.event(&Event::Crashed(self.plan.crash));
+        let crash = || Crashed::new(&self.moments[asked.moment], self.plan.crash);
+        let crashed = crashed[&asked.moment].get_or_init(crash);
+        let mut oracle = crashed.oracle.clone();
         let ground = || self.ground.lock().unwrap_or_else(PoisonError::into_inner);
         let compared_with = ground().clone();
         if let Some(ground) = compared_with {
@@ -335,10 +356,10 @@ impl<'a> Explorer<'a> {
             }
         }
         Judged {
-            violations: oracle.violations().skip(before).cloned().collect(),
+            violations: oracle.violations().skip(crashed.violation_count).cloned().collect(),
             undecided: oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
             lost: oracle.lost_allowed().map(|lost| lost.what.clone()).collect(),
-            exercised: newly_exercised(&oracle, &exercised_before),
+            exercised: newly_exercised(&oracle, &crashed.exercised),
         }
     }
 
