@@ -41,7 +41,13 @@ fn every_defect_is_caught_by_a_clause_that_it_names() {
         "stale_lookup_zeroes",
         "tail_zeroed_by_old_size",
         "failed_write_clears_uptodate",
+        // Either alone does no harm.
+        "writeback_gives_up",
+        "page_errors_dropped",
+        // No program makes a file that is written in place.
+        "shared_blocks_in_place",
     ];
+    let mut missed = Vec::new();
     for defect in crashproof::subject::defects() {
         if not_here.contains(&defect.name) {
             continue;
@@ -55,8 +61,11 @@ fn every_defect_is_caught_by_a_clause_that_it_names() {
                 broken.into_iter().any(|clause| defect.clauses.contains(clause))
             })
         });
-        assert!(caught, "{} is caught by none of {:?}", defect.name, defect.clauses);
+        if !caught {
+            missed.push((defect.name, defect.clauses));
+        }
     }
+    assert!(missed.is_empty(), "caught by no clause that it names: {missed:?}");
 }
 
 /// Seeds from which a fuzzer begins: from nothing it needs minutes to make programs of some length.
