@@ -317,6 +317,7 @@ const BASIC: &[Defect] = &[
         needs: "reclaim beside a write across two pages",
         clauses: &[
             "DATA-RW-01",
+            "DATA-RW-02",
             "DATA-RW-03",
             "MAP-01",
             "MAP-02",

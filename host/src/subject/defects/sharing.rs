@@ -321,6 +321,7 @@ pub(super) const SHARING: &[Defect] = &[
             "DATA-RW-03",
             "FALLOC-03",
             "MAP-01",
+            "RSTAB-01",
             "SEEK-02",
             "SNAP-04",
         ],
