@@ -80,23 +80,44 @@ fn every_defect_is_caught_and_every_control_is_silent() {
     assert_eq!(kept, shown, "{}: BLESS=1 writes it", path.display());
 }
 
-#[test]
-fn the_first_founding_bug_is_rejected_by_its_number_and_replays_byte_for_byte() {
+/// A run breaks this clause first, and its replay has the same findings and the same trace.
+fn is_rejected_and_replays(run: &str, clause: &str) {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let trace = |name: &str| folder.path().join(name);
-    let run = "seed_000_leveldb_mmap --defect DEF-000";
     let shown = ends_with(&format!("run {run} --trace {}", trace("run").display()), 1);
-    assert!(shown.starts_with("REJECTED  MAP-12 "), "{shown}");
+    assert!(shown.starts_with(&format!("REJECTED  {clause} ")), "{shown}");
     assert!(shown.contains(&format!("crashproof replay {run}\n")), "{shown}");
     let again = ends_with(&format!("replay {run} --trace {}", trace("again").display()), 1);
     let findings = |text: &str| text.rsplit_once("\n\n").map(|(findings, _)| findings.to_owned());
     assert_eq!(findings(&shown), findings(&again));
     let bytes = |name: &str| std::fs::read(trace(name)).expect("it was written");
     assert_eq!(bytes("run"), bytes("again"));
+}
+
+#[test]
+fn the_first_founding_bug_is_rejected_by_its_number_and_replays_byte_for_byte() {
+    let run = "seed_000_leveldb_mmap --defect DEF-000";
+    is_rejected_and_replays(run, "MAP-12");
     ends_with("run seed_000_leveldb_mmap", 0);
     let twin = ends_with(&format!("run {run} --mapping twin"), 1);
     assert!(twin.starts_with("REJECTED  MAP-12 "), "{twin}");
     ends_with("run seed_000_leveldb_mmap --mapping twin", 0);
+}
+
+#[test]
+fn the_founding_bugs_of_shared_blocks_are_rejected_by_their_numbers_and_replay_byte_for_byte() {
+    is_rejected_and_replays("seed_002_parallel_writers --defect DEF-002", "ALLOC-02");
+    is_rejected_and_replays(
+        "seed_002_parallel_writers --defect DEF-002 --no-audits",
+        "ERR-FALSE-01",
+    );
+    ends_with("run seed_002_parallel_writers", 0);
+    ends_with("explore seed_002_parallel_writers --verify verify_parallel_writers", 0);
+    let both = "--defect DEF-003a --defect DEF-003b";
+    is_rejected_and_replays(&format!("seed_003_go_linker_copy {both}"), "COPY-01");
+    ends_with("run seed_003_go_linker_copy", 0);
+    // The flush fails, and does not lie.
+    ends_with("run seed_003_go_linker_copy --defect DEF-003a", 0);
 }
 
 #[test]
