@@ -175,6 +175,11 @@ impl Oracle {
         self.judge.exercised.iter().map(|(clause, count)| (*clause, *count))
     }
 
+    /// What was not judged, because of a bound or of what is forgotten, and how often.
+    pub fn passed_over(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.judge.passed_over.iter().map(|(what, count)| (*what, *count))
+    }
+
     /// Effects that nobody had promised to be durable, and that a crash undid.
     pub fn lost_allowed(&self) -> impl ExactSizeIterator<Item = &LostEffect> {
         self.judge.lost_allowed.iter()

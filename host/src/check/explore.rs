@@ -24,6 +24,7 @@ use crate::check::judge::Line;
 use crate::check::judge::Moment;
 use crate::check::recover::Recovered;
 use crate::check::recover::Recovery;
+use crate::check::tally::Tally;
 use crate::device::CrashState;
 use crate::device::History;
 use crate::device::Image;
@@ -134,8 +135,8 @@ pub struct Account {
     pub bounded_count: u64,
     /// Unsynced effects that were lost, as they may be, and in how many judged states.
     pub lost: BTreeMap<String, u64>,
-    /// How often each clause was exercised by what was found after a crash.
-    pub exercised: BTreeMap<&'static str, u64>,
+    /// What was counted in judging what was found after a crash.
+    pub tally: Tally,
 }
 
 /// What an exploration found.
@@ -166,16 +167,16 @@ struct Content {
 struct Crashed {
     oracle: Oracle,
     violation_count: usize,
-    exercised: BTreeMap<&'static str, u64>,
+    tally: Tally,
 }
 
 impl Crashed {
     fn new(moment: &Moment, kind: CrashKind) -> Self {
         let mut oracle = moment.oracle.clone();
         let violation_count = oracle.violations().len();
-        let exercised = oracle.exercised().collect();
+        let tally = Tally::of(&oracle);
         oracle.event(&Event::Crashed(kind));
-        Self { oracle, violation_count, exercised }
+        Self { oracle, violation_count, tally }
     }
 }
 
@@ -184,7 +185,7 @@ struct Judged {
     violations: Vec<Violation>,
     undecided: Vec<String>,
     lost: Vec<String>,
-    exercised: Vec<(&'static str, u64)>,
+    tally: Tally,
 }
 
 /// Explores a recorded run.
@@ -322,9 +323,7 @@ impl<'a> Explorer<'a> {
             for lost in judged.lost {
                 *account.lost.entry(lost).or_default() += 1;
             }
-            for (clause, count) in judged.exercised {
-                *account.exercised.entry(clause).or_default() += count;
-            }
+            account.tally.add(&judged.tally);
             for violation in judged.violations {
                 self.found(asked, CrashFault::Subject(violation));
             }
@@ -355,11 +354,17 @@ impl<'a> Explorer<'a> {
                 oracle.event(&Event::Testified(testimony));
             }
         }
+        let mut tally = Tally::of(&oracle).since(&crashed.tally);
+        if self.plan.audited
+            && let Some(what) = recovered.unaudited()
+        {
+            tally.passed_over.insert(what, 1);
+        }
         Judged {
             violations: oracle.violations().skip(crashed.violation_count).cloned().collect(),
             undecided: oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
             lost: oracle.lost_allowed().map(|lost| lost.what.clone()).collect(),
-            exercised: newly_exercised(&oracle, &crashed.exercised),
+            tally,
         }
     }
 
@@ -423,17 +428,6 @@ impl Exploration {
         known.insert(fingerprint, self.findings.len());
         self.findings.push(CrashFinding { what, at: at.clone(), line_count, state_count: 1 });
     }
-}
-
-fn newly_exercised(
-    oracle: &Oracle,
-    before: &BTreeMap<&'static str, u64>,
-) -> Vec<(&'static str, u64)> {
-    let since = |(clause, count): (&'static str, u64)| {
-        let known = before.get(clause).copied().unwrap_or_default();
-        (count > known).then_some((clause, count - known))
-    };
-    oracle.exercised().filter_map(since).collect()
 }
 
 /// What the verifier reads: the lines of each process, in order.

@@ -16,6 +16,7 @@ pub mod recover;
 #[cfg(feature = "wasm")]
 pub mod run;
 pub mod shared;
+pub mod tally;
 pub mod world;
 
 /// What can happen to a world while it runs.

@@ -30,14 +30,18 @@ pub struct Recovered {
     survey: Result<Survey, String>,
     problems: Vec<String>,
     counts: Option<Testimony>,
+    is_counted: bool,
 }
 
 /// Counts of uses are looked at in images of no more blocks: that costs all there is.
 const COUNTED_BLOCKS_MAX: usize = 512;
 
+fn is_small(image: &Image) -> bool {
+    image.blocks().take(COUNTED_BLOCKS_MAX + 1).count() <= COUNTED_BLOCKS_MAX
+}
+
 async fn counts(stack: &Stack, image: &Image) -> Option<Testimony> {
-    let is_small = image.blocks().take(COUNTED_BLOCKS_MAX + 1).count() <= COUNTED_BLOCKS_MAX;
-    if is_small { audit::replay(&stack.cow).await } else { None }
+    if is_small(image) { audit::replay(&stack.cow).await } else { None }
 }
 
 impl Recovered {
@@ -57,6 +61,12 @@ impl Recovered {
         };
         self.problems.iter().map(audit).chain(self.counts.clone()).collect()
     }
+
+    /// What nobody looked at, for its cost.
+    #[must_use]
+    pub fn unaudited(&self) -> Option<&'static str> {
+        (!self.is_counted).then_some("counts of uses, on a device with more than 512 blocks")
+    }
 }
 
 /// Mounts `image` in a calm world without faults, surveys it and checks it.
@@ -71,7 +81,7 @@ pub fn recover(image: &Image, plan: &StackPlan) -> Recovered {
         Ok(walked.survey)
     });
     let problems = fsck::check(image).iter().map(ToString::to_string).collect();
-    Recovered { survey, problems, counts: counted }
+    Recovered { survey, problems, counts: counted, is_counted: is_small(image) }
 }
 
 fn without_faults(plan: &StackPlan) -> StackPlan {
@@ -142,7 +152,8 @@ impl Recovery {
                 Err(_) => walked.survey,
             })
         });
-        Recovered { survey, problems: self.problems(image), counts: counted }
+        let (problems, is_counted) = (self.problems(image), is_small(image));
+        Recovered { survey, problems, counts: counted, is_counted }
     }
 
     fn saw(&self, sight: Sight) -> Survey {

@@ -30,6 +30,7 @@ use crate::check::judge::Judged;
 use crate::check::judge::Line;
 use crate::check::judge::TraceStream;
 use crate::check::recover::recover;
+use crate::check::tally::Tally;
 use crate::check::world::Chance;
 use crate::check::world::Expectation;
 use crate::check::world::World;
@@ -376,10 +377,7 @@ pub fn explore_kills(
         account.state_count += 1;
         account.recovered_count += 1;
         account.judged_count += 1;
-        for (clause, count) in recorded.judged.oracle.exercised() {
-            let before = account.exercised.entry(clause).or_default();
-            *before = (*before).max(count);
-        }
+        account.tally.most(&Tally::of(&recorded.judged.oracle));
         let found = recorded.judged.oracle.violations();
         let mut faults: Vec<_> =
             found.filter(|v| v.step >= survey_step).cloned().map(CrashFault::Subject).collect();

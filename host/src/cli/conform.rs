@@ -1,5 +1,7 @@
 //! `crashproof conform --out DIR`: every built-in guest, one record.
 
+use std::collections::BTreeMap;
+
 use clap::Parser;
 
 use crate::cli::Failure;
@@ -133,7 +135,8 @@ fn refused(guest: &guests::Guest, profile: &str, why: &Failure) -> Report {
         ends: vec![(guest.name.to_owned(), format!("refused: {why}"))],
         findings: Vec::new(),
         undecided: Vec::new(),
-        exercised: std::collections::BTreeMap::new(),
+        exercised: BTreeMap::new(),
+        passed_over: BTreeMap::new(),
         account: None,
         schedules: None,
         decisions: String::new(),

@@ -187,9 +187,7 @@ fn explore_report(
             }
         }
     }
-    for (clause, count) in &exploration.account.exercised {
-        *report.exercised.entry((*clause).to_owned()).or_default() += count;
-    }
+    report.count(&exploration.account.tally);
     if exploration.account.judged_count == 0 {
         report.undecided.push("no crash state was judged".to_owned());
     }

@@ -1,10 +1,13 @@
 //! `crashproof run GUEST`.
 
+use std::collections::BTreeMap;
+
 use crashproof_spec::violation::Reason;
 
 use crate::check::run::Recorded;
 use crate::check::run::Watching;
 use crate::check::run::run as run_plan;
+use crate::check::tally::Tally;
 use crate::cli::Failure;
 use crate::cli::args::RunArguments;
 use crate::cli::args::WorldArguments;
@@ -131,12 +134,11 @@ pub(super) fn report(
         }
         ends.push((name.clone(), word));
     }
-    let exercised: std::collections::BTreeMap<String, u64> =
-        oracle.exercised().map(|(clause, count)| (clause.to_owned(), count)).collect();
-    if exercised.is_empty() {
+    let tally = Tally::of(oracle);
+    if tally.exercised.is_empty() {
         undecided.push(NOTHING_JUDGED.to_owned());
     }
-    Report {
+    let mut report = Report {
         version: 1,
         workload: planned.workload.clone(),
         subject: planned.subject.clone(),
@@ -145,12 +147,15 @@ pub(super) fn report(
         ends,
         findings,
         undecided,
-        exercised,
+        exercised: BTreeMap::new(),
+        passed_over: BTreeMap::new(),
         account: None,
         schedules: None,
         decisions: recorded.decisions.to_string(),
         command: format!("crashproof run {}{chance}{more_words}{tail}", planned.world_words),
-    }
+    };
+    report.count(&tally);
+    report
 }
 
 /// The worst counts: a broken promise, then a doubt.

@@ -77,8 +77,12 @@ fn add(all: &mut Option<Report>, report: Report) {
         *all = Some(report);
         return;
     };
-    for (clause, count) in report.exercised {
-        *all.exercised.entry(clause).or_default() += count;
+    let counts =
+        [(&mut all.exercised, report.exercised), (&mut all.passed_over, report.passed_over)];
+    for (counts, more) in counts {
+        for (what, count) in more {
+            *counts.entry(what).or_default() += count;
+        }
     }
     if let (Some(sum), Some(account)) = (&mut all.account, report.account) {
         sum.add(account);

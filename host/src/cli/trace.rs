@@ -1,5 +1,6 @@
 //! `crashproof trace show|judge FILE`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use crashproof_spec::trace;
 use crashproof_spec::trace::Event;
 use crashproof_spec::words::Step;
 
+use crate::check::tally::Tally;
 use crate::cli::Failure;
 use crate::cli::args::TraceCommand;
 use crate::cli::code_of;
@@ -60,12 +62,11 @@ fn judged(path: &Path, oracle: &Oracle, expectation: String) -> Report {
         .map(|violation| report::from_violation(violation, command.clone()))
         .collect();
     let mut undecided: Vec<String> = oracle.undecided().map(run::undecided_word).collect();
-    let exercised: std::collections::BTreeMap<String, u64> =
-        oracle.exercised().map(|(id, count)| (id.to_owned(), count)).collect();
-    if exercised.is_empty() {
+    let tally = Tally::of(oracle);
+    if tally.exercised.is_empty() {
         undecided.push("nothing was judged".to_owned());
     }
-    Report {
+    let mut report = Report {
         version: 1,
         workload: name,
         subject: "whoever was traced".to_owned(),
@@ -74,10 +75,13 @@ fn judged(path: &Path, oracle: &Oracle, expectation: String) -> Report {
         ends: Vec::new(),
         findings,
         undecided,
-        exercised,
+        exercised: BTreeMap::new(),
+        passed_over: BTreeMap::new(),
         account: None,
         schedules: None,
         decisions: String::new(),
         command,
-    }
+    };
+    report.count(&tally);
+    report
 }

@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::check::explore::Account;
 use crate::check::explore::CrashFault;
 use crate::check::explore::CrashFinding;
+use crate::check::tally::Tally;
 
 pub use conformance::ClauseLine;
 pub use conformance::Conformance;
@@ -104,6 +105,8 @@ pub struct Report {
     pub undecided: Vec<String>,
     /// How often each clause was exercised.
     pub exercised: BTreeMap<String, u64>,
+    /// What a bound kept from being judged, and how often.
+    pub passed_over: BTreeMap<String, u64>,
     /// What an exploration covered.
     pub account: Option<AccountLines>,
     /// The seeds that were tried, where that was asked for: the last is the one reported, if that
@@ -113,6 +116,19 @@ pub struct Report {
     pub decisions: String,
     /// The command that produces this report again.
     pub command: String,
+}
+
+impl Report {
+    /// Adds what was counted.
+    pub fn count(&mut self, tally: &Tally) {
+        let counts =
+            [(&mut self.exercised, &tally.exercised), (&mut self.passed_over, &tally.passed_over)];
+        for (all, more) in counts {
+            for (what, count) in more {
+                *all.entry((*what).to_owned()).or_default() += count;
+            }
+        }
+    }
 }
 
 /// Runs of one workload, each under a seed of its own.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crashproof_spec::clause::Catalogue;
+
 use crate::report::AccountLines;
 use crate::report::Against;
 use crate::report::Finding;
@@ -89,7 +91,11 @@ fn show_summary(out: &mut String, report: &Report) {
         );
     }
     let events: u64 = report.exercised.values().sum();
-    line(out, format_args!("  judged    {} clauses, {events} times", report.exercised.len()));
+    let (judged, all) = (report.exercised.len(), Catalogue::embedded().iter().count());
+    line(out, format_args!("  judged    {judged} of {all} clauses, {events} times"));
+    for (what, count) in &report.passed_over {
+        line(out, format_args!("  unjudged  {what}: {count} times"));
+    }
     if let Some(account) = &report.account {
         show_account(out, account);
     }

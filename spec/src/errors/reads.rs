@@ -7,6 +7,7 @@ use crate::errors::may_revert;
 use crate::errors::placed;
 use crate::model::FileId;
 use crate::model::Origin;
+use crate::model::Past;
 use crate::model::Regular;
 use crate::model::Run;
 use crate::model::differs;
@@ -55,13 +56,13 @@ impl Judge {
 /// A file is seen to have at least this size.
 pub(crate) fn size_at_least(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
     if judge.model.regular(file).is_some_and(|regular| size > regular.size) {
-        check_size(judge, frame, file, size);
+        check_size(judge, frame, file, size, false);
     }
 }
 
 /// A file is seen to have this size.
 pub(crate) fn size_is(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
-    check_size(judge, frame, file, size);
+    check_size(judge, frame, file, size, true);
     let order = judge.model.order;
     if let Some(regular) = judge.model.regular_mut(file).filter(|_| !frame.overlapped) {
         regular.sized_order = order;
@@ -69,12 +70,18 @@ pub(crate) fn size_is(judge: &mut Judge, frame: &Frame, file: FileId, size: u64)
     }
 }
 
-fn check_size(judge: &mut Judge, frame: &Frame, file: FileId, size: u64) {
+fn check_size(judge: &mut Judge, frame: &Frame, file: FileId, size: u64, is_whole: bool) {
     let clause = judge.size_clause(file);
     judge.exercise(clause);
+    // A snapshot that other calls overlapped has the size of one of its moments.
     let order = judge.model.order;
+    let is_between = judge.is_in_between();
     let Some(regular) = judge.model.regular_mut(file) else { return };
     let (expected, most) = (regular.size, regular.size_most());
+    if is_between {
+        regular.size = size;
+        return judge.note_cut_size(frame, file, size, is_whole);
+    }
     if size == expected {
         return;
     }
@@ -181,7 +188,7 @@ fn note(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, end: u64) {
 
 /// Do failed writes, losses or overlapping calls explain bytes that differ?
 fn explained(
-    judge: &Judge,
+    judge: &mut Judge,
     frame: &Frame,
     file: FileId,
     from: u64,
@@ -199,26 +206,35 @@ fn explained(
             .iter()
             .any(|lost| lost.ranges.iter().any(|lost| overlaps(lost, &(from..to))));
     let reverts = reverts || is_lost;
-    told.iter().zip(from..).all(|(byte, at)| {
-        if judge.was_in_between(file, at, *byte) {
+    let mut is_forgotten = false;
+    let explained = told.iter().zip(from..).all(|(byte, at)| {
+        let failed = regular.may_be_otherwise(at, *byte, run.order);
+        if failed || (reverts && is_older(regular, at, *byte)) {
             return true;
         }
-        let failed = regular.may_be_otherwise(at, *byte, run.order);
-        failed
-            || (reverts && is_older(regular, at, *byte))
-            || (frame.overlapped && was_meanwhile(judge, frame, file, at, *byte))
-    })
+        let past = match judge.was_in_between(file, at, *byte) {
+            Past::Other if frame.overlapped => was_meanwhile(judge, frame, file, at, *byte),
+            past @ (Past::Was | Past::Other | Past::Forgotten) => past,
+        };
+        is_forgotten |= past == Past::Forgotten;
+        past != Past::Other
+    });
+    if is_forgotten {
+        judge.pass_over("bytes that were overwritten and synced while they were read");
+    }
+    explained
 }
 
 /// Was a byte this at some moment while a call was under way? A snapshot never changes.
-fn was_meanwhile(judge: &Judge, frame: &Frame, file: FileId, at: u64, byte: u8) -> bool {
+fn was_meanwhile(judge: &Judge, frame: &Frame, file: FileId, at: u64, byte: u8) -> Past {
     let Some(now) = judge.model.regular(file).filter(|_| judge.frozen.is_none()) else {
-        return false;
+        return Past::Other;
     };
     let began = judge.began.get(&frame.called);
     match began.and_then(|began| began.regular(file)) {
-        Some(before) => was_since(before, now, at, byte),
-        None => is_older(now, at, byte),
+        Some(before) => was_since(before, now, at, byte, |_| true),
+        None if is_older(now, at, byte) => Past::Was,
+        None => Past::Other,
     }
 }
 

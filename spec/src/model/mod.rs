@@ -45,6 +45,7 @@ pub(crate) use modes::Denial;
 pub(crate) use modes::Modes;
 pub(crate) use modes::ordinary;
 pub(crate) use moments::Moments;
+pub(crate) use moments::Past;
 pub(crate) use moments::Peer;
 pub(crate) use moments::was_since;
 pub(crate) use names::Bound;

@@ -64,31 +64,48 @@ impl Moments {
         }
         let Some(before) = &self.before else { return false };
         let counts = |change: &Change| !is_whole || matches!(change.effect, Effect::Store { .. });
-        let since = after.log.range(before.last_order + 1..).map(|(_, change)| change);
-        let mut since = since.filter(|change| change.range().contains(&at) && counts(change));
-        let first = since.next();
-        let holds = |regular: &Regular| {
-            let runs = regular.live.runs(at..at.saturating_add(1));
-            runs.iter().any(|run| run.byte(at) == byte)
-        };
-        if is_whole && first.is_none() {
-            return false;
-        }
-        holds(before)
-            || holds(after)
-            || is_unsure(before)
-            || first.into_iter().chain(since).any(|change| change.may_hold(at, byte))
+        was_since(before, after, at, byte, counts) != Past::Other
     }
 }
 
-/// Was a byte this at some moment since there was an earlier version? What was stored in between is
-/// not remembered once something later is durable: then it may have been anything.
-pub(crate) fn was_since(before: &Regular, now: &Regular, at: u64, byte: u8) -> bool {
-    let held = |run: &Run| run.byte(at) == byte || before.may_be_otherwise(at, byte, run.order);
+/// Whether a byte was something at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// It was.
+    Was,
+    /// It was something else all the time.
+    Other,
+    /// It may have been anything: of what is durable only the last changes are remembered.
+    Forgotten,
+}
+
+/// Was a byte this at some moment since there was an earlier version, if only some changes count?
+/// Without one of them it was never anything else than what it is known to be.
+pub(crate) fn was_since(
+    before: &Regular,
+    now: &Regular,
+    at: u64,
+    byte: u8,
+    counts: impl Fn(&Change) -> bool,
+) -> Past {
+    let range = at..at.saturating_add(1);
+    let since = now.since(before.last_order).map(|(_, change)| change);
+    let mut since = since.filter(|change| change.range().contains(&at) && counts(change));
+    let held = |regular: &Regular| {
+        let held =
+            |run: &Run| run.byte(at) == byte || regular.may_be_otherwise(at, byte, run.order);
+        regular.live.runs(range.clone()).iter().any(held)
+    };
     let is_folded = |run: &Run| run.order > before.last_order;
-    before.live.runs(at..at.saturating_add(1)).iter().any(held)
-        || now.floor.runs(at..at.saturating_add(1)).iter().any(is_folded)
-        || now.log.range(before.last_order + 1..).any(|(_, change)| change.may_hold(at, byte))
+    if now.forgets_since(before.last_order) && now.floor.runs(range.clone()).iter().any(is_folded) {
+        return Past::Forgotten;
+    }
+    let Some(first) = since.next() else { return Past::Other };
+    let was = held(before)
+        || held(now)
+        || first.may_hold(at, byte)
+        || since.any(|change| change.may_hold(at, byte));
+    if was { Past::Was } else { Past::Other }
 }
 
 /// Was a byte ever this, as far as is remembered?

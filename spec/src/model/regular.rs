@@ -29,6 +29,9 @@ use crate::words::Step;
 /// What is mapped is mapped in pages of this size, or of a smaller one.
 pub(crate) const MEMORY_PAGE_BYTES: u64 = 4096;
 
+/// So many changes that are durable are remembered for calls that were under way.
+const FOLDED_MAX: usize = 64;
+
 /// What a change does to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -178,7 +181,11 @@ pub(crate) struct Regular {
     pub(crate) live: Extents,
     /// Changes since the floor, by order.
     pub(crate) log: OrdMap<u64, Change>,
-    /// Of those, the changes of size alone.
+    /// The last changes that became part of the floor, by order.
+    pub(crate) folded: OrdMap<u64, Change>,
+    /// Of those up to this one, some are forgotten.
+    pub(crate) forgotten: u64,
+    /// Of the log, the changes of size alone.
     pub(crate) resizes: OrdSet<u64>,
     /// The length of the log at which it is compacted.
     pub(crate) compact_at: usize,
@@ -429,6 +436,13 @@ impl Regular {
         }
         self.log.remove(&order);
         self.resizes.remove(&order);
+        self.folded.insert(order, change.clone());
+        if self.folded.len() > FOLDED_MAX
+            && let Some((oldest, _)) = self.folded.get_min().cloned()
+        {
+            self.folded.remove(&oldest);
+            self.forgotten = self.forgotten.max(oldest);
+        }
         if is_write && self.resizes.get_min().is_some_and(|first| *first < order) {
             self.note_promised_end(order, reached(0, change));
         } else if self.resizes.is_empty() {
@@ -456,6 +470,17 @@ impl Regular {
     pub(crate) fn with_promised_ends(&self, order: u64, size: u64) -> u64 {
         let mut later = self.promised_ends.range(order + 1..);
         later.next().map_or(size, |(_, end)| size.max(*end))
+    }
+
+    /// The changes after this order, durable or not.
+    pub(crate) fn since(&self, order: u64) -> impl Iterator<Item = (u64, &Change)> {
+        let folded = self.folded.range(order + 1..);
+        folded.chain(self.log.range(order + 1..)).map(|(order, change)| (*order, change))
+    }
+
+    /// Are the changes after this order not all remembered?
+    pub(crate) fn forgets_since(&self, order: u64) -> bool {
+        self.forgotten > order
     }
 
     /// The newest change of a byte in the log, if there is one.

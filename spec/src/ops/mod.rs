@@ -113,6 +113,8 @@ pub(crate) struct Judge {
     reported: OrdSet<(&'static str, String)>,
     pub(crate) exercised: OrdMap<&'static str, u64>,
     pub(crate) undecided: Vector<Reason>,
+    /// What a bound kept from being judged, and how often.
+    pub(crate) passed_over: OrdMap<&'static str, u64>,
     pub(crate) lost_allowed: Vector<LostEffect>,
     /// Losses of files whose number is not known yet.
     pub(crate) floating: Vector<Floating>,
@@ -165,6 +167,7 @@ impl Judge {
             reported: OrdSet::new(),
             exercised: OrdMap::new(),
             undecided: Vector::new(),
+            passed_over: OrdMap::new(),
             lost_allowed: Vector::new(),
             floating: Vector::new(),
             effects: OrdMap::new(),
@@ -215,6 +218,11 @@ impl Judge {
         }
     }
 
+    /// Notes that something was not judged, because of a bound or of what is forgotten.
+    pub(crate) fn pass_over(&mut self, what: &'static str) {
+        *self.passed_over.entry(what).or_insert(0) += 1;
+    }
+
     /// Reports a violation, unless it may come from a wrong guess at what happened.
     pub(crate) fn report(&mut self, mut violation: Violation) {
         if self.is_doubtful_lock(violation.clause) {
@@ -222,7 +230,7 @@ impl Judge {
         }
         if self.frozen.is_some() {
             if self.is_in_between() && !violation.clause.starts_with("SNAP-") {
-                return;
+                return self.pass_over("a mismatch in a snapshot that other calls overlapped");
             }
             violation.clause = self.of_snapshot(violation.clause);
             violation.also.retain(|clause| clause.starts_with("SNAP-"));

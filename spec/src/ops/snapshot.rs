@@ -14,6 +14,9 @@ use crate::model::FileId;
 use crate::model::Handle;
 use crate::model::Locks;
 use crate::model::Model;
+use crate::model::Past;
+use crate::model::Regular;
+use crate::model::was_since;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::cut::Cut;
@@ -288,6 +291,7 @@ pub(crate) fn within(
     std::mem::swap(&mut judge.model, &mut snapshot.model);
     if snapshot.is_vague {
         (judge.violations, judge.undecided) = (known, doubts);
+        judge.pass_over("a call on a snapshot whose making was cut off");
     }
     judge.snapshots.made.insert(id, snapshot);
     match (&call, outcome) {
@@ -364,19 +368,14 @@ impl Judge {
         between.0.order != between.1.order
     }
 
-    /// May a byte of a snapshot be this, because of a call that overlapped the one that made it?
-    pub(crate) fn was_in_between(&self, file: FileId, at: u64, byte: u8) -> bool {
+    /// Was a byte this while the call was under way that made the snapshot?
+    pub(crate) fn was_in_between(&self, file: FileId, at: u64, byte: u8) -> Past {
         let between = self.frozen.as_ref().and_then(|frozen| frozen.between.as_ref());
-        let Some(between) = between else { return false };
-        let (before, after) = &**between;
-        let holds = |model: &Model| {
-            let runs = model.regular(file).map(|regular| regular.live.runs(at..at + 1));
-            runs.is_some_and(|runs| runs.iter().any(|run| run.byte(at) == byte))
-        };
-        let since = after.regular(file).is_some_and(|regular| {
-            let mut later = regular.log.range(before.order + 1..);
-            later.any(|(_, change)| change.may_hold(at, byte))
-        });
-        holds(before) || holds(after) || since
+        let Some((before, after)) = between.map(|between| &**between) else { return Past::Other };
+        let Some(after) = after.regular(file) else { return Past::Other };
+        match before.regular(file) {
+            Some(before) => was_since(before, after, at, byte, |_| true),
+            None => was_since(&Regular::default(), after, at, byte, |_| true),
+        }
     }
 }
