@@ -63,6 +63,20 @@ pub fn told<T>(answer: &io::Result<T>) -> String {
     }
 }
 
+/// Notes what a step was told; the oracle judges it from the trace.
+pub fn note<T>(step: &str, answer: io::Result<T>) -> Option<T> {
+    println!("{step}: {}", told(&answer));
+    answer.ok()
+}
+
+/// Makes a file, or empties it, to read and write.
+#[must_use]
+pub fn create(name: &str) -> Option<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(true);
+    note(name, options.open(name))
+}
+
 /// Ends the program as a real one would that cannot go on: a message, and a code that is not zero.
 pub fn give_up(doing: &str, why: &dyn Display) -> ! {
     eprintln!("{doing}: {why}");

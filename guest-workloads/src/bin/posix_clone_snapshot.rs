@@ -25,6 +25,8 @@ use crashproof_guest::snapshot;
 use crashproof_guest::snapshot::Snapshot;
 use crashproof_guests as guest;
 use crashproof_guests::abi;
+use crashproof_guests::create;
+use crashproof_guests::note;
 use crashproof_guests::uninterrupted;
 use std::fs::File;
 use std::io;
@@ -35,18 +37,6 @@ const PUNCH: i32 = file::PUNCH_HOLE | file::KEEP_SIZE;
 /// A clone of the whole file: what follows it uses its size.
 fn clone_whole(from: &File, to: &File) -> io::Result<()> {
     uninterrupted(|| file::clone(from, to))
-}
-
-/// Notes what a step was told; the oracle judges it from the trace.
-fn note<T>(step: &str, answer: io::Result<T>) -> Option<T> {
-    println!("{step}: {}", guest::told(&answer));
-    answer.ok()
-}
-
-fn create(name: &str) -> Option<File> {
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(true);
-    note(name, options.open(name))
 }
 
 /// A file of so many bytes, each page of other letters.

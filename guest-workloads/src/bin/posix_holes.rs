@@ -24,22 +24,11 @@ use crashproof_guest::mapping::Mapping;
 use crashproof_guest::mapping::PAGE_SIZE_BYTES;
 use crashproof_guests as guest;
 use crashproof_guests::abi;
+use crashproof_guests::create;
+use crashproof_guests::note;
 use std::fs::File;
-use std::io;
 
 const PAGE: u64 = PAGE_SIZE_BYTES as u64;
-
-/// Notes what a step was told; the oracle judges it from the trace.
-fn note<T>(step: &str, answer: io::Result<T>) -> Option<T> {
-    println!("{step}: {}", guest::told(&answer));
-    answer.ok()
-}
-
-fn create(name: &str) -> Option<File> {
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(true);
-    note(name, options.open(name))
-}
 
 /// A file of so many pages, of which page N is full of the Nth letter.
 fn filled(name: &str, page_count: u8) -> Option<File> {

@@ -18,40 +18,22 @@ use std::io;
 use crashproof_guest::file;
 use crashproof_guest::locks;
 use crashproof_guest::locks::Kind;
-use crashproof_guests as guest;
 use crashproof_guests::abi;
+use crashproof_guests::note;
+use crashproof_guests::uninterrupted;
 
 const ROUNDS: u64 = 6;
 
-/// Preview1's number for a call that was interrupted.
-const INTERRUPTED: i32 = 27;
-
-/// Notes what a step was told; the oracle judges it from the trace.
-fn note<T>(step: &str, answer: io::Result<T>) -> Option<T> {
-    println!("{step}: {}", guest::told(&answer));
-    answer.ok()
-}
-
-/// As programs do with a call that waits.
-fn until<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.raw_os_error() == Some(INTERRUPTED) => {}
-            answer => return answer,
-        }
-    }
-}
-
 fn open(name: &str) -> io::Result<File> {
-    until(|| File::options().read(true).write(true).create(true).truncate(false).open(name))
+    uninterrupted(|| File::options().read(true).write(true).create(true).truncate(false).open(name))
 }
 
 fn of_open_files(name: &str) -> io::Result<()> {
     let (one, two) = (open(name)?, open(name)?);
-    note("lock shared", until(|| locks::lock_shared(&one)));
+    note("lock shared", uninterrupted(|| locks::lock_shared(&one)));
     note("lock shared beside it", locks::try_lock_shared(&two));
     note("convert beside a reader", locks::try_lock_exclusive(&two));
-    note("convert alone", until(|| locks::lock_exclusive(&one)));
+    note("convert alone", uninterrupted(|| locks::lock_exclusive(&one)));
     note("lock beside a writer", locks::try_lock_shared(&two));
     let more = file::duplicate(&one)?;
     drop(one);
@@ -69,10 +51,10 @@ fn on_bytes(name: &str) -> io::Result<()> {
     note("let go of a part", locks::unlock_range(&file, 10, 10));
     note("convert a part", locks::try_lock_range(&file, Kind::Shared, 5, 20));
     note("test", locks::test_range(&file, Kind::Exclusive, 0, 0));
-    note("join", until(|| locks::lock_range(&file, Kind::Exclusive, 0, 30)));
+    note("join", uninterrupted(|| locks::lock_range(&file, Kind::Exclusive, 0, 30)));
     note("close another descriptor", open(name).map(drop));
     note("test", locks::test_range(&file, Kind::Exclusive, 0, 0));
-    let reader = until(|| File::open(name))?;
+    let reader = uninterrupted(|| File::open(name))?;
     note("lock what is only read", locks::try_lock_range(&reader, Kind::Exclusive, 0, 1));
     note("lock it shared", locks::try_lock_range(&reader, Kind::Shared, 0, 1));
     note("lock beyond all files", locks::try_lock_range(&file, Kind::Exclusive, 1 << 62, 1 << 62));
@@ -81,21 +63,21 @@ fn on_bytes(name: &str) -> io::Result<()> {
 
 fn add_one(file: &File) -> io::Result<()> {
     let mut number = [0; 8];
-    let count = until(|| abi::read_full_at(file, &mut number, 0))?;
+    let count = uninterrupted(|| abi::read_full_at(file, &mut number, 0))?;
     let number = if count == 8 { u64::from_le_bytes(number) } else { 0 };
     println!("counted to {}", number + 1);
-    until(|| abi::write_all_at(file, &(number + 1).to_le_bytes(), 0))
+    uninterrupted(|| abi::write_all_at(file, &(number + 1).to_le_bytes(), 0))
 }
 
 fn counting() -> io::Result<()> {
     let (file, byte) = (open("number")?, 1000);
     for round in 0..ROUNDS {
-        note("wait for the file", until(|| locks::lock_exclusive(&file)));
-        let bytes = until(|| locks::lock_range(&file, Kind::Exclusive, byte, 1));
+        note("wait for the file", uninterrupted(|| locks::lock_exclusive(&file)));
+        let bytes = uninterrupted(|| locks::lock_range(&file, Kind::Exclusive, byte, 1));
         note("wait for a byte of it", bytes);
         note("add", add_one(&file));
         if round % 2 == 0 {
-            note("sync", until(|| file.sync_all()));
+            note("sync", uninterrupted(|| file.sync_all()));
         }
         note("let go of the byte", locks::unlock_range(&file, byte, 1));
         note("let go of the file", locks::unlock(&file));
@@ -107,7 +89,7 @@ fn crossing(order: [u64; 2]) -> io::Result<()> {
     let file = open("crossing")?;
     for _ in 0..ROUNDS {
         for byte in order {
-            note("wait", until(|| locks::lock_range(&file, Kind::Exclusive, byte, 1)));
+            note("wait", uninterrupted(|| locks::lock_range(&file, Kind::Exclusive, byte, 1)));
             // What is said of the other takes time, in which it comes to its own lock.
             note("test", locks::test_range(&file, Kind::Exclusive, 0, 0));
         }

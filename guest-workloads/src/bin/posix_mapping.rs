@@ -27,17 +27,11 @@ use crashproof_guest::mapping::Mapping;
 use crashproof_guest::mapping::PAGE_SIZE_BYTES;
 use crashproof_guests as guest;
 use crashproof_guests::abi;
+use crashproof_guests::note;
 use std::fs;
 use std::fs::File;
-use std::io;
 
 const PAGE: u64 = PAGE_SIZE_BYTES as u64;
-
-/// Notes what a step was told; the oracle judges it from the trace.
-fn note<T>(step: &str, answer: io::Result<T>) -> Option<T> {
-    println!("{step}: {}", guest::told(&answer));
-    answer.ok()
-}
 
 /// Bytes that differ from each 64 to the next, and from call to call.
 fn pattern(mark: u8, size_bytes: usize) -> Vec<u8> {

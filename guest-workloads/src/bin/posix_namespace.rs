@@ -12,18 +12,12 @@
 
 use crashproof_guests as guest;
 use crashproof_guests::abi;
+use crashproof_guests::note;
 use std::fs;
 use std::fs::File;
-use std::io;
 use std::io::Read;
 use std::io::Seek;
 use std::io::Write;
-
-/// Notes what a step was told; the oracle judges it from the trace.
-fn note<T>(step: &str, answer: io::Result<T>) -> Option<T> {
-    println!("{step}: {}", guest::told(&answer));
-    answer.ok()
-}
 
 fn creates() {
     note("create a", File::create("a"));

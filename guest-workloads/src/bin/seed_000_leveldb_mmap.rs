@@ -33,6 +33,7 @@ use crashproof_guests::draws::Draws;
 use crashproof_guests::mapped_log;
 use crashproof_guests::mapped_log::LOG_NAME;
 use crashproof_guests::mapped_log::MappedLog;
+use crashproof_guests::note;
 use std::fs::File;
 use std::io;
 use std::io::Write;
@@ -47,11 +48,6 @@ fn number(word: &str, otherwise: u64) -> u64 {
 
 fn says(word: &str) -> bool {
     std::env::args().any(|text| text == word)
-}
-
-fn note<T>(step: &str, answer: io::Result<T>) -> Option<T> {
-    println!("{step}: {}", guest::told(&answer));
-    answer.ok()
 }
 
 /// The log, and how it is written.

@@ -251,3 +251,25 @@ fn a_sync_that_is_given_up_leaves_its_pages_dirty() {
     let content = World::of(world.disk.durable_image()).content("f");
     assert_eq!(content.as_deref(), Ok(&[b'x'; 1500][..]));
 }
+
+/// What a call had taken to write back is dirty again when it is given up: who waits for it to end
+/// looks what is dirty after that, not before.
+#[test]
+fn a_sync_that_waited_for_one_that_is_given_up_writes_what_that_had_taken() {
+    let unrest = [(Site::CompletionDelay, Unrest::one_in(1))];
+    let world = world_of(Sim::new(Seeded::new(1, &unrest)));
+    let handle = world.file("f", &[b'x'; 1500]);
+    let sync = |call| {
+        let caller = Caller { process: ProcessId(0), call: CallId(call) };
+        world.vfs.call(caller, Request::Fsync { handle })
+    };
+    let (mut given_up, mut waiting) = (sync(0), sync(1));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(given_up.as_mut().poll(&mut cx).is_pending(), "the device is slow");
+    assert_eq!(world.vfs.dirty_page_count(), 0, "it has taken them");
+    assert!(waiting.as_mut().poll(&mut cx).is_pending(), "the other is under way");
+    drop(given_up);
+    assert!(matches!(world.sim.block_on(waiting), Ok(Ok(Value::Done))));
+    let content = World::of(world.disk.durable_image()).content("f");
+    assert_eq!(content.as_deref(), Ok(&[b'x'; 1500][..]));
+}
