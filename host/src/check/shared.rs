@@ -43,7 +43,12 @@ pub enum SharedOperation {
     WriteBlocks(u8, u8, u8),
     /// A snapshot of everything, under one of two names; or the end of it.
     Snapshot(bool, bool),
+    /// `FS_IOC_SETFLAGS`: an empty file is written in place from now on, or no more.
+    NoCow(u8, bool),
 }
+
+/// Lengths from which on `copy_file_range` uses the offsets of its descriptions.
+const OWN_OFFSETS_FROM: u8 = 224;
 
 /// A place in a file, and a length.
 fn range(at: u8, len: u8, block_size_bytes: u32) -> (u64, u64) {
@@ -87,10 +92,12 @@ impl Slots {
                 let offset = range(at, 0, block).0.cast_signed();
                 self.with(slot, |handle| Request::Seek { handle, offset, whence })
             }
-            O::Copy(to, from, [at, to_at, len]) => {
+            O::Copy(to, from, [at, to_at, len_of]) => {
                 let ((from_offset, len), (to_offset, _)) =
-                    (range(at, len, block), range(to_at, 0, block));
-                let (from_offset, to_offset) = (Some(from_offset), Some(to_offset));
+                    (range(at, len_of, block), range(to_at, 0, block));
+                let is_placed = len_of < OWN_OFFSETS_FROM;
+                let placed = |offset: u64| is_placed.then_some(offset);
+                let (from_offset, to_offset) = (placed(from_offset), placed(to_offset));
                 let copy = |from, to| Request::CopyRange { from, from_offset, to, to_offset, len };
                 self.between((from, to), copy)
             }
@@ -134,15 +141,20 @@ impl Slots {
                     if makes { Manage::Snapshot { name } } else { Manage::DeleteSnapshot { name } };
                 Asked::Request(Request::Manage(asked), None)
             }
+            O::NoCow(slot, on) => {
+                self.with(slot, |handle| Request::Manage(Manage::SetNoCow { handle, on }))
+            }
         }
     }
 }
 
 impl SharedOperation {
-    /// Two files with bytes: what copies and clones need.
-    pub(super) fn prepare(bytes: &mut Unstructured<'_>) -> arbitrary::Result<[Operation; 4]> {
+    /// Two files with bytes: what copies and clones need. One of some is written in place.
+    pub(super) fn prepare(bytes: &mut Unstructured<'_>) -> arbitrary::Result<[Operation; 5]> {
+        let is_in_place = bytes.ratio(1_u8, 4)?;
         Ok([
             Operation::Open(0, Name::A, Mode::Create),
+            Operation::Shared(Self::NoCow(0, is_in_place)),
             Operation::Shared(Self::WriteBlocks(0, 0, bytes.arbitrary()?)),
             Operation::Open(1, Name::B, Mode::Create),
             Operation::Shared(Self::WriteBlocks(1, 0, bytes.arbitrary()?)),
