@@ -44,6 +44,8 @@ fn every_defect_is_caught_by_a_clause_that_it_names() {
         // Either alone does no harm.
         "writeback_gives_up",
         "page_errors_dropped",
+        // What was freed too early has to be used again, and there is much that is free.
+        "replay_counts_no_clones",
     ];
     let mut missed = Vec::new();
     for defect in crashproof::subject::defects() {

@@ -51,14 +51,27 @@ pub struct ExplorePlan {
 
 /// Says whether acknowledged lines are true on a recovered file system.
 pub trait Verify: Sync {
-    /// The lines that were printed before the crash, against what is there after it.
-    fn verify(&self, image: &Image, lines: &[Line]) -> Verified;
+    /// The lines that were printed before the crash, against what is there after it. An oracle
+    /// that knows what was found there also judges what the verifier is answered.
+    fn verify(&self, image: &Image, lines: &[Line], oracle: Option<Oracle>) -> Verification;
+}
+
+/// What a run of a verifier showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// What it said.
+    pub said: Verified,
+    /// What was wrong with the answers that it got.
+    pub broken: Vec<Violation>,
+    /// What of them could not be told.
+    pub undecided: Vec<String>,
 }
 
 /// What a verifier said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Verified {
     /// The lines are true.
+    #[default]
     True,
     /// They are not, and why.
     False(String),
@@ -199,7 +212,9 @@ pub struct Explorer<'a> {
     /// What the survey of some state meant that nothing was wrong with; others are compared with
     /// it. Which one it is changes what a verdict costs, never the verdict.
     ground: Mutex<Option<Ground>>,
-    verified: BTreeMap<(u128, usize), Verified>,
+    /// By content and lines. The first moment with both speaks for all: once the survey was
+    /// judged, what is there is what was found.
+    verified: BTreeMap<(u128, usize), Verification>,
     exploration: Exploration,
     known: BTreeMap<(u8, String), usize>,
 }
@@ -334,11 +349,8 @@ impl<'a> Explorer<'a> {
         self.verify(questions);
     }
 
-    fn judge(&self, asked: &Question, crashed: &BTreeMap<usize, OnceLock<Crashed>>) -> Judged {
-        let content = &asked.content;
-        let recovered = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
-        let crash = || Crashed::new(&self.moments[asked.moment], self.plan.crash);
-        let crashed = crashed[&asked.moment].get_or_init(crash);
+    /// An oracle after the crash, told what was found then.
+    fn surveyed(&self, crashed: &Crashed, recovered: &Recovered) -> Oracle {
         let mut oracle = crashed.oracle.clone();
         let ground = || self.ground.lock().unwrap_or_else(PoisonError::into_inner);
         let compared_with = ground().clone();
@@ -349,6 +361,15 @@ impl<'a> Explorer<'a> {
         if let Some(good) = oracle.ground() {
             *ground() = Some(good.clone());
         }
+        oracle
+    }
+
+    fn judge(&self, asked: &Question, crashed: &BTreeMap<usize, OnceLock<Crashed>>) -> Judged {
+        let content = &asked.content;
+        let recovered = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
+        let crash = || Crashed::new(&self.moments[asked.moment], self.plan.crash);
+        let crashed = crashed[&asked.moment].get_or_init(crash);
+        let mut oracle = self.surveyed(crashed, recovered);
         if self.plan.audited {
             for testimony in recovered.audits() {
                 oracle.event(&Event::Testified(testimony));
@@ -368,6 +389,16 @@ impl<'a> Explorer<'a> {
         }
     }
 
+    /// Runs the verifier on what was recovered. Its calls are judged if nothing was wrong before.
+    fn verify_one(&self, verifier: &dyn Verify, asked: &Question, lines: &[Line]) -> Verification {
+        let content = &asked.content;
+        let recovered = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
+        let crashed = Crashed::new(&self.moments[asked.moment], self.plan.crash);
+        let oracle = self.surveyed(&crashed, recovered);
+        let is_sound = oracle.violations().len() == 0 && oracle.undecided().len() == 0;
+        verifier.verify(&content.image, lines, is_sound.then_some(oracle))
+    }
+
     fn verify(&mut self, questions: &[Question]) {
         let Some(verifier) = self.verifier else { return };
         let mut asked: BTreeMap<(u128, usize), &Question> = BTreeMap::new();
@@ -381,25 +412,22 @@ impl<'a> Explorer<'a> {
             }
         }
         let asked: Vec<_> = asked.into_iter().collect();
-        let said: Vec<Verified> = asked
+        let verifications: Vec<Verification> = asked
             .par_iter()
             .map(|((_, line_count), question)| {
-                verifier.verify(&question.content.image, &self.lines[..*line_count])
+                self.verify_one(verifier, question, &self.lines[..*line_count])
             })
             .collect();
-        self.exploration.account.verified_count += said.len() as u64;
-        for ((key, _), said) in asked.into_iter().zip(said) {
-            self.verified.insert(key, said);
+        self.exploration.account.verified_count += verifications.len() as u64;
+        for ((key, _), verification) in asked.into_iter().zip(verifications) {
+            self.verified.insert(key, verification);
         }
         for question in questions {
             let line_count = self.moments[question.moment].line_count;
             let key = (question.content.image.hash(), line_count);
-            match self.verified.get(&key) {
-                Some(Verified::False(why)) => self.found(question, CrashFault::Guest(why.clone())),
-                Some(Verified::Unknown(why)) => {
-                    self.found(question, CrashFault::Unknown(why.clone()));
-                }
-                Some(Verified::True) | None => {}
+            let faults = self.verified.get(&key).map(Verification::faults);
+            for fault in faults.into_iter().flatten() {
+                self.found(question, fault);
             }
         }
     }
@@ -408,6 +436,23 @@ impl<'a> Explorer<'a> {
         let at = CrashAt { position: asked.position, survivors: asked.survivors.clone() };
         let line_count = self.moments[asked.moment].line_count;
         self.exploration.add(&mut self.known, what, &at, line_count);
+    }
+}
+
+impl Verification {
+    /// What it found wrong.
+    #[must_use]
+    pub fn faults(&self) -> Vec<CrashFault> {
+        let said = match &self.said {
+            Verified::True => None,
+            Verified::False(why) => Some(CrashFault::Guest(why.clone())),
+            Verified::Unknown(why) => Some(CrashFault::Unknown(why.clone())),
+        };
+        // Where the answers were wrong, what the verifier makes of them is no other finding.
+        let said = said.filter(|_| self.broken.is_empty());
+        let broken = self.broken.iter().cloned().map(CrashFault::Subject);
+        let undecided = self.undecided.iter().cloned().map(CrashFault::Unknown);
+        broken.chain(said).chain(undecided).collect()
     }
 }
 

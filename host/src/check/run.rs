@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use crashproof_spec::oracle::Oracle;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::words::Pid;
 use crashproof_spec::words::Step;
@@ -23,6 +24,7 @@ use crate::check::Action;
 use crate::check::explore::CrashAt;
 use crate::check::explore::CrashFault;
 use crate::check::explore::Exploration;
+use crate::check::explore::Verification;
 use crate::check::explore::Verified;
 use crate::check::explore::Verify;
 use crate::check::explore::acknowledged;
@@ -300,32 +302,53 @@ pub struct Verifier {
     pub directories: Vec<String>,
     /// What it may use up.
     pub limits: Limits,
-    /// What it is held to; its own calls are not judged.
+    /// What it is held to where no oracle knows what is there: then its calls are not judged.
     pub expectation: Expectation,
 }
 
 impl Verify for Verifier {
-    fn verify(&self, image: &Image, lines: &[Line]) -> Verified {
+    fn verify(&self, image: &Image, lines: &[Line], oracle: Option<Oracle>) -> Verification {
         let sim = Sim::calm();
         match sim.block_on(Stack::mount(image.clone(), &self.stack, &sim)) {
-            Ok(stack) => self.verify_stack(stack, sim, lines),
+            Ok(stack) => self.verify_stack(stack, sim, lines, oracle),
             // The survey says so, as a finding against the subject.
-            Err(_) => Verified::True,
+            Err(_) => Verification::default(),
         }
     }
 }
 
 impl Verifier {
-    /// The lines that were printed, against what a stack shows.
+    /// The lines that were printed, against what a stack shows. The oracle, if there is one, knows
+    /// what is there, and judges what the verifier is answered.
     #[must_use]
-    pub fn verify_stack(&self, stack: Stack, sim: Sim, lines: &[Line]) -> Verified {
+    pub fn verify_stack(
+        &self,
+        stack: Stack,
+        sim: Sim,
+        lines: &[Line],
+        oracle: Option<Oracle>,
+    ) -> Verification {
         let witness = stack.witness.clone();
-        let mut world = World::new(sim, stack.vfs.clone(), witness, &self.expectation);
+        let is_judged = oracle.is_some();
+        let oracle = oracle.unwrap_or_else(|| self.expectation.oracle());
+        let mut world = World::judged_by(oracle, sim, stack.vfs.clone(), witness, false);
         world.stack = Some(stack);
-        let run = match self.run_on(&world, lines) {
-            Ok(run) => run,
-            Err(why) => return Verified::Unknown(why),
+        let said = match self.run_on(&world, lines) {
+            Ok(run) => self.said(run),
+            Err(why) => Verified::Unknown(why),
         };
+        let judged = is_judged.then(|| world.finish());
+        let (broken, undecided) = match &judged {
+            Some(judged) => {
+                let undecided = judged.oracle.undecided().map(|reason| reason.what.to_owned());
+                (judged.oracle.violations().cloned().collect(), undecided.collect())
+            }
+            None => (Vec::new(), Vec::new()),
+        };
+        Verification { said, broken, undecided }
+    }
+
+    fn said(&self, run: GuestRun) -> Verified {
         let said = String::from_utf8_lossy(&run.stderr).trim_end().to_owned();
         let name = &self.process.name;
         match run.end {
@@ -383,11 +406,10 @@ pub fn explore_kills(
             found.filter(|v| v.step >= survey_step).cloned().map(CrashFault::Subject).collect();
         if let (Some(verifier), Some(stack)) = (verifier, recorded.stack) {
             account.verified_count += 1;
-            match verifier.verify_stack(stack, Sim::calm(), &recorded.judged.lines) {
-                Verified::True => {}
-                Verified::False(why) => faults.push(CrashFault::Guest(why)),
-                Verified::Unknown(why) => faults.push(CrashFault::Unknown(why)),
-            }
+            let lines = &recorded.judged.lines;
+            // Its handles are still open: what the verifier is answered is not judged.
+            let verification = verifier.verify_stack(stack, Sim::calm(), lines, None);
+            faults.extend(verification.faults());
         }
         let at = CrashAt { position: killed_after as usize, survivors: Survivors::default() };
         for what in faults {

@@ -163,7 +163,20 @@ impl World {
         witness: Witness,
         expectation: &Expectation,
     ) -> Self {
-        let judge = Arc::new(Mutex::new(Some(Judge::new(expectation.oracle()))));
+        Self::judged_by(expectation.oracle(), sim, subject, witness, expectation.audited)
+    }
+
+    /// Any subject, of which an oracle knows already what is there.
+    #[must_use]
+    pub fn judged_by(
+        oracle: Oracle,
+        sim: Sim,
+        subject: Arc<dyn Vfs>,
+        witness: Witness,
+        is_audited: bool,
+    ) -> Self {
+        let last = oracle.step();
+        let judge = Arc::new(Mutex::new(Some(Judge::new(oracle))));
         let sink = Arc::clone(&judge);
         let notebook = Notebook::new(
             witness,
@@ -173,8 +186,9 @@ impl World {
                 }
             }),
         );
+        notebook.resume_after(last);
         let recorder = Arc::new(Recorder::new(subject, notebook.clone()));
-        Self { sim, recorder, stack: None, notebook, judge, is_audited: expectation.audited }
+        Self { sim, recorder, stack: None, notebook, judge, is_audited }
     }
 
     /// Collects the moments at which this world could be cut short.

@@ -27,6 +27,7 @@ use crate::device::StateBounds;
 use crate::report;
 use crate::report::AccountLines;
 use crate::report::Report;
+use crate::subject::StackPlan;
 
 /// Runs a guest, then crashes it everywhere.
 pub(super) fn explore(arguments: ExploreArguments) -> Result<u8, Failure> {
@@ -88,7 +89,8 @@ pub(super) fn verifier(name: Option<&str>, planned: &Planned) -> Result<Option<V
     };
     Ok(Some(Verifier {
         process: plan::verifier(planned, name)?,
-        stack: (**stack).clone(),
+        // As the survey: what is recovered is used in a world without faults.
+        stack: StackPlan { faults: Vec::new(), ..(**stack).clone() },
         directories: planned.run.directories.clone(),
         limits: planned.run.limits.clone(),
         expectation: planned.run.expectation.clone(),

@@ -13,6 +13,7 @@ use crate::cow::GRANT_UNREAD;
 use crate::cow::Logged;
 use crate::cow::OverwrittenClone;
 use crate::cow::RecordSearch;
+use crate::cow::ReplayedUses;
 use crate::cow::Reuse;
 use crate::cow::Sharing;
 use crate::subject::defects::CALM;
@@ -29,6 +30,10 @@ const EXERCISED_IN_COMPANY: &str = "run posix_exerciser --also posix_pressure --
 /// The same, cut short after every event of the device.
 const EXERCISED_RANGES_WITH_CRASHES: &str =
     "explore posix_exerciser --seed 1 --seeds 60 -- random 60 ranges";
+
+/// The same, with little room; what is recovered is used until there is none.
+const EXERCISED_AND_USED_AFTER_CRASHES: &str = "explore posix_exerciser --fs-size 256K \
+     --verify verify_usable --seed 1 --seeds 60 -- random 60 ranges";
 
 /// The general exerciser beside another process, with little room.
 const EXERCISED_SIDE_BY_SIDE: &str = "run posix_exerciser --also posix_pressure --fs-size 512K \
@@ -345,6 +350,24 @@ pub(super) const SHARING: &[Defect] = &[
         exercised_by: EXERCISED,
         controls: &["run posix_data"],
         apply: |policies| policies.cow.freed_ranges = FreedRanges::OutliveClones,
+    },
+    Defect {
+        name: "replay_counts_no_clones",
+        number: "D-54",
+        mechanism: "after a crash, a clone that the intent log replays counts as no use of its \
+                    blocks: they are granted again when what was cloned lets go of them",
+        source: "D-54; openzfs/zfs a03ebd9bee",
+        needs: "a crash after a clone was synced, and use of what was recovered",
+        clauses: &["ERR-FALSE-01", "COPY-04", "DATA-ISO-01", "DATA-RW-01"],
+        audit: &["REF-04"],
+        silent: "runs in which nothing is written after the crash; runs without a clone",
+        shown_by: "explore crash_clone_kept --fs-size 256K --verify verify_usable",
+        exercised_by: EXERCISED_AND_USED_AFTER_CRASHES,
+        controls: &[
+            "explore crash_append_log --fs-size 256K --verify verify_usable -- 3",
+            "explore crash_clone_kept --fs-size 256K --no-audits",
+        ],
+        apply: |policies| policies.cow.replayed_uses = ReplayedUses::Forgotten,
     },
     Defect {
         name: "clones_not_logged",
