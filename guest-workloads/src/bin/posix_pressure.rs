@@ -8,10 +8,13 @@
 //!   DATA-RW-03, MAP-04]
 //! - `appends`: the file grows by a write to its new last byte, and what is new is stored through
 //!   a mapping. [MAP-02, MAP-07]
+//! - `direct`: a write through the cache into one block, then one past it into the next. [SNAP-02]
 //! - `press`: the other process. Begins writeback, then drops caches, or takes a snapshot, reads
 //!   the file in it and deletes it, by turns. [SNAP-01, SNAP-03]
+//! - `look`: beside any program. Takes a snapshot, reads in it whatever has a name outside, and
+//!   deletes it. [SNAP-01, SNAP-02]
 //!
-//! All but `press` read the file after each turn, and at their end once more without caches.
+//! The others read the file after each turn or at their end, and at their end without caches.
 
 use crashproof_guest::file;
 use crashproof_guest::machine;
@@ -23,8 +26,11 @@ use crashproof_guest::snapshot::Snapshot;
 use crashproof_guests as guest;
 use crashproof_guests::abi;
 use crashproof_guests::draws::Draws;
+use std::fs;
 use std::fs::File;
 use std::io;
+use std::io::Read;
+use std::path::Path;
 
 const NAME: &str = "pressed";
 const PAGE_COUNT: usize = 6;
@@ -99,6 +105,20 @@ fn appends(file: &File, turns: u64, draws: &mut Draws) -> io::Result<()> {
     mapping.unmap()
 }
 
+fn direct(file: &File, turns: u64) -> io::Result<()> {
+    let past = guest::uninterrupted(|| abi::open(NAME, 0, abi::DIRECT))?;
+    for turn in 0..turns {
+        let at = 2 * (turn % (PAGE_COUNT as u64 / 2)) * PAGE_SIZE_BYTES as u64;
+        if at == 0 {
+            guest::uninterrupted(|| file.set_len(0))?;
+        }
+        let bytes = [mark(turn, 0); PAGE_SIZE_BYTES];
+        abi::write_all_at(file, &bytes, at)?;
+        abi::write_all_at(&past, &bytes, at + PAGE_SIZE_BYTES as u64)?;
+    }
+    Ok(())
+}
+
 fn press(turns: u64) -> io::Result<()> {
     let file = open()?;
     for turn in 1..=turns {
@@ -115,18 +135,55 @@ fn press(turns: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// The regular files below a directory, as long as they are there.
+fn find(directory: &Path, found: &mut Vec<String>) {
+    let Ok(entries) = guest::uninterrupted(|| fs::read_dir(directory)) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => find(&path, found),
+            Ok(kind) if kind.is_file() => {
+                let name = path.strip_prefix("/").unwrap_or(&path);
+                found.push(name.to_string_lossy().into_owned());
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+fn look(turns: u64) -> io::Result<()> {
+    for turn in 1..=turns {
+        let name = format!("seen-{turn}");
+        guest::uninterrupted(|| snapshot::create(&name))?;
+        let inside = guest::uninterrupted(|| Snapshot::open(&name))?;
+        let mut paths = Vec::new();
+        find(Path::new("/"), &mut paths);
+        for path in paths {
+            // What is new has no file in the snapshot.
+            let Ok(mut file) = guest::uninterrupted(|| inside.file(&path)) else { continue };
+            file.read_to_end(&mut Vec::new())?;
+        }
+        drop(inside);
+        guest::uninterrupted(|| snapshot::delete(&name))?;
+    }
+    Ok(())
+}
+
 fn main() {
     let pattern = std::env::args().nth(1).unwrap_or_default();
     let turns = guest::number_argument(1, 60);
     let run = || -> io::Result<()> {
-        if pattern == "press" {
-            return press(turns);
+        match pattern.as_str() {
+            "press" => return press(turns),
+            "look" => return look(turns),
+            _ => {}
         }
         let file = open()?;
         let mut draws = Draws::new(turns);
         match pattern.as_str() {
             "writes" => writes(&file, turns, &mut draws)?,
             "appends" => appends(&file, turns, &mut draws)?,
+            "direct" => direct(&file, turns)?,
             _ => stores(&file, turns, &mut draws)?,
         }
         guest::uninterrupted(machine::drop_caches)?;

@@ -187,9 +187,22 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     writeln!(out, "{text}").expect("a string takes all");
 }
 
+/// The words of a command. What stands between quotes is one.
+fn words(command: &str) -> Vec<&str> {
+    let mut words = vec!["crashproof"];
+    for (number, part) in command.split('\'').enumerate() {
+        if number.is_multiple_of(2) {
+            words.extend(part.split_whitespace());
+        } else {
+            words.push(part);
+        }
+    }
+    words
+}
+
 /// The report of a command of `run` or `explore`.
 fn report_of(command: &str) -> Result<Report, Failure> {
-    let words = std::iter::once("crashproof").chain(command.split_whitespace());
+    let words = words(command);
     let parsed = Arguments::try_parse_from(words);
     let parsed = parsed.map_err(|error| Failure(format!("crashproof {command}: {error}")))?;
     match parsed.command {

@@ -20,6 +20,7 @@ use crate::sim::TaskLock;
 use crate::sim::TaskLockGuard;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
+use crate::vfs::SnapshotHold;
 
 /// One file in use.
 #[derive(Debug, Clone, Default)]
@@ -275,6 +276,14 @@ impl ReferenceVfs {
             // Nobody waits for that with the lock in hand: who holds changes waits for the lock.
             drop(guard);
             drop(held.acquire().await);
+        }
+    }
+
+    /// As [`ReferenceVfs::lock_content`], for a write.
+    pub(super) async fn lock_content_to_write(&self, ino: u64) -> TaskLockGuard {
+        match self.policy.snapshot_hold {
+            SnapshotHold::All => self.lock_content(ino).await,
+            SnapshotHold::NotWrites => self.content_lock(ino).acquire().await,
         }
     }
 

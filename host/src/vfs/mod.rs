@@ -126,6 +126,17 @@ pub enum CloneSync {
     Forgotten,
 }
 
+/// Which changes of content wait while a snapshot is made, from its flush until it is frozen. What
+/// has not reached the file system beneath when it is frozen is not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SnapshotHold {
+    /// All.
+    All,
+    /// Not writes. A direct one is in the snapshot, and one through the cache before it is not
+    /// (D-28).
+    NotWrites,
+}
+
 /// What the operations are assembled from. The default is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VfsPolicy {
@@ -137,6 +148,8 @@ pub struct VfsPolicy {
     pub directory_sync: DirectorySync,
     /// What a clone into a file does that is open for synchronous writes.
     pub clone_sync: CloneSync,
+    /// What waits while a snapshot is made.
+    pub snapshot_hold: SnapshotHold,
     /// Handles that one process can have open.
     pub open_handles_max: u32,
     /// What ends a lock, besides its release.
@@ -158,6 +171,7 @@ impl Default for VfsPolicy {
             exchange: EXCHANGE_ATOMIC,
             directory_sync: DirectorySync::Synced,
             clone_sync: CloneSync::Durable,
+            snapshot_hold: SnapshotHold::All,
             open_handles_max: 1024,
             lock_end: LockEnd::WithDescriptor,
             record_locks_max: 1024,

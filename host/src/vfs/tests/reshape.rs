@@ -173,7 +173,7 @@ fn whole_blocks_are_reshaped_at_one_moment_and_durable_after_a_sync() {
     }
 }
 
-fn direct(world: &World, path: &str) -> HandleId {
+pub(super) fn direct(world: &World, path: &str) -> HandleId {
     let status = StatusFlags { direct: true, ..StatusFlags::default() };
     world.open(path, OpenOptions { status, ..CREATE }).expect("it can be opened")
 }

@@ -29,6 +29,7 @@ use crate::sim::Seeded;
 use crate::sim::Sim;
 use crate::sim::Site;
 use crate::sim::Unrest;
+use crate::vfs::SnapshotHold;
 use crate::vfs::VfsPolicy;
 use crate::vfs::tests::BLOCK;
 use crate::vfs::tests::CREATE;
@@ -40,6 +41,7 @@ use crate::vfs::tests::at;
 use crate::vfs::tests::at_dir;
 use crate::vfs::tests::formatted;
 use crate::vfs::tests::mapped::RW;
+use crate::vfs::tests::reshape::direct;
 
 fn named(name: &str) -> Bytes {
     Bytes::copy_from_slice(name.as_bytes())
@@ -327,6 +329,58 @@ fn a_snapshot_is_one_moment_also_while_others_write_and_store() {
         }
         assert!(within > 20, "stores {stores}: only {within} snapshots fell among the changes");
     }
+}
+
+/// Writes blocks of a file through the cache, and behind each one past the cache. Answers whether a
+/// snapshot that was taken meanwhile has a second without its first.
+fn is_torn(seed: u64, snapshot_hold: SnapshotHold) -> bool {
+    let unrest = [(Site::Preempt, Unrest::one_in(3)), (Site::CompletionDelay, Unrest::one_in(3))];
+    let sim = Sim::new(Seeded::new(seed, &unrest));
+    let policy = VfsPolicy { snapshot_hold, ..VfsPolicy::default() };
+    let world = World::with(formatted(TINY), sim.clone(), policy, CachePolicy::default());
+    let cached = world.file("f", b"");
+    let past = direct(&world, "f");
+    let vfs = world.vfs.clone();
+    let call = move |process: u32, number: u64, request: Request| {
+        let (vfs, process) = (vfs.clone(), ProcessId(process));
+        let caller = Caller { process, call: CallId(u64::from(process.0) << 32 | number) };
+        async move { vfs.call(caller, request).await.expect("the power stays on") }
+    };
+    let change = call.clone();
+    sim.spawn(async move {
+        for turn in 0..12 {
+            let at = turn * 2 * BLOCK as u64;
+            let second = at + BLOCK as u64;
+            let data = Bytes::from(vec![b'1'; BLOCK]);
+            let write = |handle, offset| Request::Write {
+                handle,
+                offset: Some(offset),
+                data: data.clone(),
+            };
+            for (number, request) in [(0, write(cached, at)), (1, write(past, second))] {
+                let answer = change(1, 2 * turn + number, request).await;
+                assert!(answer.is_ok(), "{answer:?}");
+            }
+        }
+    });
+    sim.spawn(async move {
+        for (number, name) in (0..).zip(["1", "2", "3"]) {
+            assert_eq!(call(2, number, snapshot(name)).await, Ok(Value::Done));
+        }
+    });
+    sim.run_background();
+    ["1", "2", "3"].into_iter().any(|name| {
+        let inside = world.enter(name).expect("it was taken");
+        let content = world.content_in(inside, "f").expect("it is there");
+        content.chunks(2 * BLOCK).any(|pair| pair.len() > BLOCK && pair[0] != b'1')
+    })
+}
+
+#[test]
+fn a_snapshot_that_lets_writes_go_on_has_a_direct_one_without_what_was_written_before() {
+    let torn = |hold| (0..100).filter(|seed| is_torn(*seed, hold)).count();
+    assert_eq!(torn(SnapshotHold::All), 0);
+    assert!(torn(SnapshotHold::NotWrites) > 0);
 }
 
 #[test]
