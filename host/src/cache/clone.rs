@@ -79,7 +79,7 @@ impl PageCache {
     async fn flush_for_clone(&self, part: &ClonePart) -> Result<(), SyncError> {
         self.sim.point(Point::CloneFlush).await;
         if self.policy.clone_flush == CloneFlush::BothFiles {
-            self.write_back_range(part.from, part.source()).await?;
+            self.write_back_for_map(part.from, part.source()).await?;
             self.not_lost(part.from, &part.source())?;
         }
         self.write_back(part.to).await?;

@@ -55,6 +55,7 @@ pub use policy::DataSyncScope;
 pub use policy::ExtentLookup;
 pub use policy::FaultLock;
 pub use policy::GroupPressure;
+pub use policy::MapFlush;
 pub use policy::PAGE_CAPTURED_FIRST;
 pub use policy::PAGE_ORDER;
 pub use policy::PageErrors;

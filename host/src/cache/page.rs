@@ -23,6 +23,9 @@ pub(super) struct Page {
     pub bytes: Bytes,
     /// Does it hold bytes that are still to be written back?
     pub dirty: bool,
+    /// Did a call change it since it was captured? A dirty page of which that is not so was stored
+    /// to through a mapping alone.
+    pub written: bool,
     /// Is writeback preparing it? Who would write to it waits; a mapped store does not.
     pub locked: bool,
     /// Are captured bytes of it under way to the device?
@@ -38,11 +41,21 @@ impl Page {
         Self {
             bytes,
             dirty: false,
+            written: false,
             locked: false,
             writeback: false,
             reserved: false,
             uptodate: true,
         }
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Is it dirty by more than stores through a mapping?
+    pub(super) fn is_written(&self) -> bool {
+        self.dirty && self.written
     }
 
     /// Does the medium, as far as the page knows, hold the same?

@@ -162,6 +162,16 @@ pub enum CloneFlush {
     DestinationAlone,
 }
 
+/// Which dirty pages are written back before blocks are shared or holes are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MapFlush {
+    /// All.
+    AllDirty,
+    /// Those that a call changed: what was stored through a mapping alone stays in memory, and
+    /// what is beneath counts (D-51).
+    WrittenAlone,
+}
+
 /// What becomes of pages in memory that show what a clone replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClonedPages {
@@ -206,6 +216,8 @@ pub struct CachePolicy {
     pub page_errors: PageErrors,
     /// What a clone does first.
     pub clone_flush: CloneFlush,
+    /// Which pages clones and hole queries write back first.
+    pub map_flush: MapFlush,
     /// What a clone leaves in memory.
     pub cloned_pages: ClonedPages,
     /// More cached bytes are written back and evicted.
@@ -233,6 +245,7 @@ impl Default for CachePolicy {
             group_pressure: GroupPressure::Waits,
             page_errors: PageErrors::Told,
             clone_flush: CloneFlush::BothFiles,
+            map_flush: MapFlush::AllDirty,
             cloned_pages: ClonedPages::Dropped,
             cached_bytes_max: 64 << 20,
             batch_pages_max: 256,

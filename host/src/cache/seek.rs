@@ -61,7 +61,7 @@ impl PageCache {
         if self.is_flushed(ino, offset)? {
             return Ok(true);
         }
-        match self.write_back_range(ino, offset..u64::MAX).await {
+        match self.write_back_for_map(ino, offset..u64::MAX).await {
             // Lost bytes are still what a read shows.
             Ok(()) => Ok(!self.lock().file(ino)?.ledger.meets(&(offset..u64::MAX))),
             Err(error) if is_power_off(&error) => Err(error),

@@ -234,7 +234,7 @@ impl PageCache {
         let tail = self.tail_page(file, offset);
         if let Some(page) = tail.and_then(|page_no| file.pages.get_mut(&page_no)) {
             granted.blocks -= u64::from(!std::mem::replace(&mut page.reserved, true));
-            page.dirty = true;
+            (page.dirty, page.written) = (true, true);
         }
         for (page_no, change) in changes {
             let page = file.pages.entry(*page_no).or_insert_with(|| {
@@ -247,7 +247,7 @@ impl PageCache {
             }
             page.apply(change);
             granted.blocks -= u64::from(!std::mem::replace(&mut page.reserved, true));
-            page.dirty = true;
+            (page.dirty, page.written) = (true, true);
             written += change.bytes.len();
         }
         let end = offset + written as u64;

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use crate::cache::DataSyncScope;
 use crate::cache::ExtentLookup;
 use crate::cache::GroupPressure;
+use crate::cache::MapFlush;
 use crate::cache::PageAfterFailure;
 use crate::cache::PageCache;
 use crate::cache::PageErrors;
@@ -60,6 +61,7 @@ struct Captured {
     /// The last call that had taken effect when they were taken.
     seen: Option<CallId>,
     was_dirty: bool,
+    was_written: bool,
     reserved: bool,
 }
 
@@ -68,6 +70,7 @@ impl Captured {
     fn put_back(&mut self, page: &mut Page) {
         page.writeback = false;
         page.dirty |= std::mem::take(&mut self.was_dirty);
+        page.written |= std::mem::take(&mut self.was_written);
         if !page.reserved {
             page.reserved = std::mem::take(&mut self.reserved);
         }
@@ -137,11 +140,35 @@ impl PageCache {
         self.write_back_for(ino, SyncScope::Full, range).await
     }
 
+    /// As [`PageCache::write_back_range`], before blocks are shared or holes are looked for: both
+    /// go by what is beneath.
+    pub(super) async fn write_back_for_map(
+        &self,
+        ino: u64,
+        range: Range<u64>,
+    ) -> Result<(), CowError> {
+        let is_chosen = match self.policy.map_flush {
+            MapFlush::AllDirty => Page::is_dirty,
+            MapFlush::WrittenAlone => Page::is_written,
+        };
+        self.write_back_chosen(ino, SyncScope::Full, range, is_chosen).await
+    }
+
     pub(super) async fn write_back_for(
         &self,
         ino: u64,
         scope: SyncScope,
         range: Range<u64>,
+    ) -> Result<(), CowError> {
+        self.write_back_chosen(ino, scope, range, Page::is_dirty).await
+    }
+
+    async fn write_back_chosen(
+        &self,
+        ino: u64,
+        scope: SyncScope,
+        range: Range<u64>,
+        is_chosen: fn(&Page) -> bool,
     ) -> Result<(), CowError> {
         let page_size = self.page_size_bytes;
         let pages = range.start / page_size..range.end.div_ceil(page_size);
@@ -156,7 +183,7 @@ impl PageCache {
         // Not before: what another writeback had taken may be dirty again.
         let chosen: Vec<u64> = {
             let mut state = self.lock();
-            let dirty = state.file(ino)?.pages.range(pages).filter(|(_, page)| page.dirty);
+            let dirty = state.file(ino)?.pages.range(pages).filter(|(_, page)| is_chosen(page));
             dirty.map(|(page_no, _)| *page_no).collect()
         };
         let is_data_only =
@@ -390,6 +417,7 @@ impl PageCache {
                 ranges: Vec::new(),
                 seen: None,
                 was_dirty: false,
+                was_written: false,
                 reserved: false,
             });
         }
@@ -440,6 +468,7 @@ impl PageCache {
             PageStep::Clean => {
                 page.writeback = true;
                 captured.was_dirty = std::mem::take(&mut page.dirty);
+                captured.was_written = std::mem::take(&mut page.written);
                 captured.reserved = std::mem::take(&mut page.reserved);
                 Ok(None)
             }

@@ -3,6 +3,7 @@
 use crate::cache::CloneFlush;
 use crate::cache::ClonedPages;
 use crate::cache::GroupPressure;
+use crate::cache::MapFlush;
 use crate::cache::PageErrors;
 use crate::cache::SeekFlush;
 use crate::cow::DirtyTest;
@@ -19,6 +20,9 @@ use crate::cow::Sharing;
 use crate::subject::defects::CALM;
 use crate::subject::defects::Defect;
 use crate::vfs::CloneSync;
+
+/// The general exerciser, with all that it does, mapped memory among it.
+const EXERCISED_ALL: &str = "run posix_exerciser --seed 1 --adversity --seeds 300 -- random 300";
 
 /// The general exerciser, on ranges of files.
 const EXERCISED: &str = "run posix_exerciser --seed 1 --adversity --seeds 300 -- random 300 ranges";
@@ -221,6 +225,25 @@ pub(super) const SHARING: &[Defect] = &[
         exercised_by: EXERCISED,
         controls: &["run seed_003_go_linker_copy --seed 1 --seeds 20 -- clone synced"],
         apply: |policies| policies.cache.clone_flush = CloneFlush::DestinationAlone,
+    },
+    Defect {
+        name: "mapped_dirt_not_flushed",
+        number: "D-51",
+        mechanism: "clones, copies and searches for holes write back only what calls wrote: of \
+                    what was stored through a mapping alone they see what was beneath before",
+        source: "D-51; FreeBSD 47ec00d9d607, PR 276002",
+        needs: "a clone, a copy or a search after stores through a mapping",
+        clauses: &["COPY-01", "COPY-03", "SEEK-05", "SEEK-02", "SEEK-06"],
+        audit: &[],
+        silent: "runs in which files are written by calls alone, or synced before",
+        shown_by: "run seed_003_go_linker_copy -- range",
+        exercised_by: EXERCISED_ALL,
+        controls: &[
+            "run seed_003_go_linker_copy --seed 1 --seeds 20 -- clone write-calls",
+            "run seed_003_go_linker_copy --seed 1 --seeds 20 -- clone synced",
+            "run seed_003_go_linker_copy --seed 1 --seeds 20 -- seek synced",
+        ],
+        apply: |policies| policies.cache.map_flush = MapFlush::WrittenAlone,
     },
     Defect {
         name: "clone_keeps_pages",

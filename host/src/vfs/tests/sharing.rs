@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::cache::CachePolicy;
 use crate::cache::CloneFlush;
 use crate::cache::ClonedPages;
+use crate::cache::MapFlush;
 use crate::call::Errno;
 use crate::call::HandleId;
 use crate::call::Manage;
@@ -248,6 +249,25 @@ fn a_clone_that_does_not_write_its_source_back_shows_what_was_there_before() {
     let to = world.file("to", b"");
     assert_eq!(world.clone_range((from, 0), PAGE, (to, 0)), Ok(()));
     assert_eq!(world.content("to").as_deref(), Ok(&[0; BLOCK][..]));
+}
+
+#[test]
+fn what_was_stored_through_a_mapping_alone_is_not_seen_by_a_flush_of_what_calls_wrote() {
+    for (map_flush, seen) in [(MapFlush::AllDirty, b's'), (MapFlush::WrittenAlone, 0)] {
+        let policy = CachePolicy { map_flush, ..CachePolicy::default() };
+        let world = world(policy, VfsPolicy::default());
+        let from = world.file("from", &[b'w'; BLOCK]);
+        assert_eq!(world.truncate(from, 3 * PAGE), Ok(()));
+        let mapping = world.map(from, 3 * PAGE);
+        assert_eq!(world.store(mapping, 2 * PAGE, &[b's'; BLOCK]), Ok(()));
+        let data = if seen == 0 { Err(Errno::NoAddress) } else { Ok(2 * PAGE) };
+        assert_eq!(world.seek(from, BLOCK as i64, Whence::Data), data);
+        let to = world.file("to", b"");
+        assert_eq!(world.clone_range((from, 0), 0, (to, 0)), Ok(()));
+        let expected = bytes(&[(b'w', BLOCK), (0, BLOCK), (seen, BLOCK)]);
+        assert_eq!(world.content("to"), Ok(expected), "what calls wrote is always there");
+        assert_eq!(world.content("from").map(|bytes| bytes[2 * BLOCK]), Ok(b's'));
+    }
 }
 
 #[test]
