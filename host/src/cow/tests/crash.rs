@@ -44,6 +44,10 @@ enum Step {
     Clone(u64, u64, u64),
     /// Two blocks from this one on are gone, and what follows moves down.
     Collapse(u64, u64),
+    /// What is from this block on moves up by two.
+    Insert(u64, u64),
+    /// An extended attribute has this value; 0 removes it.
+    Attribute(u64, u8),
     SetAside(u64, u64),
     Rename(u64, u64),
     Truncate(u64, u64),
@@ -64,6 +68,8 @@ impl Step {
             | Self::Pack(..)
             | Self::Clone(..)
             | Self::Collapse(..)
+            | Self::Insert(..)
+            | Self::Attribute(..)
             | Self::SetAside(..)
             | Self::Rename(..)
             | Self::Truncate(..)
@@ -72,10 +78,12 @@ impl Step {
     }
 }
 
-const PROGRAM: [Step; 42] = [
+const PROGRAM: [Step; 50] = [
     Step::Create(1),
     Step::Write(1, 0, 1),
+    Step::Attribute(1, 1),
     Step::Sync,
+    Step::Attribute(1, 2),
     Step::Write(1, 0, 2),
     Step::Write(1, 9, 3),
     Step::Sync,
@@ -96,6 +104,10 @@ const PROGRAM: [Step; 42] = [
     Step::Sync,
     Step::Collapse(6, 1),
     Step::SetAside(6, 2),
+    Step::Insert(6, 1),
+    Step::Attribute(6, 3),
+    Step::Sync,
+    Step::Insert(6, 0),
     Step::Snapshot(2),
     Step::Snapshot(3),
     Step::Sync,
@@ -105,11 +117,13 @@ const PROGRAM: [Step; 42] = [
     Step::Commit,
     Step::Unlink(6),
     Step::Write(4, 0, 6),
+    Step::Attribute(4, 5),
     Step::Clone(4, 4, 3),
     Step::Commit,
     Step::Delete(1),
     Step::Sync,
     Step::Write(4, 0, 7),
+    Step::Attribute(4, 0),
     Step::Sync,
     Step::Delete(3),
     Step::Rename(4, 5),
@@ -141,6 +155,21 @@ async fn perform(cow: &Cow, step: Step) -> Result<(), CowError> {
             let inode = cow.inode(ino).await?.ok_or(CowError::NoEntry)?;
             let size = (inode.size_bytes / 512).saturating_sub(2);
             rearrange(cow, ino, size, async |tx| tx.shift_extents(ino, at + 2, -2).await).await
+        }
+        Step::Insert(number, at) => {
+            let ino = ino(number).await?;
+            let inode = cow.inode(ino).await?.ok_or(CowError::NoEntry)?;
+            let size = inode.size_bytes / 512 + 2;
+            rearrange(cow, ino, size, async |tx| tx.shift_extents(ino, at, 2).await).await
+        }
+        Step::Attribute(number, value) => {
+            let (ino, name) = (ino(number).await?, Bytes::from_static(b"user.a"));
+            let mut transaction = cow.begin().await?;
+            match value {
+                0 => transaction.remove_attribute(ino, &name).await?,
+                value => transaction.put_attribute(ino, &name, vec![value; 9].into()).await?,
+            }
+            transaction.finish().await
         }
         Step::SetAside(number, at) => {
             let ino = ino(number).await?;
@@ -236,7 +265,7 @@ fn random_program(seed: u64) -> Vec<Step> {
     let step = |number: u64| {
         let random = mix(mix(seed) ^ number);
         let (one, two) = (random >> 8 & 3, random >> 16 & 3);
-        match random % 12 {
+        match random % 14 {
             0 | 1 => Step::Create(one),
             2 | 3 => Step::Write(one, two * 4, random as u8),
             4 => Step::Pack(one, two * 3, random as u8),
@@ -249,6 +278,8 @@ fn random_program(seed: u64) -> Vec<Step> {
             8 => Step::Commit,
             9 => Step::Snapshot(one as u8),
             10 => Step::Delete(one as u8),
+            11 => Step::Insert(one, two),
+            12 => Step::Attribute(one, two as u8),
             _ => Step::Sync,
         }
     };

@@ -37,7 +37,7 @@ use crate::device::Payload;
 use crate::sim::Sim;
 
 /// Names of the root directory, and those of each snapshot behind the snapshot's name and a slash;
-/// of each file its number and its content, of a hole zeros.
+/// of each file its number and its content, of a hole zeros, and then its attributes.
 type Dump = BTreeMap<Bytes, (u64, Vec<u8>)>;
 
 fn tiny(block_count: u64) -> Geometry {
@@ -202,6 +202,10 @@ async fn dump_tree(cow: &Cow, root: u64, prefix: &[u8], dump: &mut Dump) -> Resu
                 Some(bytes) => content.extend_from_slice(&bytes),
                 None => content.extend_from_slice(&[0; 512]),
             }
+        }
+        for name in cow.attribute_names(entry.ino).await? {
+            let value = cow.attribute(entry.ino, &name).await?.ok_or(CowError::NoEntry)?;
+            content.extend_from_slice(&[&name[..], b"=", &value].concat());
         }
         let name = Bytes::from([prefix, &entry.name[..]].concat());
         dump.insert(name, (entry.ino - numbers_before, content));

@@ -16,7 +16,7 @@ use crate::vfs::tests::crash::broken;
 use crate::vfs::tests::crash::now;
 
 impl World {
-    fn set(
+    pub(super) fn set(
         &self,
         handle: HandleId,
         name: &str,
@@ -28,14 +28,14 @@ impl World {
         self.done(Request::Attribute(Attribute::Set { handle, name, value, how }))
     }
 
-    fn attribute(&self, handle: HandleId, name: &str) -> Result<Bytes, Errno> {
+    pub(super) fn attribute(&self, handle: HandleId, name: &str) -> Result<Bytes, Errno> {
         let name = Bytes::copy_from_slice(name.as_bytes());
         let told = self.call(Request::Attribute(Attribute::Get { handle, name }))?;
         let Value::AttributeValue(value) = told else { panic!("fgetxattr answers a value") };
         Ok(value)
     }
 
-    fn unset(&self, handle: HandleId, name: &str) -> Result<(), Errno> {
+    pub(super) fn unset(&self, handle: HandleId, name: &str) -> Result<(), Errno> {
         let name = Bytes::copy_from_slice(name.as_bytes());
         self.done(Request::Attribute(Attribute::Remove { handle, name }))
     }

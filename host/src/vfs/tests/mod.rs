@@ -5,6 +5,7 @@ mod compressed;
 mod concurrent;
 mod crash;
 mod data;
+mod frozen;
 mod in_place;
 mod litmus;
 mod locks;
@@ -119,11 +120,19 @@ impl World {
     }
 
     fn with(image: Image, sim: Sim, policy: VfsPolicy, cache: CachePolicy) -> Self {
+        Self::assembled(image, sim, (policy, cache, CowPolicy::default()))
+    }
+
+    fn assembled(
+        image: Image,
+        sim: Sim,
+        (policy, cache, cow): (VfsPolicy, CachePolicy, CowPolicy),
+    ) -> Self {
         // A page of memory is a block: what is seen at its borders is seen with little.
         let policy = VfsPolicy { memory_page_bytes: BLOCK as u64, ..policy };
         let disk = Arc::new(Disk::new(image, sim.clone()));
         let faulty = Arc::new(Faulty::new(disk.clone(), Vec::new(), sim.clone()));
-        let mounted = Cow::mount(faulty.clone(), sim.clone(), CowPolicy::default());
+        let mounted = Cow::mount(faulty.clone(), sim.clone(), cow);
         let cow = sim.block_on(mounted).expect("the image is whole");
         sim.block_on(cow.remove_orphans()).expect("the disk is healthy");
         let witness = Witness::default();

@@ -28,7 +28,7 @@ const MODES: [AllocateMode; 7] = [
 ];
 
 impl World {
-    fn fallocate(
+    pub(super) fn fallocate(
         &self,
         handle: HandleId,
         mode: AllocateMode,
@@ -38,7 +38,7 @@ impl World {
         self.done(Request::Allocate { handle, offset, len, mode })
     }
 
-    fn drop_all(&self) {
+    pub(super) fn drop_all(&self) {
         assert_eq!(self.done(Request::SyncAll), Ok(()));
         assert_eq!(self.done(Request::Manage(Manage::DropCaches)), Ok(()));
     }

@@ -32,12 +32,12 @@ const PAGE: u64 = BLOCK as u64;
 type Side = (HandleId, u64);
 
 impl World {
-    fn clone_range(&self, from: Side, len: u64, to: Side) -> Result<(), Errno> {
+    pub(super) fn clone_range(&self, from: Side, len: u64, to: Side) -> Result<(), Errno> {
         let ((from, from_offset), (to, to_offset)) = (from, to);
         self.done(Request::CloneRange { from, from_offset, len, to, to_offset })
     }
 
-    fn copy(&self, from: Side, to: Side, len: u64) -> Result<u32, Errno> {
+    pub(super) fn copy(&self, from: Side, to: Side, len: u64) -> Result<u32, Errno> {
         self.copy_at((from.0, Some(from.1)), (to.0, Some(to.1)), len)
     }
 
@@ -52,7 +52,7 @@ impl World {
         Ok(count)
     }
 
-    fn dedupe(&self, from: Side, len: u64, to: Side) -> Result<bool, Errno> {
+    pub(super) fn dedupe(&self, from: Side, len: u64, to: Side) -> Result<bool, Errno> {
         let ((from, from_offset), (to, to_offset)) = (from, to);
         let asked = Request::DedupeRange { from, from_offset, len, to, to_offset };
         let Value::Same(same) = self.call(asked)? else { panic!("dedupe answers yes or no") };

@@ -52,15 +52,15 @@ fn snapshot(name: &str) -> Request {
 }
 
 impl World {
-    fn take(&self, name: &str) -> Result<(), Errno> {
+    pub(super) fn take(&self, name: &str) -> Result<(), Errno> {
         self.done(snapshot(name))
     }
 
-    fn delete(&self, name: &str) -> Result<(), Errno> {
+    pub(super) fn delete(&self, name: &str) -> Result<(), Errno> {
         self.done(Request::Manage(Manage::DeleteSnapshot { name: named(name) }))
     }
 
-    fn enter(&self, name: &str) -> Result<HandleId, Errno> {
+    pub(super) fn enter(&self, name: &str) -> Result<HandleId, Errno> {
         let opened = self.call(Request::Manage(Manage::OpenSnapshot { name: named(name) }))?;
         let Value::Handle { handle, kind: FileKind::Directory, .. } = opened else {
             panic!("a snapshot opens as a directory")
@@ -68,7 +68,7 @@ impl World {
         Ok(handle)
     }
 
-    fn content_in(&self, directory: HandleId, path: &str) -> Result<Bytes, Errno> {
+    pub(super) fn content_in(&self, directory: HandleId, path: &str) -> Result<Bytes, Errno> {
         let handle = self.open_at(directory, path, READ)?;
         let content = self.read(handle, 0, u32::MAX);
         self.close(handle);
