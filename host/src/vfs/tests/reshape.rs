@@ -8,6 +8,7 @@ use crate::call::HandleId;
 use crate::call::Manage;
 use crate::call::OpenOptions;
 use crate::call::Request;
+use crate::call::Sharing;
 use crate::call::StatusFlags;
 use crate::vfs::tests::BLOCK;
 use crate::vfs::tests::CREATE;
@@ -15,6 +16,7 @@ use crate::vfs::tests::READ;
 use crate::vfs::tests::World;
 use crate::vfs::tests::crash::broken;
 use crate::vfs::tests::crash::now;
+use crate::vfs::tests::mapped::RW;
 
 const PAGE: u64 = BLOCK as u64;
 const MODES: [AllocateMode; 7] = [
@@ -110,6 +112,41 @@ fn every_mode_does_to_bytes_what_the_manual_says_also_where_they_are_dirty_or_ma
                 );
             }
         }
+    }
+}
+
+/// As on Linux, what a private mapping had of pages that move is gone with them.
+#[test]
+fn a_private_copy_of_a_page_that_moved_is_gone_and_one_before_it_stays() {
+    for (mode, shown) in [(AllocateMode::CollapseRange, 3), (AllocateMode::InsertRange, 1)] {
+        let world = World::new();
+        let content = letters();
+        let handle = world.file("f", &content);
+        let private = world.map_as(handle, 0, 5 * PAGE, RW, Sharing::Private);
+        let private = private.expect("it can be mapped");
+        for page in [0, 2] {
+            assert_eq!(world.store(private, page * PAGE, b"?"), Ok(()));
+        }
+        assert_eq!(world.fallocate(handle, mode, PAGE, PAGE), Ok(()));
+        let first = |page: u64| world.load(private, page * PAGE, 1).map(|bytes| bytes[0]);
+        assert_eq!((first(0), first(2)), (Ok(b'?'), Ok(content[shown * BLOCK])), "{mode:?}");
+    }
+}
+
+/// A store after a page moved makes it dirty again.
+#[test]
+fn a_store_to_a_page_that_moved_is_written_back() {
+    for mode in [AllocateMode::CollapseRange, AllocateMode::InsertRange] {
+        let world = World::new();
+        let handle = world.file("f", &letters());
+        let mapping = world.map(handle, 5 * PAGE);
+        assert_eq!(world.store(mapping, 2 * PAGE, b"before"), Ok(()));
+        assert_eq!(world.fallocate(handle, mode, PAGE, PAGE), Ok(()));
+        assert!(world.content("f").is_ok(), "its pages are in memory again");
+        assert_eq!(world.store(mapping, 2 * PAGE, b"AFTER!"), Ok(()));
+        world.drop_all();
+        let content = world.content("f").expect("it is there");
+        assert_eq!(&content[2 * BLOCK..2 * BLOCK + 6], b"AFTER!", "{mode:?}");
     }
 }
 

@@ -77,6 +77,20 @@ fn what_is_dirty_or_mapped_is_data_and_the_end_is_a_hole() {
 }
 
 #[test]
+fn data_that_settled_and_data_that_is_dirty_beside_it_are_one_run() {
+    let world = World::new();
+    let handle = world.file("f", &[b's'; 2 * BLOCK]);
+    assert_eq!(world.truncate(handle, 6 * PAGE), Ok(()));
+    for (at, count, end) in [(2, 2, 4), (1, 1, 4), (4, 1, 5)] {
+        assert_eq!(world.done(Request::SyncAll), Ok(()));
+        let dirty = vec![b'd'; count * BLOCK];
+        assert_eq!(world.write(handle, at * PAGE, &dirty), Ok(dirty.len() as u32));
+        assert_eq!(world.data(handle), [(0, end * PAGE)]);
+        assert_eq!(world.seek_hole(handle, PAGE + 9), Ok(end * PAGE));
+    }
+}
+
+#[test]
 fn beyond_the_last_data_there_is_no_data_and_beyond_the_end_no_hole() {
     let world = World::new();
     let handle = world.file("f", b"data");

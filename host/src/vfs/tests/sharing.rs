@@ -226,6 +226,39 @@ fn dedupe_shares_what_is_the_same_and_never_changes_a_byte() {
 }
 
 #[test]
+fn dedupe_of_a_part_of_a_block_changes_nothing_behind_it() {
+    let world = World::new();
+    let contents = [b'x', b'y'].map(|rest| bytes(&[(b'a', BLOCK + 100), (rest, BLOCK)]));
+    let one = world.file("one", &contents[0]);
+    let two = world.file("two", &contents[1]);
+    let short = world.file("short", &contents[0][..BLOCK + 100]);
+    for (from, to) in [(one, two), (two, one), (short, two), (two, short)] {
+        assert_eq!(world.dedupe((from, 0), PAGE + 100, (to, 0)), Ok(true));
+        assert_eq!(world.content("one").as_ref(), Ok(&contents[0]));
+        assert_eq!(world.content("two").as_ref(), Ok(&contents[1]));
+        assert_eq!(world.content("short").as_deref(), Ok(&contents[0][..BLOCK + 100]));
+        assert_eq!(world.done(Request::Manage(Manage::DropCaches)), Ok(()));
+    }
+}
+
+#[test]
+fn what_a_clone_replaces_is_no_longer_lost() {
+    let world = World::new();
+    let from = world.file("from", &[b'a'; 2 * BLOCK]);
+    let to = world.file("to", &[b'o'; 2 * BLOCK]);
+    assert_eq!(world.done(Request::SyncAll), Ok(()));
+    world.fail("data:1..");
+    assert_eq!(world.write(to, 0, &[b'l'; 2 * BLOCK]), Ok(2 * BLOCK as u32));
+    assert_eq!(world.fsync(to), Err(Errno::Io));
+    assert_eq!(world.clone_range((from, 0), PAGE, (to, 0)), Ok(()));
+    assert_eq!(world.fsync(to), Err(Errno::Io), "the second block is still lost");
+    assert_eq!(world.clone_range((from, PAGE), PAGE, (to, PAGE)), Ok(()));
+    assert_eq!(world.fsync(to), Ok(()), "nothing of it is lost, and nothing is written");
+    let after = World::of(world.disk.durable_image());
+    assert_eq!(after.content("to").as_deref(), Ok(&[b'a'; 2 * BLOCK][..]));
+}
+
+#[test]
 fn lost_bytes_are_copied_but_not_cloned() {
     let world = World::new();
     let from = world.file("from", &[b'a'; BLOCK]);
