@@ -97,6 +97,7 @@ impl From<RawStatus> for Status {
 unsafe extern "C" {
     fn fd_pread(fd: u32, slices: *const Slice, count: usize, at: u64, done: *mut usize) -> u16;
     fn fd_pwrite(fd: u32, slices: *const Slice, count: usize, at: u64, done: *mut usize) -> u16;
+    fn fd_close(fd: u32) -> u16;
     fn fd_allocate(fd: u32, at: u64, size: u64) -> u16;
     fn fd_datasync(fd: u32) -> u16;
     fn fd_fdstat_set_flags(fd: u32, flags: u16) -> u16;
@@ -231,6 +232,17 @@ pub fn write_all_at(file: &File, buffer: &[u8], offset: u64) -> io::Result<()> {
 pub fn sync_data(file: &File) -> io::Result<()> {
     // SAFETY: the call takes a number alone.
     answer(unsafe { fd_datasync(descriptor(file)) })
+}
+
+/// `close`, with what it answers; the descriptor is gone either way. [ERR-CLOSE-01]
+///
+/// # Errors
+/// What the file system answered.
+pub fn close(file: File) -> io::Result<()> {
+    let descriptor = descriptor(&file);
+    std::mem::forget(file);
+    // SAFETY: nobody else holds the descriptor, and nobody closes it a second time.
+    answer(unsafe { fd_close(descriptor) })
 }
 
 /// Asks for space, and for a size that covers it.

@@ -37,6 +37,10 @@ pub enum Observers {
     Everyone,
     /// Each description that was open when it happened.
     OpenAtError,
+    /// One who syncs the file, whoever is first.
+    FirstWaiter,
+    /// Whose own sync it was that failed; nobody, if it was in the background.
+    Waiter,
 }
 
 /// What ends the reports of a failure.
@@ -47,6 +51,22 @@ pub enum ClearRule {
     SupersededAndStable,
     /// One report for each description.
     PerDescriptionCursor,
+    /// One report.
+    FirstReport,
+    /// Nobody has the file open any more.
+    LastClose,
+    /// Nothing, for a description that was told; it has to be opened again.
+    Reopen,
+}
+
+/// Which sync tells of a failure that it met itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportTime {
+    /// That one.
+    SameSync,
+    /// The next one: that one may say success.
+    NextSync,
 }
 
 /// What a read finds after a failed writeback.
@@ -57,6 +77,20 @@ pub enum AfterFailure {
     KeepsNew,
     /// The new bytes as long as they are cached; the old ones afterwards.
     MayRevertAfterEviction,
+    /// The new bytes or the old ones, from the failure on.
+    MayRevert,
+}
+
+/// What `syncfs` tells of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SyncfsReport {
+    /// Nothing.
+    Silent,
+    /// That some file failed since it last told so [ERR-REPORT-06].
+    Once,
+    /// That something is lost, as long as it is.
+    Always,
 }
 
 /// What is promised about failures of writeback.
@@ -67,12 +101,53 @@ pub struct ErrorPromise {
     pub observers: Observers,
     /// What ends the reports.
     pub clear: ClearRule,
+    /// When a sync tells of its own failure.
+    pub report: ReportTime,
     /// What reads find.
     pub after_failure: AfterFailure,
+    /// Is what could not be written still due, so that success means that it was written
+    /// [ERR-RETRY-01]?
+    pub retries: bool,
     /// Is a failure that nobody has seen reported to whoever opens the file next?
     pub unseen_reaches_next_opener: bool,
     /// Is it still reported once nobody holds the file and memory was short?
     pub survives_inode_eviction: bool,
+    /// What `syncfs` tells.
+    pub syncfs: SyncfsReport,
+}
+
+impl ErrorPromise {
+    /// Does every sync fail while a range is lost, whoever was told before [ERR-STICKY-01]?
+    pub(crate) fn is_sticky(&self) -> bool {
+        self.clear == ClearRule::SupersededAndStable && !self.retries
+    }
+
+    /// Which key's value cannot be had beside the others, and why.
+    fn conflict(&self) -> Option<(&'static str, &'static str)> {
+        let clears: &[ClearRule] = match self.observers {
+            Observers::Everyone => &[ClearRule::SupersededAndStable, ClearRule::LastClose],
+            Observers::OpenAtError => &[ClearRule::PerDescriptionCursor, ClearRule::Reopen],
+            Observers::FirstWaiter => &[ClearRule::FirstReport],
+            Observers::Waiter if self.retries => {
+                &[ClearRule::SupersededAndStable, ClearRule::LastClose]
+            }
+            Observers::Waiter => &[ClearRule::FirstReport],
+        };
+        let ends = [ClearRule::SupersededAndStable, ClearRule::LastClose];
+        if !clears.contains(&self.clear) {
+            return Some(("clear", "does not go with these observers"));
+        }
+        if self.retries && !ends.contains(&self.clear) {
+            return Some(("retries", "what is still due is told of until it is written"));
+        }
+        if self.report == ReportTime::NextSync && self.clear != ClearRule::PerDescriptionCursor {
+            return Some(("report", "next-sync needs clear = \"per-description-cursor\""));
+        }
+        if self.clear == ClearRule::LastClose && self.survives_inode_eviction {
+            return Some(("survives_inode_eviction", "nothing survives the last close"));
+        }
+        None
+    }
 }
 
 /// Why a text is not a profile.
@@ -92,21 +167,53 @@ impl fmt::Display for ProfileError {
 
 impl std::error::Error for ProfileError {}
 
-/// The profiles of this program: name and text.
-const EMBEDDED: [(&str, &str); 2] = [
-    ("strict-sticky", include_str!("../profiles/strict-sticky.toml")),
-    ("linux-errseq-4.17", include_str!("../profiles/linux-errseq-4.17.toml")),
-];
+macro_rules! embedded {
+    ($($name:literal)*) => {
+        /// The profiles of this program: name and text.
+        const EMBEDDED: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../profiles/", $name, ".toml"))),)*];
+
+        impl Promises {
+            /// The profiles of this program, the default first.
+            pub const NAMES: &[&str] = &[$($name,)*];
+        }
+    };
+}
+
+embedded! {
+    "strict-sticky"
+    "strict-retry"
+    "linux-flags"
+    "linux-errseq-4.13"
+    "linux-errseq-4.17"
+    "linux-5.8"
+    "ext4-ordered"
+    "ext4-data-journal"
+    "xfs"
+    "xfs-before-5.19"
+    "btrfs-before-6.6"
+    "openbsd-vnode"
+    "freebsd-redirty"
+    "illumos-redirty"
+    "zfs-wait"
+    "zfs-continue"
+    "gluster-forget"
+    "gluster-resync"
+    "qemu-file-posix"
+}
 
 impl Promises {
-    /// The profiles of this program, the default first.
-    pub const NAMES: [&str; EMBEDDED.len()] = [EMBEDDED[0].0, EMBEDDED[1].0];
+    /// The text of the profile with this name.
+    #[must_use]
+    pub fn text(name: &str) -> Option<&'static str> {
+        EMBEDDED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    }
 
     /// The profile with this name; none if there is no such profile.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let (file, text) = EMBEDDED.into_iter().find(|(known, _)| *known == name)?;
-        Some(Self::from_toml(file, text).expect("each embedded profile is read by a test here"))
+        let text = Self::text(name)?;
+        Some(Self::from_toml(name, text).expect("each embedded profile is read by a test here"))
     }
 
     /// Reads a profile; `file` is what an error calls it.
@@ -114,10 +221,20 @@ impl Promises {
         let refused = |why: String| ProfileError { file: file.to_owned(), why };
         let read: Self = toml::from_str(text)
             .map_err(|error| refused(error.to_string().trim_end().to_owned()))?;
-        if read.name.is_empty() {
+        read.checked(file, text)
+    }
+
+    /// These promises, if no two of them contradict each other; `text` is what they were read from.
+    ///
+    /// # Errors
+    /// With the line of the value that is to be changed.
+    pub fn checked(self, file: &str, text: &str) -> Result<Self, ProfileError> {
+        let refused = |why: String| ProfileError { file: file.to_owned(), why };
+        if self.name.is_empty() {
             return Err(refused("name is empty".to_owned()));
         }
-        Ok(read)
+        let Some((key, why)) = self.error.conflict() else { return Ok(self) };
+        Err(refused(format!("line {}: {key}: {why}", line_of(text, key))))
     }
 
     /// A lost range is an error of every sync, until it is superseded and durable, or removed.
@@ -130,29 +247,24 @@ impl Promises {
             error: ErrorPromise {
                 observers: Observers::Everyone,
                 clear: ClearRule::SupersededAndStable,
+                report: ReportTime::SameSync,
                 after_failure: AfterFailure::KeepsNew,
+                retries: false,
                 unseen_reaches_next_opener: true,
                 survives_inode_eviction: true,
+                syncfs: SyncfsReport::Always,
             },
         }
     }
+}
 
-    /// Linux since 4.17: a failure is reported once to each description, then forgotten.
-    #[must_use]
-    pub fn linux_errseq_4_17() -> Self {
-        Self {
-            name: "linux-errseq-4.17".to_owned(),
-            ordered_namespace: true,
-            file_sync_covers_names: true,
-            error: ErrorPromise {
-                observers: Observers::OpenAtError,
-                clear: ClearRule::PerDescriptionCursor,
-                after_failure: AfterFailure::MayRevertAfterEviction,
-                unseen_reaches_next_opener: true,
-                survives_inode_eviction: false,
-            },
-        }
-    }
+/// The line on which a key of the promises about errors stands, counted from 1.
+fn line_of(text: &str, key: &str) -> usize {
+    let is_key = |line: &str| {
+        line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    let mut lines = text.lines().enumerate().skip_while(|(_, line)| !line.ends_with("error]"));
+    lines.find(|(_, line)| is_key(line)).map_or(1, |(at, _)| at + 1)
 }
 
 #[cfg(test)]
@@ -161,16 +273,36 @@ mod tests {
 
     #[test]
     fn each_profile_of_this_program_is_read_under_its_own_name() {
-        for name in Promises::NAMES {
+        for name in Promises::NAMES.iter().copied() {
             assert_eq!(Promises::named(name).map(|promises| promises.name).as_deref(), Some(name));
         }
         assert_eq!(Promises::named("fat12"), None);
     }
 
     #[test]
-    fn the_files_say_what_the_program_assumes() {
+    fn the_file_says_what_the_program_assumes() {
         assert_eq!(Promises::named("strict-sticky"), Some(Promises::strict_sticky()));
-        assert_eq!(Promises::named("linux-errseq-4.17"), Some(Promises::linux_errseq_4_17()));
+    }
+
+    #[test]
+    fn promises_that_contradict_each_other_are_refused_with_their_line() {
+        let sound = EMBEDDED[0].1;
+        let line = |key: &str| line_of(sound, key);
+        for (from, to, key) in [
+            ("observers = \"everyone\"", "observers = \"open-at-error\"", "clear"),
+            ("report = \"same-sync\"", "report = \"next-sync\"", "report"),
+            (
+                "clear = \"superseded-and-stable\"",
+                "clear = \"last-close\"",
+                "survives_inode_eviction",
+            ),
+        ] {
+            let text = sound.replacen(from, to, 1);
+            assert_ne!(text, sound);
+            let message = Promises::from_toml("mine.toml", &text).expect_err(to).to_string();
+            let place = format!("profile mine.toml: line {}: {key}: ", line(key));
+            assert!(message.starts_with(&place), "{place}: {message}");
+        }
     }
 
     #[test]

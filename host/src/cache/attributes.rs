@@ -1,6 +1,7 @@
 //! Size and times of a file while it is in memory.
 
 use crate::cache::PageCache;
+use crate::cache::SizeAfterFailure;
 use crate::cow::CowError;
 use crate::cow::Inode;
 use crate::cow::Times;
@@ -28,13 +29,16 @@ impl PageCache {
     }
 
     /// Hands the size and the times down, if the file system beneath has others. The caller holds
-    /// the writeback lock. Bytes that are lost do not make the file longer.
+    /// the writeback lock. Bytes that are lost do not make the file longer, unless the policy says
+    /// so.
     pub(super) async fn store_attributes(&self, ino: u64) -> Result<(), CowError> {
         let (size_bytes, times) = {
             let mut state = self.lock();
             let file = state.file(ino)?;
             let unwritten = file.stored_size_bytes..file.size_bytes;
-            let is_longer = !file.ledger.meets(&unwritten) && !file.unwritten.meets(&unwritten);
+            let is_withheld = self.policy.errors.size_after_failure == SizeAfterFailure::Withheld;
+            let is_lost = is_withheld && file.ledger.meets(&unwritten);
+            let is_longer = !is_lost && !file.unwritten.meets(&unwritten);
             let size_bytes = if is_longer { file.size_bytes } else { file.stored_size_bytes };
             if size_bytes == file.stored_size_bytes && !file.are_times_dirty {
                 return Ok(());

@@ -9,118 +9,12 @@
 
 use std::ops::Range;
 
+use crate::cache::ClearRule;
+use crate::cache::ErrorPolicy;
+use crate::cache::Observers;
+use crate::cache::ReportTime;
 use crate::cache::ranges::Ranges;
 use crate::call::Errno;
-
-/// Who is told of a failed writeback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Observers {
-    /// Every sync of the file, whoever asks.
-    Everyone,
-    /// Each description that was open at the failure, and those opened before anybody was told.
-    OpenAtErrorOrUnseen,
-    /// Whoever asks first.
-    FirstWaiter,
-}
-
-/// What ends the telling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ClearRule {
-    /// The lost range was rewritten and is durable, or was removed.
-    SupersededStable,
-    /// Each description is told once.
-    DescriptionCursor,
-    /// Somebody was told.
-    FirstReport,
-}
-
-/// What becomes of a page whose writeback failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PageAfterFailure {
-    /// It keeps its bytes and is not evicted while it is lost.
-    Pinned,
-    /// It keeps its bytes and counts as clean: when it is evicted, the old bytes return.
-    CleanKept,
-    /// It is dropped at once: the old bytes return.
-    CleanDropped,
-}
-
-/// How failed writeback is remembered and told. The default is `strict-sticky`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ErrorPolicy {
-    /// Who is told.
-    pub observers: Observers,
-    /// What ends the telling.
-    pub clear_rule: ClearRule,
-    /// What becomes of the page.
-    pub page_after_failure: PageAfterFailure,
-    /// Does the record outlive the file's place in memory?
-    pub survives_eviction: bool,
-    /// Does a sync of everything tell?
-    pub sync_all_reports: bool,
-}
-
-impl ErrorPolicy {
-    /// Every sync of a file fails while any of its acknowledged bytes is lost.
-    pub const STRICT_STICKY: Self = Self {
-        observers: Observers::Everyone,
-        clear_rule: ClearRule::SupersededStable,
-        page_after_failure: PageAfterFailure::Pinned,
-        survives_eviction: true,
-        sync_all_reports: true,
-    };
-
-    /// Linux 4.17 and later, before 5.8: an error sequence with a cursor for each description.
-    pub const LINUX_ERRSEQ_4_17: Self = Self {
-        observers: Observers::OpenAtErrorOrUnseen,
-        clear_rule: ClearRule::DescriptionCursor,
-        page_after_failure: PageAfterFailure::CleanKept,
-        survives_eviction: false,
-        sync_all_reports: false,
-    };
-
-    /// DEF-004a: a page is marked clean although its writeback failed; one sync tells.
-    pub const CLEAN_ON_ERROR: Self = Self {
-        observers: Observers::FirstWaiter,
-        clear_rule: ClearRule::FirstReport,
-        page_after_failure: PageAfterFailure::CleanKept,
-        ..Self::STRICT_STICKY
-    };
-
-    /// DEF-004b: the page is kept, but after one sync told of it the next succeeds.
-    pub const REPORT_ONCE: Self = Self {
-        observers: Observers::FirstWaiter,
-        clear_rule: ClearRule::FirstReport,
-        page_after_failure: PageAfterFailure::Pinned,
-        ..Self::STRICT_STICKY
-    };
-
-    /// D-17: a page whose writeback failed is dropped, and the old bytes return, although every
-    /// sync tells of it.
-    pub const DROPPED_ON_ERROR: Self =
-        Self { page_after_failure: PageAfterFailure::CleanDropped, ..Self::STRICT_STICKY };
-
-    /// Every named value.
-    pub const NAMED: [(&'static str, Self); 5] = [
-        ("strict-sticky", Self::STRICT_STICKY),
-        ("linux-errseq-4.17", Self::LINUX_ERRSEQ_4_17),
-        ("clean-on-error", Self::CLEAN_ON_ERROR),
-        ("report-once", Self::REPORT_ONCE),
-        ("dropped-on-error", Self::DROPPED_ON_ERROR),
-    ];
-
-    /// The policy of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMED.into_iter().find(|(known, _)| *known == name).map(|(_, policy)| policy)
-    }
-}
-
-impl Default for ErrorPolicy {
-    fn default() -> Self {
-        Self::STRICT_STICKY
-    }
-}
 
 /// How much of a file's errors an open file description has been told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,17 +37,38 @@ pub(super) struct Ledger {
     failures: u64,
     /// The failures that somebody was told of.
     seen: u64,
+    /// Has any writeback failed since somebody opened a file that nobody had open?
+    is_flagged: bool,
 }
 
+/// How many failures there had been when a sync began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SyncBegan(u64);
+
 impl Ledger {
+    /// Is there something that somebody is owed, as long as the file has its place in memory?
+    pub(super) fn is_owed(&self, policy: &ErrorPolicy) -> bool {
+        let untold = self.seen < self.failures;
+        match policy.clear_rule {
+            ClearRule::SupersededStable => self.has_lost(),
+            ClearRule::LastClose => self.is_flagged,
+            ClearRule::DescriptionCursor | ClearRule::FirstReport | ClearRule::Reopen => untold,
+        }
+    }
+
     /// Is there something that the policy does not allow to be forgotten?
     pub(super) fn must_stay(&self, policy: &ErrorPolicy) -> bool {
-        let untold = self.seen < self.failures;
-        let owed = match policy.clear_rule {
-            ClearRule::SupersededStable => self.has_lost(),
-            ClearRule::DescriptionCursor | ClearRule::FirstReport => untold,
-        };
-        policy.survives_eviction && owed
+        policy.survives_eviction && self.is_owed(policy)
+    }
+
+    /// Nobody has the file open any more.
+    pub(super) fn closed(&mut self) {
+        self.is_flagged = false;
+    }
+
+    /// What is lost.
+    pub(super) fn lost(&self) -> Vec<Range<u64>> {
+        self.lost.iter().collect()
     }
 
     pub(super) fn has_lost(&self) -> bool {
@@ -174,6 +89,7 @@ impl Ledger {
     pub(super) fn fail(&mut self, ranges: &[Range<u64>], errno: Errno) {
         self.errno = Some(errno);
         self.failures += 1;
+        self.is_flagged = true;
         for range in ranges {
             self.lost.add(range.clone());
             // Bytes written before, and lost again, were not made durable by the write before.
@@ -213,28 +129,59 @@ impl Ledger {
     }
 
     /// The cursor of a description that is opened now.
-    pub(super) fn open_cursor(&self) -> ErrorCursor {
-        // Nobody was told of the failures after `seen`: the new description is the first.
-        ErrorCursor(self.seen)
+    pub(super) fn open_cursor(&self, policy: &ErrorPolicy) -> ErrorCursor {
+        match policy.observers {
+            Observers::OpenAtError => ErrorCursor(self.failures),
+            // Nobody was told of the failures after `seen`: the new description is the first.
+            Observers::Everyone
+            | Observers::OpenAtErrorOrUnseen
+            | Observers::FirstWaiter
+            | Observers::Waiter => ErrorCursor(self.seen),
+        }
     }
 
-    /// What a sync through a description answers; the description has been told then.
+    /// A sync begins. Where the next sync tells, an error that is owed ends it at once.
+    pub(super) fn begin(
+        &mut self,
+        policy: &ErrorPolicy,
+        cursor: &mut ErrorCursor,
+    ) -> Result<SyncBegan, Errno> {
+        if policy.report == ReportTime::NextSync && cursor.0 < self.failures {
+            self.tell(cursor, self.failures);
+            return self.errno.map_or(Ok(()), Err).map(|()| SyncBegan(self.failures));
+        }
+        Ok(SyncBegan(self.failures))
+    }
+
+    fn tell(&mut self, cursor: &mut ErrorCursor, failures: u64) {
+        cursor.0 = failures;
+        self.seen = self.seen.max(failures);
+    }
+
+    /// What a sync through a description answers that began then; the description has been told.
     pub(super) fn collect(
         &mut self,
         policy: &ErrorPolicy,
         cursor: &mut ErrorCursor,
+        began: SyncBegan,
     ) -> Result<(), Errno> {
-        let owed = match (policy.clear_rule, policy.observers) {
-            (ClearRule::SupersededStable, _) => self.has_lost(),
-            (
-                ClearRule::DescriptionCursor,
-                Observers::Everyone | Observers::OpenAtErrorOrUnseen,
-            ) => cursor.0 < self.failures,
-            (ClearRule::FirstReport, _)
-            | (ClearRule::DescriptionCursor, Observers::FirstWaiter) => self.seen < self.failures,
+        let is_behind = cursor.0 < self.failures;
+        let owed = match policy.observers {
+            Observers::Everyone if policy.clear_rule == ClearRule::LastClose => self.is_flagged,
+            Observers::Everyone => self.has_lost(),
+            Observers::OpenAtError | Observers::OpenAtErrorOrUnseen => is_behind,
+            Observers::FirstWaiter => self.seen < self.failures,
+            Observers::Waiter => began.0 < self.failures,
         };
-        cursor.0 = self.failures;
-        self.seen = self.failures;
+        if policy.report == ReportTime::NextSync {
+            // What failed meanwhile is told by the next one.
+            return Ok(());
+        }
+        if policy.clear_rule == ClearRule::Reopen {
+            self.seen = self.failures;
+        } else {
+            self.tell(cursor, self.failures);
+        }
         match self.errno {
             Some(errno) if owed => Err(errno),
             _ => Ok(()),
@@ -262,8 +209,24 @@ mod tests {
         ledger
     }
 
+    const LINUX: ErrorPolicy = ErrorPolicy {
+        observers: Observers::OpenAtErrorOrUnseen,
+        clear_rule: ClearRule::DescriptionCursor,
+        page_after_failure: crate::cache::PageAfterFailure::CleanKept,
+        ..ErrorPolicy::STRICT_STICKY
+    };
+
+    fn told(
+        ledger: &mut Ledger,
+        policy: &ErrorPolicy,
+        cursor: &mut ErrorCursor,
+    ) -> Result<(), Errno> {
+        let began = ledger.begin(policy, cursor)?;
+        ledger.collect(policy, cursor, began)
+    }
+
     fn sync(ledger: &mut Ledger, policy: &ErrorPolicy, cursor: &mut ErrorCursor) -> bool {
-        ledger.collect(policy, cursor).is_ok()
+        told(ledger, policy, cursor).is_ok()
     }
 
     #[test]
@@ -301,16 +264,16 @@ mod tests {
 
     #[test]
     fn errseq_tells_each_description_once_and_an_unseen_error_the_first_new_opener() {
-        let policy = ErrorPolicy::LINUX_ERRSEQ_4_17;
+        let policy = LINUX;
         let mut ledger = Ledger::default();
-        let (mut first, mut second) = (ledger.open_cursor(), ledger.open_cursor());
+        let (mut first, mut second) = (ledger.open_cursor(&policy), ledger.open_cursor(&policy));
         ledger.fail(&[Range { start: 0, end: 1 }], Errno::NoSpace);
-        let mut unseen = ledger.open_cursor();
-        assert_eq!(ledger.collect(&policy, &mut first), Err(Errno::NoSpace));
+        let mut unseen = ledger.open_cursor(&policy);
+        assert_eq!(told(&mut ledger, &policy, &mut first), Err(Errno::NoSpace));
         assert!(sync(&mut ledger, &policy, &mut first));
         assert!(!sync(&mut ledger, &policy, &mut second));
         assert!(!sync(&mut ledger, &policy, &mut unseen));
-        let mut late = ledger.open_cursor();
+        let mut late = ledger.open_cursor(&policy);
         assert!(sync(&mut ledger, &policy, &mut late));
     }
 
@@ -325,10 +288,57 @@ mod tests {
     }
 
     #[test]
-    fn every_policy_has_a_name() {
-        for (name, policy) in ErrorPolicy::NAMED {
-            assert_eq!(ErrorPolicy::from_name(name), Some(policy));
-        }
-        assert_eq!(ErrorPolicy::from_name("none"), None);
+    fn linux_4_13_tells_only_who_had_it_open() {
+        let policy = ErrorPolicy { observers: Observers::OpenAtError, ..LINUX };
+        let mut ledger = failed(0..1);
+        assert!(!sync(&mut ledger, &policy, &mut ErrorCursor::default()));
+        let mut ledger = failed(0..1);
+        let mut late = ledger.open_cursor(&policy);
+        assert!(sync(&mut ledger, &policy, &mut late));
+    }
+
+    #[test]
+    fn a_late_report_comes_with_the_next_sync_and_then_ends() {
+        let policy = ErrorPolicy { report: ReportTime::NextSync, ..LINUX };
+        let (mut ledger, mut cursor) = (Ledger::default(), ErrorCursor::default());
+        let began = ledger.begin(&policy, &mut cursor).expect("nothing has failed");
+        ledger.fail(&[Range { start: 0, end: 1 }], Errno::Io);
+        assert_eq!(ledger.collect(&policy, &mut cursor, began), Ok(()));
+        assert!(!sync(&mut ledger, &policy, &mut cursor));
+        assert!(sync(&mut ledger, &policy, &mut cursor));
+    }
+
+    #[test]
+    fn a_vnode_flag_stays_until_the_last_close_whatever_is_rewritten() {
+        let clear_rule = ClearRule::LastClose;
+        let policy =
+            ErrorPolicy { clear_rule, survives_eviction: false, ..ErrorPolicy::STRICT_STICKY };
+        let (mut ledger, mut cursor) = (failed(0..1), ErrorCursor::default());
+        ledger.remove_from(0);
+        assert!(!sync(&mut ledger, &policy, &mut cursor));
+        ledger.closed();
+        assert!(sync(&mut ledger, &policy, &mut cursor));
+    }
+
+    #[test]
+    fn a_description_that_was_told_for_good_is_told_again_and_a_new_one_is_not() {
+        let policy = ErrorPolicy { clear_rule: ClearRule::Reopen, ..LINUX };
+        let (mut ledger, mut cursor) = (failed(0..1), ErrorCursor::default());
+        assert!(!sync(&mut ledger, &policy, &mut cursor));
+        assert!(!sync(&mut ledger, &policy, &mut cursor));
+        let mut late = ledger.open_cursor(&policy);
+        assert!(sync(&mut ledger, &policy, &mut late));
+    }
+
+    #[test]
+    fn a_waiter_is_told_of_its_own_failures_alone() {
+        let clear_rule = ClearRule::FirstReport;
+        let observers = Observers::Waiter;
+        let policy = ErrorPolicy { observers, clear_rule, ..ErrorPolicy::STRICT_STICKY };
+        let (mut ledger, mut cursor) = (failed(0..1), ErrorCursor::default());
+        assert!(sync(&mut ledger, &policy, &mut cursor));
+        let began = ledger.begin(&policy, &mut cursor).expect("it tells at the end");
+        ledger.fail(&[Range { start: 0, end: 1 }], Errno::Io);
+        assert_eq!(ledger.collect(&policy, &mut cursor, began), Err(Errno::Io));
     }
 }

@@ -117,7 +117,7 @@ impl PageCache {
             let range = self.page_range(*page_no);
             dropped.add(range.start..range.end.min(size_bytes));
         }
-        self.forget_if_idle(&mut state, ino);
+        self.reclaim_if_idle(&mut state, ino);
         for range in dropped.iter() {
             self.witness.say(Testimony::Evicted { file: Ino(ino), range });
         }

@@ -13,6 +13,7 @@
 mod attributes;
 mod clone;
 mod direct;
+mod error_policy;
 mod errors;
 mod evict;
 mod load;
@@ -42,11 +43,18 @@ use std::sync::PoisonError;
 use bytes::Bytes;
 
 pub use clone::ClonePart;
-pub use errors::ClearRule;
+pub use error_policy::ClearRule;
+pub use error_policy::CloseReports;
+pub use error_policy::Conflict;
+pub use error_policy::ErrorPolicy;
+pub use error_policy::Observers;
+pub use error_policy::PageAfterFailure;
+pub use error_policy::ReportTime;
+pub use error_policy::SizeAfterFailure;
+pub use error_policy::Suspension;
+pub use error_policy::SyncAllReports;
 pub use errors::ErrorCursor;
-pub use errors::ErrorPolicy;
-pub use errors::Observers;
-pub use errors::PageAfterFailure;
+pub use errors::SyncBegan;
 pub use mappings::NewMapping;
 pub use policy::CachePolicy;
 pub use policy::CloneFlush;
@@ -112,6 +120,7 @@ pub fn errno_of(error: &CowError) -> Errno {
         CowError::NoSpace | CowError::Device(DeviceError::NoSpace) => Errno::NoSpace,
         CowError::Device(DeviceError::Io | DeviceError::OutOfRange | DeviceError::PowerOff)
         | CowError::Corrupt { .. }
+        | CowError::Suspended
         | CowError::Geometry(_) => Errno::Io,
         CowError::GroupFull => Errno::Again,
         CowError::NoInode(_) | CowError::NoEntry => Errno::NoEntry,
@@ -169,6 +178,8 @@ impl CachedFile {
 #[derive(Debug, Default)]
 struct State {
     files: BTreeMap<u64, CachedFile>,
+    /// Failed writebacks of any file that no sync of everything has told of, with the last error.
+    untold: Option<Errno>,
     mappings: Mappings,
     page_count: u64,
     /// Where reclaim goes on: after this page of this file.
@@ -307,8 +318,17 @@ impl PageCache {
     /// Lets go of a file; its pages stay until they are evicted.
     pub fn detach(&self, ino: u64) {
         let mut state = self.lock();
+        let mut is_given_up = false;
         if let Some(file) = state.files.get_mut(&ino) {
             file.users = file.users.saturating_sub(1);
+            if file.users == 0 {
+                file.ledger.closed();
+                let errors = &self.policy.errors;
+                is_given_up = errors.retries() && errors.clear_rule == ClearRule::LastClose;
+            }
+        }
+        if is_given_up {
+            self.give_up_lost(&mut state, ino);
         }
         self.forget_if_idle(&mut state, ino);
     }
@@ -316,10 +336,11 @@ impl PageCache {
     /// The cursor of a description that is opened now.
     #[must_use]
     pub fn error_cursor(&self, ino: u64) -> ErrorCursor {
+        let policy = &self.policy.errors;
         self.lock()
             .files
             .get(&ino)
-            .map_or_else(ErrorCursor::default, |file| file.ledger.open_cursor())
+            .map_or_else(ErrorCursor::default, |file| file.ledger.open_cursor(policy))
     }
 
     /// Number of pages that are still to be written back.
@@ -350,18 +371,30 @@ impl PageCache {
         start..start.saturating_add(self.page_size_bytes)
     }
 
-    /// Says that bytes are no longer lost.
+    /// Says that bytes are no longer lost; of what is tried again nobody was told that it is.
     fn say_resolved(&self, ino: u64, ranges: Vec<Range<u64>>) {
-        for range in ranges {
+        for range in ranges.into_iter().filter(|_| !self.policy.errors.retries()) {
             self.witness.say(Testimony::Resolved { file: Ino(ino), range });
         }
     }
 
     /// Drops a file from memory if nothing is left to remember of it.
     fn forget_if_idle(&self, state: &mut State, ino: u64) {
+        self.forget(state, ino, |ledger, policy| ledger.is_owed(policy));
+    }
+
+    /// The same where memory is short: what is owed goes too, if the policy lets it.
+    fn reclaim_if_idle(&self, state: &mut State, ino: u64) {
+        self.forget(state, ino, |ledger, policy| ledger.must_stay(policy));
+    }
+
+    fn forget(&self, state: &mut State, ino: u64, stays: fn(&Ledger, &ErrorPolicy) -> bool) {
         let Some(file) = state.files.get(&ino) else { return };
         let is_idle = file.users == 0 && file.pages.is_empty() && file.is_clean();
-        if is_idle && !file.ledger.must_stay(&self.policy.errors) {
+        if is_idle && !stays(&file.ledger, &self.policy.errors) {
+            for range in file.ledger.lost() {
+                self.witness.say(Testimony::Evicted { file: Ino(ino), range });
+            }
             state.files.remove(&ino);
         }
     }

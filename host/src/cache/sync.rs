@@ -2,8 +2,13 @@
 
 use std::ops::Range;
 
+use crate::cache::CachedFile;
+use crate::cache::CloseReports;
 use crate::cache::ErrorCursor;
 use crate::cache::PageCache;
+use crate::cache::Suspension;
+use crate::cache::SyncAllReports;
+use crate::cache::SyncBegan;
 use crate::cache::SyncError;
 use crate::cache::errors::Mark;
 use crate::call::Errno;
@@ -20,6 +25,13 @@ pub enum SyncScope {
 }
 
 impl PageCache {
+    /// A sync begins of the description of `cursor`. An error that it is owed may end it at once.
+    pub fn begin_sync(&self, ino: u64, cursor: &mut ErrorCursor) -> Result<SyncBegan, SyncError> {
+        let mut state = self.lock();
+        let begun = state.file(ino)?.ledger.begin(&self.policy.errors, cursor);
+        begun.map_err(SyncError::Owed)
+    }
+
     /// Makes a file durable, as far as the device allows; [`PageCache::collect`] says how far.
     pub async fn sync(&self, ino: u64, scope: SyncScope) -> Result<(), CowError> {
         self.sync_range(ino, scope, 0..u64::MAX).await
@@ -43,9 +55,14 @@ impl PageCache {
     }
 
     /// Tells the description of `cursor`, after its sync, what the ledger owes it.
-    pub fn collect(&self, ino: u64, cursor: &mut ErrorCursor) -> Result<(), SyncError> {
+    pub fn collect(
+        &self,
+        ino: u64,
+        cursor: &mut ErrorCursor,
+        began: SyncBegan,
+    ) -> Result<(), SyncError> {
         let mut state = self.lock();
-        let owed = state.file(ino)?.ledger.collect(&self.policy.errors, cursor);
+        let owed = state.file(ino)?.ledger.collect(&self.policy.errors, cursor, began);
         owed.map_err(SyncError::Owed)
     }
 
@@ -75,16 +92,40 @@ impl PageCache {
         }
         self.sim.point(Point::SyncCollect).await;
         flushed?;
-        match self.lost_errno() {
-            Some(errno) if self.policy.errors.sync_all_reports => Err(SyncError::Owed(errno)),
-            _ => Ok(()),
-        }
+        let untold = self.lock().untold.take();
+        let owed = match self.policy.errors.sync_all {
+            SyncAllReports::Never => None,
+            SyncAllReports::Once => untold,
+            SyncAllReports::Always => self.lost_errno(),
+        };
+        owed.map_or(Ok(()), |errno| Err(SyncError::Owed(errno)))
     }
 
     /// The errno of some lost bytes, if any are.
     #[must_use]
     pub fn lost_errno(&self) -> Option<Errno> {
         self.lock().files.values().find_map(|file| file.ledger.lost_errno())
+    }
+
+    /// What a close does about failures.
+    #[must_use]
+    pub fn close_reports(&self) -> CloseReports {
+        self.policy.errors.close
+    }
+
+    /// Are writes taken now? Not while a policy refuses them because others could not be written.
+    pub fn accepts_writes(&self) -> Result<(), Errno> {
+        match self.policy.errors.suspension {
+            Suspension::None | Suspension::BlockCallers => Ok(()),
+            Suspension::FailCallers => {
+                let state = self.lock();
+                let mut files = state.files.values();
+                let waits = |file: &CachedFile| {
+                    file.ledger.lost().iter().any(|range| file.unwritten.meets(range))
+                };
+                if files.any(waits) { Err(Errno::Io) } else { Ok(()) }
+            }
+        }
     }
 
     fn settle(&self, ino: u64, mark: Mark) {

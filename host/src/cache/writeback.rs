@@ -24,6 +24,7 @@ use crate::cache::PageCache;
 use crate::cache::PageErrors;
 use crate::cache::PageStep;
 use crate::cache::State;
+use crate::cache::Suspension;
 use crate::cache::SyncScope;
 use crate::cache::TailZeroing;
 use crate::cache::TransformFallback;
@@ -48,6 +49,9 @@ use crate::sim::TaskLockGuard;
 
 /// Fewer pages are not transformed: nothing could be saved.
 const TRANSFORM_PAGES_MIN: usize = 2;
+
+/// So often a suspended file system asks its device again. Nobody will heal one that still refuses.
+const ATTEMPTS_MAX: u32 = 1000;
 
 /// A page under writeback.
 #[derive(Debug)]
@@ -180,12 +184,6 @@ impl PageCache {
         };
         let guard = lock.acquire().await;
         self.sim.point(Point::WbLock).await;
-        // Not before: what another writeback had taken may be dirty again.
-        let chosen: Vec<u64> = {
-            let mut state = self.lock();
-            let dirty = state.file(ino)?.pages.range(pages).filter(|(_, page)| is_chosen(page));
-            dirty.map(|(page_no, _)| *page_no).collect()
-        };
         let is_data_only =
             scope == SyncScope::Data && self.policy.data_sync_scope == DataSyncScope::DataOnly;
         if !is_data_only {
@@ -194,12 +192,7 @@ impl PageCache {
         let is_elided = self.policy.extent_lookup == ExtentLookup::BeforeLock
             && self.lock().file(ino)?.writeback_count != looked_at;
         let kind = Kind { is_forced: false, is_data_only, is_elided };
-        for pages in chosen.chunks(self.policy.batch_pages_max.max(1)) {
-            match (self.write_batch(ino, pages, kind).await, self.policy.page_errors) {
-                (Err(CowError::GroupFull), PageErrors::Dropped) | (Ok(_), _) => {}
-                (Err(error), _) => return Err(error),
-            }
-        }
+        self.write_pages(ino, (pages, is_chosen), kind).await?;
         let is_needed = match scope {
             SyncScope::Full => true,
             SyncScope::Data => self.has_unstored_size(ino)?,
@@ -210,6 +203,46 @@ impl PageCache {
         drop(guard);
         self.forget_if_idle(&mut self.lock(), ino);
         Ok(())
+    }
+
+    /// Writes those of some pages that are chosen. What the device refuses is in the ledger then; where
+    /// the policy has callers wait, it is tried again until the device takes it.
+    async fn write_pages(
+        &self,
+        ino: u64,
+        (pages, is_chosen): (Range<u64>, fn(&Page) -> bool),
+        kind: Kind,
+    ) -> Result<(), CowError> {
+        for _ in 0..ATTEMPTS_MAX {
+            // Not before: what another writeback had taken may be dirty again.
+            let chosen: Vec<u64> = {
+                let mut state = self.lock();
+                let dirty = state.file(ino)?.pages.range(pages.clone());
+                dirty.filter(|(_, page)| is_chosen(page)).map(|(page_no, _)| *page_no).collect()
+            };
+            let mut refused = None;
+            for pages in chosen.chunks(self.policy.batch_pages_max.max(1)) {
+                match (self.write_batch(ino, pages, kind).await, self.policy.page_errors) {
+                    (Err(CowError::GroupFull), PageErrors::Dropped) => {}
+                    (Ok(failure), _) => refused = refused.or(failure),
+                    (Err(error), _) => return Err(error),
+                }
+                if refused.is_some()
+                    && self.policy.errors.page_after_failure == PageAfterFailure::QueueDropped
+                {
+                    break;
+                }
+            }
+            match refused {
+                Some(error) => self.give_up_queue(ino, errno_of(&error))?,
+                None => return Ok(()),
+            }
+            if self.policy.errors.suspension != Suspension::BlockCallers {
+                return Ok(());
+            }
+            self.sim.point(Point::WriteRetry).await;
+        }
+        Err(CowError::Suspended)
     }
 
     fn has_unstored_size(&self, ino: u64) -> Result<bool, CowError> {
@@ -550,6 +583,10 @@ impl PageCache {
         }
         if let Some(error) = failure {
             let errno = errno_of(&error);
+            if self.policy.errors.retries() {
+                self.witness.say(Testimony::Failed { errno });
+                return Ok(failure);
+            }
             for (seen, ranges) in &lost {
                 for range in ranges.iter() {
                     self.witness.say(Testimony::Lost { file: Ino(ino), range, errno, seen: *seen });
@@ -590,30 +627,73 @@ impl PageCache {
     }
 
     /// The device refused a page: the ledger remembers it, and the policy decides what it becomes.
-    fn fail_page(&self, ino: u64, captured: Captured, errno: Errno) -> Result<(), CowError> {
+    fn fail_page(&self, ino: u64, mut captured: Captured, errno: Errno) -> Result<(), CowError> {
         let mut state = self.lock();
+        state.untold = Some(errno);
         let file = state.file(ino)?;
         file.generation += 1;
         file.ledger.fail(&captured.ranges, errno);
-        let policy = self.policy.errors.page_after_failure;
-        let mut is_kept = false;
         let mut is_dropped = false;
         if let Some(page) = file.pages.get_mut(&captured.page_no) {
             page.writeback = false;
-            // A block stays set aside for a pinned page: so the device bounds their number, and
-            // rewriting one does not fail for lack of space.
-            is_kept = policy == PageAfterFailure::Pinned && captured.reserved && !page.reserved;
-            page.reserved |= is_kept;
-            is_dropped = policy == PageAfterFailure::CleanDropped && !page.dirty;
+            match self.policy.errors.page_after_failure {
+                // A block stays set aside for a pinned page: so the device bounds their number, and
+                // rewriting one does not fail for lack of space.
+                PageAfterFailure::Pinned if captured.reserved && !page.reserved => {
+                    page.reserved = std::mem::take(&mut captured.reserved);
+                }
+                PageAfterFailure::Pinned | PageAfterFailure::CleanKept => {}
+                PageAfterFailure::CleanDropped | PageAfterFailure::QueueDropped => {
+                    is_dropped = !page.dirty;
+                }
+                PageAfterFailure::Redirtied => {
+                    captured.put_back(page);
+                    captured.ranges.drain(..).for_each(|range| file.unwritten.add(range));
+                }
+            }
         }
         if is_dropped {
             self.drop_page(&mut state, ino, captured.page_no);
         }
         drop(state);
-        if captured.reserved && !is_kept {
-            self.cow.unreserve(1);
-        }
+        self.cow.unreserve(u64::from(captured.reserved));
         Ok(())
+    }
+
+    /// Gives up what else of a file waits to be written, where the policy says so.
+    fn give_up_queue(&self, ino: u64, errno: Errno) -> Result<(), CowError> {
+        if self.policy.errors.page_after_failure != PageAfterFailure::QueueDropped {
+            return Ok(());
+        }
+        let mut state = self.lock();
+        let file = state.file(ino)?;
+        let queued = file.pages.iter().filter(|(_, page)| page.dirty && !page.writeback);
+        let queued: Vec<u64> = queued.map(|(page_no, _)| *page_no).collect();
+        self.give_up_pages(&mut state, ino, queued, errno);
+        Ok(())
+    }
+
+    /// Gives up what could not be written of a file that nobody has open any more.
+    pub(super) fn give_up_lost(&self, state: &mut State, ino: u64) {
+        let Some(file) = state.files.get(&ino) else { return };
+        let Some(errno) = file.ledger.lost_errno() else { return };
+        let is_lost = |page_no: &u64| file.ledger.meets(&self.page_range(*page_no));
+        let lost: Vec<u64> = file.pages.keys().copied().filter(is_lost).collect();
+        self.give_up_pages(state, ino, lost, errno);
+    }
+
+    /// Drops dirty pages: what they hold is lost.
+    fn give_up_pages(&self, state: &mut State, ino: u64, pages: Vec<u64>, errno: Errno) {
+        for page_no in pages {
+            let Some(file) = state.files.get_mut(&ino) else { return };
+            let ranges = file.unwritten.take(self.page_range(page_no));
+            file.ledger.fail(&ranges, errno);
+            file.generation += 1;
+            self.drop_page(state, ino, page_no);
+            for range in ranges {
+                self.witness.say(Testimony::Lost { file: Ino(ino), range, errno, seen: None });
+            }
+        }
     }
 
     /// Notes what the file system beneath now knows of the file.

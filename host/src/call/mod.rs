@@ -69,6 +69,8 @@ pub enum Halt {
     /// Every process waits for a lock that another holds, or that it holds itself: on a real
     /// machine they would wait for ever.
     Stuck,
+    /// A call waits for a device that refuses its writes, and that nobody heals.
+    Suspended,
 }
 
 impl fmt::Display for Halt {
@@ -77,6 +79,9 @@ impl fmt::Display for Halt {
             Self::Crashed => f.write_str("crashed"),
             Self::Unsupported(what) => write!(f, "{what} is not supported"),
             Self::Stuck => f.write_str("every process waits for a lock"),
+            Self::Suspended => {
+                f.write_str("a call waits for a device that refuses writes for ever")
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use crashproof_spec::trace::CrashKind;
 use crashproof_spec::trace::Event;
 use crashproof_spec::trace::HEADER;
 use crashproof_spec::trace::fmt_event;
+use crashproof_spec::violation::Verdict;
 use crashproof_spec::violation::Violation;
 use crashproof_spec::words::Step;
 
@@ -68,6 +69,8 @@ pub struct Execution {
     pub undecided: Vec<String>,
     /// The trace, as text.
     pub trace: String,
+    /// What it says.
+    pub events: Vec<Event>,
 }
 
 /// What a campaign runs against.
@@ -77,6 +80,8 @@ pub struct Campaign {
     pub policies: Policies,
     /// Is the judge left without audits, with answers and surveys alone?
     pub is_unaudited: bool,
+    /// What is expected, if it is not strict-sticky.
+    pub expected: Option<Promises>,
 }
 
 impl Campaign {
@@ -89,7 +94,8 @@ impl Campaign {
             StackPlan { geometry: TINY, policies: self.policies.clone(), faults: Vec::new() };
         let calm = Sim::calm();
         let blank = calm.block_on(Stack::format(&plan, &calm)).ok()?.disk.durable_image();
-        let table = Table::new(self.is_unaudited);
+        let expected = self.expected.clone().unwrap_or_else(Promises::strict_sticky);
+        let table = Table::new(self.is_unaudited, expected);
         let left = table.part(&program.before, blank, &plan, &sim);
         if let Some(left) = left {
             table.part(&program.after, left, &plan, &sim);
@@ -113,8 +119,8 @@ struct Table {
 }
 
 impl Table {
-    fn new(is_unaudited: bool) -> Self {
-        let oracle = Oracle::new(Arc::new(Promises::strict_sticky()), Level::Strict);
+    fn new(is_unaudited: bool, expected: Promises) -> Self {
+        let oracle = Oracle::new(Arc::new(expected), Level::Strict);
         let kept = Arc::new(Mutex::new((Judge::new(oracle), Vec::new())));
         let sink = Arc::clone(&kept);
         let take = move |step, event: Event| {
@@ -200,6 +206,7 @@ impl Table {
             violations: oracle.violations().cloned().collect(),
             undecided: oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
             trace,
+            events: events.clone(),
         }
     }
 }
@@ -277,11 +284,19 @@ impl Campaign {
                 .ok_or_else(|| format!("there is no defect {name}"))?;
             (defect.apply)(&mut policies);
         }
-        Ok(Self { policies, is_unaudited: false })
+        Ok(Self { policies, ..Self::default() })
     }
 }
 
 impl Execution {
+    /// What another expectation says of what happened.
+    #[must_use]
+    pub fn judged_by(&self, promises: Promises) -> Verdict {
+        let mut oracle = Oracle::new(Arc::new(promises), Level::Strict);
+        self.events.iter().for_each(|event| oracle.event(event));
+        oracle.verdict()
+    }
+
     /// Ends a fuzzing run at a finding.
     ///
     /// # Panics

@@ -52,6 +52,10 @@ pub enum Command {
     Guests,
     /// List the defects that `--defect` can put into the reference stack.
     Defects(DefectsArguments),
+    /// List the profiles of failed writes, or print one as a file.
+    Profiles(ProfilesArguments),
+    /// Print a table that is made of runs: under each profile, what programs are told.
+    Table(TableArguments),
     /// The clauses that are judged.
     #[command(subcommand)]
     Spec(SpecCommand),
@@ -73,10 +77,13 @@ pub struct WorldArguments {
     /// What is tested: `reference`, or a directory of this machine as `dir:PATH`.
     #[arg(long, default_value = "reference", value_name = "SUBJECT")]
     pub subject: SubjectName,
-    /// The error-reporting profile that the reference stack behaves by and is judged by.
-    #[arg(long, default_value = "strict-sticky")]
+    /// The error-reporting profile that the reference stack behaves by and is judged by: a name
+    /// (`crashproof profiles` lists them), or the path of a TOML file with the sections `stack` and
+    /// `oracle` (`crashproof profiles NAME` prints one to begin with).
+    #[arg(long, default_value = "strict-sticky", value_name = "PROFILE")]
     pub profile: String,
-    /// The profile that is expected, if it is not the one that the stack behaves by.
+    /// The profile that is expected, if it is not the one that the stack behaves by: a name, or a
+    /// file with a section `oracle`.
     #[arg(long, value_name = "PROFILE")]
     pub expect: Option<String>,
     /// How much is demanded. Default: strict for the reference stack, linux for a directory.
@@ -223,8 +230,8 @@ pub struct ConformArguments {
     /// The directory for report.json and report.md; made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// The profile that the reference stack behaves by and is judged by.
-    #[arg(long, default_value = "strict-sticky")]
+    /// The profile that the reference stack behaves by and is judged by: a name, or a file.
+    #[arg(long, default_value = "strict-sticky", value_name = "PROFILE")]
     pub profile: String,
 }
 
@@ -238,6 +245,30 @@ pub struct DefectsArguments {
     /// Only the defect of this name.
     #[arg(long = "defect", value_name = "NAME")]
     pub only: Option<String>,
+}
+
+/// `crashproof profiles`.
+#[derive(Debug, Args)]
+pub struct ProfilesArguments {
+    /// Print this one, as a file that --profile takes.
+    pub name: Option<String>,
+}
+
+/// `crashproof table`.
+#[derive(Debug, Args)]
+pub struct TableArguments {
+    /// Which table.
+    pub table: TableName,
+}
+
+/// A table that is made of runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableName {
+    /// The litmus histories L1 to L18 of failed writes under every profile, and what strict-sticky
+    /// says of each.
+    Litmus,
+    /// What is broken where a stack that behaves by one profile is judged by another.
+    Profiles,
 }
 
 /// `crashproof spec`.
@@ -271,7 +302,7 @@ pub enum TraceCommand {
     Judge {
         /// The trace.
         file: PathBuf,
-        /// The profile that is expected.
+        /// The profile that is expected: a name, or a file with a section `oracle`.
         #[arg(long, default_value = "strict-sticky", value_name = "PROFILE")]
         expect: String,
         /// How much is demanded.

@@ -88,6 +88,8 @@ fn explored(guest: &guests::Guest, args: &[&str], profile: &str) -> Result<Repor
         | Command::Conform(_)
         | Command::Guests
         | Command::Defects(_)
+        | Command::Profiles(_)
+        | Command::Table(_)
         | Command::Spec(_)
         | Command::Fsck(_)
         | Command::Trace(_) => Err(Failure("explore was asked for".to_owned())),

@@ -212,6 +212,8 @@ fn report_of(command: &str) -> Result<Report, Failure> {
         | Command::Conform(_)
         | Command::Guests
         | Command::Defects(_)
+        | Command::Profiles(_)
+        | Command::Table(_)
         | Command::Spec(_)
         | Command::Fsck(_)
         | Command::Trace(_) => Err(Failure(format!("crashproof {command}: it judges no guest"))),

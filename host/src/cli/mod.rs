@@ -13,12 +13,14 @@ mod fsck;
 mod guests;
 mod interrupt;
 mod plan;
+mod profile;
 mod progress;
 mod replay;
 mod run;
 mod scenario;
 mod schedules;
 mod spec;
+mod table;
 mod trace;
 
 use std::fmt;
@@ -49,6 +51,8 @@ pub fn main(arguments: Arguments) -> u8 {
         Command::Conform(arguments) => conform::conform(&arguments),
         Command::Guests => Ok(guests::list()),
         Command::Defects(arguments) => defects::defects(&arguments),
+        Command::Profiles(arguments) => profile::profiles(&arguments),
+        Command::Table(arguments) => table::table(arguments.table),
         Command::Spec(command) => spec::spec(&command),
         Command::Fsck(arguments) => fsck::fsck(&arguments),
         Command::Trace(command) => trace::trace(&command),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crashproof_spec::promise::Level;
-use crashproof_spec::promise::Promises;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::words::Pid;
 
@@ -21,6 +20,7 @@ use crate::cli::args::MappingName;
 use crate::cli::args::SubjectName;
 use crate::cli::args::WorldArguments;
 use crate::cli::files;
+use crate::cli::profile;
 use crate::cli::scenario::Scenario;
 use crate::device::Geometry;
 use crate::guest::Engine;
@@ -90,8 +90,16 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
         .map_err(|error| Failure(format!("failed to start: {error}")))?;
     let compiler = Compiler { engine, mapping: mapping_mode(arguments.mapping) };
     let processes = processes(arguments, &scenario, &compiler)?;
-    let stack = stack(arguments, &scenario, &profile)?;
-    let promises = named_promises(&expect)?;
+    let behaves = profile::find(&profile)?;
+    let stack = match arguments.subject {
+        SubjectName::Reference => behaves.policies()?,
+        SubjectName::Directory(_) => Policies::default(),
+    };
+    let stack = stack_plan(arguments, &scenario, stack)?;
+    let promises = match &arguments.expect {
+        Some(expect) => profile::find(expect)?.promises()?,
+        None => behaves.promises()?,
+    };
     let subject = match &arguments.subject {
         SubjectName::Reference => SubjectPlan::Reference(Box::new(stack)),
         SubjectName::Directory(path) => SubjectPlan::Directory(path.clone()),
@@ -254,10 +262,10 @@ fn process(
     })
 }
 
-fn stack(
+fn stack_plan(
     arguments: &WorldArguments,
     scenario: &Scenario,
-    profile: &str,
+    mut policies: Policies,
 ) -> Result<StackPlan, Failure> {
     let block = arguments.block_size.0;
     if !block.is_power_of_two() || !(512..=65536).contains(&block) {
@@ -271,9 +279,6 @@ fn stack(
     };
     let block_count = size_bytes / block;
     let geometry = Geometry { block_size_bytes: block as u32, block_count };
-    let mut policies = Policies::for_profile(profile).ok_or_else(|| {
-        Failure(format!("--profile {profile}: the reference stack has no such behaviour"))
-    })?;
     for name in &arguments.defects {
         let defect = subject::defect_named(name).ok_or_else(|| {
             Failure(format!("--defect {name}: `crashproof defects` lists the defects"))
@@ -410,14 +415,4 @@ pub(super) fn chance(arguments: &WorldArguments) -> Chance {
         None => Chance::Calm,
         Some(seed) => Chance::Seeded { seed, adversity: arguments.adversity },
     }
-}
-
-/// The profile of that name.
-///
-/// # Errors
-/// If there is none.
-pub(super) fn named_promises(name: &str) -> Result<Promises, Failure> {
-    Promises::named(name).ok_or_else(|| {
-        Failure(format!("there is no profile {name}; there are {}", Promises::NAMES.join(", ")))
-    })
 }

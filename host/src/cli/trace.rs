@@ -16,6 +16,7 @@ use crate::cli::code_of;
 use crate::cli::exit;
 use crate::cli::files;
 use crate::cli::plan;
+use crate::cli::profile;
 use crate::cli::run;
 use crate::report;
 use crate::report::Report;
@@ -32,7 +33,7 @@ pub(super) fn trace(command: &TraceCommand) -> Result<u8, Failure> {
             Ok(exit::ACCEPTED)
         }
         TraceCommand::Judge { file, expect, level } => {
-            let promises = plan::named_promises(expect)?;
+            let promises = profile::find(expect)?.promises()?;
             let level = plan::spec_level(*level);
             let mut oracle = Oracle::new(Arc::new(promises), level);
             for event in read(file)? {

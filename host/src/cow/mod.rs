@@ -110,6 +110,8 @@ pub enum CowError {
     NoSpace,
     /// The open group of transactions is full; when it has synced there is room.
     GroupFull,
+    /// The device refuses what is to be written, and callers were to wait until it does not.
+    Suspended,
     /// There is no file of that number.
     NoInode(u64),
     /// There is no such name in the directory.
@@ -133,6 +135,7 @@ impl fmt::Display for CowError {
             }
             Self::NoSpace => f.write_str("no space is left"),
             Self::GroupFull => f.write_str("the group of transactions is full"),
+            Self::Suspended => f.write_str("the device refuses writes, and nobody heals it"),
             Self::NoInode(ino) => write!(f, "there is no file {ino} of that kind"),
             Self::NoEntry => f.write_str("there is no such name"),
             Self::EntryExists => f.write_str("the name is there already"),

@@ -9,6 +9,7 @@
 mod defects;
 #[cfg(feature = "wasm")]
 mod directory;
+mod profile;
 mod reference;
 
 /// A policy of locks, which no defect of the list changes: locks are for several processes.
@@ -18,6 +19,11 @@ pub use defects::all as defects;
 pub use defects::named as defect_named;
 #[cfg(feature = "wasm")]
 pub use directory::DirectorySubject;
+pub use profile::Behaviour;
+pub use profile::Impossible;
+pub use profile::profile_named;
+pub use profile::profile_names;
+pub use profile::profile_text;
 pub use reference::MountError;
 pub use reference::Policies;
 pub use reference::Stack;

@@ -32,12 +32,10 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// The correct stack, with errors reported as the profile of that name says.
+    /// The correct stack, with errors reported so.
     #[must_use]
-    pub fn for_profile(name: &str) -> Option<Self> {
-        let errors = ErrorPolicy::from_name(name)?;
-        let cache = CachePolicy { errors, ..CachePolicy::default() };
-        Some(Self { cache, ..Self::default() })
+    pub fn reporting(errors: ErrorPolicy) -> Self {
+        Self { cache: CachePolicy { errors, ..CachePolicy::default() }, ..Self::default() }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use crate::cache::CloseReports;
 use crate::cache::ErrorCursor;
 use crate::call::Errno;
 use crate::call::FileKind;
@@ -18,6 +19,7 @@ use crate::call::Value;
 use crate::cow::ROOT_INO;
 use crate::sim::TaskLock;
 use crate::vfs::Call;
+use crate::vfs::Failure;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 
@@ -148,8 +150,22 @@ impl ReferenceVfs {
         let description = self.handles().remove(handle)?;
         self.unlock_closed(description.ino, call.caller.process, Some(handle));
         call.takes_effect();
+        let flushed = self.flush_closed(&description).await;
         self.release(description.ino).await?;
-        Ok(Value::Done)
+        flushed.map(|()| Value::Done)
+    }
+
+    /// What a close tells of the file that it lets go of.
+    async fn flush_closed(&self, description: &Description) -> Outcome<()> {
+        let is_file = description.kind == FileKind::Regular;
+        if !is_file || self.cache.close_reports() == CloseReports::Never {
+            return Ok(());
+        }
+        let ino = description.ino;
+        let began = self.cache.begin_sync(ino, &mut description.position().cursor)?;
+        self.cache.write_back(ino).await?;
+        self.cache.collect(ino, &mut description.position().cursor, began)?;
+        Ok(())
     }
 
     /// Closes what a process had open, and says in `closed` what that was.
@@ -163,6 +179,10 @@ impl ReferenceVfs {
             let removed = self.handles().remove(handle);
             if let Ok(description) = removed {
                 closed.push((description.ino, handle));
+                // Nobody is there to be told.
+                if let Err(Failure::Halt(halt)) = self.flush_closed(&description).await {
+                    return Err(Failure::Halt(halt));
+                }
                 self.release(description.ino).await?;
             }
         }

@@ -202,6 +202,8 @@ impl From<CowError> for Failure {
         let errno = errno_of(&error);
         if is_power_off(&error) {
             Self::Halt(Halt::Crashed)
+        } else if error == CowError::Suspended {
+            Self::Halt(Halt::Suspended)
         } else if matches!(error, CowError::Device(_)) {
             Self::Device(errno)
         } else {

@@ -42,9 +42,10 @@ impl ReferenceVfs {
         scope: SyncScope,
         range: Range<u64>,
     ) -> Outcome<()> {
-        self.told(self.cache.sync_range(description.ino, scope, range).await)?;
-        let mut position = description.position();
-        self.cache.collect(description.ino, &mut position.cursor)?;
+        let ino = description.ino;
+        let began = self.cache.begin_sync(ino, &mut description.position().cursor)?;
+        self.told(self.cache.sync_range(ino, scope, range).await)?;
+        self.cache.collect(ino, &mut description.position().cursor, began)?;
         Ok(())
     }
 
@@ -61,7 +62,7 @@ impl ReferenceVfs {
     /// Says that an attempt to make things durable failed, so that its error has a cause.
     pub(super) fn told(&self, synced: Result<(), CowError>) -> Outcome<()> {
         match synced {
-            Err(error) if !is_power_off(&error) => {
+            Err(error) if !is_power_off(&error) && error != CowError::Suspended => {
                 let errno = errno_of(&error);
                 self.witness.say(Testimony::Failed { errno });
                 Err(errno.into())

@@ -91,6 +91,7 @@ impl ReferenceVfs {
         data: Bytes,
     ) -> Outcome<(u64, usize)> {
         let ino = description.ino;
+        self.cache.accepts_writes()?;
         let _content = self.lock_content_to_write(ino).await;
         let start = if description.position().status.append {
             self.cache.size_bytes(ino)?

@@ -85,7 +85,7 @@ fn assert_it_was_answered(run: &GuestRun, seed: u64) {
         run.end,
         GuestEnd::Exited(_)
             | GuestEnd::Killed(_)
-            | GuestEnd::Halted(Halt::Unsupported(_) | Halt::Stuck)
+            | GuestEnd::Halted(Halt::Unsupported(_) | Halt::Stuck | Halt::Suspended)
     );
     assert!(is_answered, "seed {seed}: {:?}", run.end);
 }

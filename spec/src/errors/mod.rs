@@ -28,6 +28,8 @@ use crate::promise::AfterFailure;
 use crate::promise::ClearRule;
 use crate::promise::Level;
 use crate::promise::Observers;
+use crate::promise::ReportTime;
+use crate::promise::SyncfsReport;
 use crate::violation::Violation;
 use crate::words::Errno;
 use crate::words::HandleId;
@@ -52,6 +54,10 @@ pub(crate) struct Lost {
     pub(crate) evicted: bool,
     /// Was any of it stored through a mapping?
     pub(crate) is_stored: bool,
+    /// Was there a moment since at which nobody held the file?
+    pub(crate) is_closed_over: bool,
+    /// And may memory have been short then, so that the file had no place in it any more?
+    pub(crate) is_forgotten: bool,
 }
 
 /// Clauses that an audit of the subject decides, whatever else does.
@@ -76,9 +82,13 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
         Testimony::Resolved { file, range } => resolved(judge, *file, range),
         Testimony::Failed { .. } => judge.attempt_failed = true,
         Testimony::Evicted { file, range } => {
+            let id = judge.model.inos.get(file).copied();
+            let is_held = id.is_some_and(|id| judge.model.file(id).handles > 0);
             if let Some(regular) = known(judge, *file) {
                 for lost in &mut regular.lost {
-                    lost.evicted |= lost.ranges.iter().any(|lost| overlaps(lost, range));
+                    let is_gone = lost.ranges.iter().any(|lost| overlaps(lost, range));
+                    lost.evicted |= is_gone;
+                    lost.is_forgotten |= is_gone && !is_held;
                 }
             }
         }
@@ -149,6 +159,22 @@ pub(crate) fn attribute(judge: &mut Judge) {
     }
 }
 
+/// A file is opened: if nobody held it, what failed before was closed over.
+pub(crate) fn opened(judge: &mut Judge, file: FileId) {
+    let is_silent = !judge.testifies;
+    if judge.model.file(file).handles > 0 {
+        return;
+    }
+    let Some(regular) = judge.model.regular_mut(file).filter(|file| !file.lost.is_empty()) else {
+        return;
+    };
+    for lost in &mut regular.lost {
+        lost.is_closed_over = true;
+        // Nobody tells whether memory was short.
+        lost.is_forgotten |= is_silent;
+    }
+}
+
 /// The number of a file became known: what was said of it is now said of the file.
 pub(crate) fn identified(judge: &mut Judge, file: FileId, ino: Ino) {
     let said: Vec<Floating> =
@@ -190,6 +216,7 @@ fn enter(regular: &mut Regular, said: &Floating) {
     let few = writes.len().saturating_sub(WRITES_NAMED_MAX);
     let writes = writes.split_off(few);
     let (reported, inferred, evicted) = (Vector::new(), false, false);
+    let (is_closed_over, is_forgotten) = (false, false);
     regular.lost.push_back(Lost {
         ranges,
         errno,
@@ -200,6 +227,8 @@ fn enter(regular: &mut Regular, said: &Floating) {
         inferred,
         evicted,
         is_stored,
+        is_closed_over,
+        is_forgotten,
     });
 }
 
@@ -267,11 +296,17 @@ pub(crate) fn range_sync_succeeded(
         let gone = subtract(superseding(regular, lost, Some(frame.called)), &outside);
         lost.ranges = subtract(std::mem::take(&mut lost.ranges), &gone);
     }
-    entries.retain(|lost| !lost.ranges.is_empty());
+    // Of one that retries and says nothing of itself, success is taken for what it promises.
+    let retries = judge.promises.error.retries;
+    let is_over = |lost: &Lost| lost.ranges.is_empty() || (retries && lost.inferred);
+    entries.retain(|lost| !is_over(lost));
     regular.lost = entries.clone();
     judge.exercise("ERR-REPORT-01");
     if !had && judge.lost_somewhere {
         judge.exercise("ERR-FALSE-01");
+    }
+    if retries && judge.has_failed {
+        judge.exercise("ERR-RETRY-01");
     }
     if had {
         judge.exercise("ERR-FALSE-02");
@@ -281,8 +316,8 @@ pub(crate) fn range_sync_succeeded(
         if !lost.ranges.iter().any(|lost| overlaps(lost, range)) {
             continue;
         }
-        if let Some(clause) = false_success(judge, id, handle, lost) {
-            let violation = explain(judge, frame, file, lost, clause);
+        if let Some(clauses) = false_success(judge, frame, (id, handle), lost) {
+            let violation = explain(judge, frame, file, lost, clauses);
             judge.report(violation);
         }
     }
@@ -310,6 +345,8 @@ pub(crate) fn synced_write_succeeded(
         }
     }
     let mut broken = Vec::new();
+    let is_late = judge.promises.error.report == ReportTime::NextSync;
+    let Some(regular) = judge.model.regular(written.file).filter(|_| !is_late) else { return };
     for lost in regular.lost.iter().filter(|lost| lost.order >= order && !lost.inferred) {
         // If a newer write of these bytes is lost, this one may still have been durable before.
         let newer = regular.log.range(order + 1..=lost.order).map(|(_, change)| change.range());
@@ -321,7 +358,7 @@ pub(crate) fn synced_write_succeeded(
         }
     }
     for lost in broken {
-        let mut violation = explain(judge, frame, written.file, &lost, "ERR-REPORT-01");
+        let mut violation = explain(judge, frame, written.file, &lost, vec!["ERR-REPORT-01"]);
         violation.chain.pop();
         violation.chain.push((step, "this write, which syncs, said success".to_owned()));
         judge.report(violation);
@@ -344,64 +381,135 @@ pub(crate) fn synced_write_failed(
     }
 }
 
-/// `syncfs` said success, which covers a file as long as it has a name. Where reports are owed to
-/// descriptions one by one, it owes none.
+/// `syncfs` said success, which covers a file as long as it has a name.
 pub(crate) fn sync_all_succeeded(judge: &mut Judge, frame: &Frame, file: FileId) {
     let error = judge.promises.error;
     let is_named = judge.model.files.get(&file).is_some_and(|file| file.names > 0);
     let Some(regular) = judge.model.regular(file).filter(|regular| !regular.lost.is_empty()) else {
         return;
     };
-    if !is_named || error.observers != Observers::Everyone {
+    if !is_named || error.syncfs == SyncfsReport::Silent {
         return;
     }
-    let sticky = error.clear == ClearRule::SupersededAndStable && judge.level >= Level::Strict;
+    let sticky = error.is_sticky() && judge.level >= Level::Strict;
+    let told = judge.syncfs_told;
     let mut broken = Vec::new();
     for lost in &regular.lost {
         let gone = superseding(regular, lost, Some(frame.called));
         let ranges = subtract(lost.ranges.clone(), &gone);
-        let clause = match (lost.reported.is_empty(), sticky) {
-            (true, _) if sticky || !lost.inferred => "ERR-REPORT-01",
-            (false, true) => "ERR-STICKY-01",
-            (true | false, _) => continue,
+        let clause = match (error.syncfs, lost.reported.is_empty()) {
+            (SyncfsReport::Once, _) if told.is_none_or(|told| told < lost.step) => "ERR-REPORT-06",
+            (SyncfsReport::Silent | SyncfsReport::Once, _) => continue,
+            (SyncfsReport::Always, true) if sticky || !lost.inferred => "ERR-REPORT-01",
+            (SyncfsReport::Always, false) if sticky => "ERR-STICKY-01",
+            (SyncfsReport::Always, _) => continue,
         };
-        if !ranges.is_empty() {
+        let is_guess = error.syncfs == SyncfsReport::Once && lost.inferred;
+        if !ranges.is_empty() && !is_guess {
             broken.push((Lost { ranges, ..lost.clone() }, clause));
         }
     }
     judge.exercise("ERR-REPORT-01");
+    if error.syncfs == SyncfsReport::Once {
+        judge.exercise("ERR-REPORT-06");
+    }
     for (lost, clause) in broken {
-        let violation = explain(judge, frame, file, &lost, clause);
+        let violation = explain(judge, frame, file, &lost, vec![clause, "ERR-CLAIM-01"]);
         judge.report(violation);
     }
 }
 
-/// Which clause a success breaks that leaves a lost range lost.
+/// `syncfs` failed: it has told of all that failed before.
+pub(crate) fn sync_all_failed(judge: &mut Judge, frame: &Frame, errno: Errno) {
+    if [Errno::Io, Errno::NoSpace].contains(&errno) {
+        judge.syncfs_told = Some(frame.step());
+        if judge.promises.error.syncfs == SyncfsReport::Once {
+            judge.exercise("ERR-REPORT-06");
+        }
+    }
+}
+
+/// Which clauses a success breaks that leaves a lost range lost, the most specific first.
 fn false_success(
     judge: &mut Judge,
-    id: HandleId,
-    handle: &Handle,
+    frame: &Frame,
+    (id, handle): (HandleId, &Handle),
     lost: &Lost,
-) -> Option<&'static str> {
+) -> Option<Vec<&'static str>> {
     let told = lost.reported.iter().any(|(told, _)| *told == id);
     let error = judge.promises.error;
     // Whoever was told: while the range is lost, no sync of the file may succeed.
-    let sticky = error.clear == ClearRule::SupersededAndStable && judge.level >= Level::Strict;
-    if sticky {
-        return Some(if lost.reported.is_empty() { "ERR-REPORT-01" } else { "ERR-STICKY-01" });
+    if error.is_sticky() && judge.level >= Level::Strict {
+        let forgotten = lost.is_forgotten && lost.reported.is_empty();
+        return Some(match (lost.reported.is_empty(), forgotten) {
+            (true, true) => vec!["ERR-REPORT-01", "ERR-REPORT-04", "ERR-CLAIM-01"],
+            (true, false) => vec!["ERR-REPORT-01", "ERR-CLAIM-01"],
+            (false, _) => vec!["ERR-STICKY-01", "ERR-CLAIM-01"],
+        });
     }
-    if told {
-        judge.exercise("ERR-STICKY-02");
+    let is_over = match error.clear {
+        ClearRule::LastClose => lost.is_closed_over,
+        ClearRule::SupersededAndStable
+        | ClearRule::PerDescriptionCursor
+        | ClearRule::FirstReport
+        | ClearRule::Reopen => lost.is_forgotten && !error.survives_inode_eviction,
+    };
+    if is_over {
         return None;
     }
+    if error.retries {
+        return Some(vec!["ERR-RETRY-01", "ERR-CLAIM-01"]);
+    }
+    let was_seen = !lost.reported.is_empty();
+    match error.clear {
+        ClearRule::LastClose if was_seen => return Some(vec!["ERR-STICKY-03", "ERR-CLAIM-01"]),
+        ClearRule::Reopen if told => return Some(vec!["ERR-CLAIM-01"]),
+        ClearRule::FirstReport if was_seen => return None,
+        _ if told => {
+            judge.exercise("ERR-STICKY-02");
+            return None;
+        }
+        ClearRule::SupersededAndStable
+        | ClearRule::PerDescriptionCursor
+        | ClearRule::FirstReport
+        | ClearRule::LastClose
+        | ClearRule::Reopen => {}
+    }
+    owed(judge, frame, handle, lost)
+}
+
+/// Which clauses are broken if a description that was not told of a loss is not told now.
+fn owed(
+    judge: &mut Judge,
+    frame: &Frame,
+    handle: &Handle,
+    lost: &Lost,
+) -> Option<Vec<&'static str>> {
+    let error = judge.promises.error;
+    let is_own = frame.called < lost.step;
+    if lost.inferred || (is_own && error.report == ReportTime::NextSync) {
+        return None;
+    }
+    let was_seen = !lost.reported.is_empty();
     let was_open = handle.opened < lost.step;
-    let unseen = error.unseen_reaches_next_opener && lost.step > handle.errors_seen_until;
-    let owed = match error.observers {
-        Observers::Everyone => true,
-        Observers::OpenAtError => was_open || (unseen && lost.reported.is_empty()),
+    let unseen = lost.step > handle.errors_seen_until && !was_seen;
+    let reaches = error.unseen_reaches_next_opener && unseen;
+    let is_owed = match error.observers {
+        Observers::Everyone | Observers::FirstWaiter => true,
+        Observers::OpenAtError => was_open || reaches,
+        Observers::Waiter => is_own,
     };
-    let owed = owed && (judge.level >= Level::Linux || lost.reported.is_empty());
-    if owed && !lost.inferred { Some("ERR-REPORT-01") } else { None }
+    if !is_owed || (judge.level < Level::Linux && was_seen) {
+        return None;
+    }
+    Some(match (is_own, was_open) {
+        (true, _) => vec!["ERR-REPORT-01"],
+        (false, true) => vec!["ERR-REPORT-02", "ERR-REPORT-01"],
+        (false, false) if lost.is_forgotten => {
+            vec!["ERR-REPORT-03", "ERR-REPORT-04", "ERR-REPORT-01"]
+        }
+        (false, false) => vec!["ERR-REPORT-03", "ERR-REPORT-01"],
+    })
 }
 
 fn explain(
@@ -409,7 +517,7 @@ fn explain(
     frame: &Frame,
     file: FileId,
     lost: &Lost,
-    clause: &'static str,
+    clauses: Vec<&'static str>,
 ) -> Violation {
     let subject = judge.model.path_text(file);
     let mut chain: Vec<(Step, String)> = lost
@@ -428,7 +536,10 @@ fn explain(
     }
     chain.push((frame.step(), "this sync said success".to_owned()));
     let range = lost.ranges.first().cloned().unwrap_or_default();
-    let mut also = if clause == "ERR-REPORT-01" { vec![] } else { vec!["ERR-CLAIM-01"] };
+    let (clause, mut also) = (clauses[0], clauses[1..].to_vec());
+    if clause == "ERR-REPORT-01" {
+        also.retain(|clause| *clause != "ERR-CLAIM-01");
+    }
     if lost.errno == Errno::NoSpace && lost.is_stored {
         also.push("MAP-11");
     }
@@ -466,13 +577,18 @@ pub(crate) fn sync_failed(
     claim_floating(judge, file);
     let infer = !judge.testifies;
     let order = judge.model.order;
-    let sticky = judge.promises.error.clear == ClearRule::SupersededAndStable;
+    let error = judge.promises.error;
+    let sticky = error.is_sticky();
     let is_lost = judge.model.regular(file).is_some_and(|regular| !regular.lost.is_empty());
     if is_lost {
         judge.exercise("ERR-REPORT-01");
     }
     if is_lost && sticky {
         judge.exercise("ERR-STICKY-01");
+    }
+    exercise_reports(judge, frame, id, file);
+    if is_lost && error.clear == ClearRule::LastClose {
+        judge.exercise("ERR-STICKY-03");
     }
     let Some(regular) = judge.model.regular_mut(file) else { return };
     for lost in &mut regular.lost {
@@ -489,6 +605,22 @@ pub(crate) fn sync_failed(
             lost.reported.push_back((id, frame.step()));
         }
     }
+}
+
+/// Notes what kinds of reports an error is that a description was told.
+fn exercise_reports(judge: &mut Judge, frame: &Frame, id: HandleId, file: FileId) {
+    let opened = judge.model.handles.get(&id).map(|handle| handle.opened);
+    let (Some(opened), Some(regular)) = (opened, judge.model.regular(file)) else { return };
+    let mut told = Vec::new();
+    for lost in &regular.lost {
+        told.push(match (frame.called < lost.step, opened < lost.step) {
+            (true, _) => "ERR-REPORT-01",
+            (false, true) => "ERR-REPORT-02",
+            (false, false) => "ERR-REPORT-03",
+        });
+        told.extend(lost.is_forgotten.then_some("ERR-REPORT-04"));
+    }
+    told.into_iter().for_each(|clause| judge.exercise(clause));
 }
 
 /// A loss of a file of unknown number is taken to be of the file whose sync failed, if no other
@@ -527,12 +659,21 @@ fn false_error(judge: &mut Judge, id: HandleId, file: FileId) -> Option<&'static
         judge.exercise("ERR-FALSE-01");
         return Some("ERR-FALSE-01");
     }
+    let seen = |lost: &Lost| !lost.reported.is_empty();
+    let lost = &regular.lost;
     match error.clear {
-        ClearRule::SupersededAndStable if regular.lost.is_empty() => Some("ERR-FALSE-02"),
-        ClearRule::PerDescriptionCursor if regular.lost.iter().all(told) => {
-            if regular.lost.is_empty() { None } else { Some("ERR-STICKY-02") }
+        ClearRule::SupersededAndStable if lost.is_empty() => Some("ERR-FALSE-02"),
+        ClearRule::PerDescriptionCursor if !lost.is_empty() && lost.iter().all(told) => {
+            Some("ERR-STICKY-02")
         }
-        ClearRule::SupersededAndStable | ClearRule::PerDescriptionCursor => None,
+        ClearRule::FirstReport if !lost.is_empty() && lost.iter().all(seen) => {
+            Some("ERR-STICKY-02")
+        }
+        ClearRule::SupersededAndStable
+        | ClearRule::PerDescriptionCursor
+        | ClearRule::FirstReport
+        | ClearRule::LastClose
+        | ClearRule::Reopen => None,
     }
 }
 
@@ -558,6 +699,9 @@ fn is_quiet(judge: &Judge) -> bool {
 
 /// May a lost range read as it was before?
 pub(crate) fn may_revert(judge: &Judge, lost: &Lost) -> bool {
-    let promised = judge.promises.error.after_failure;
-    promised == AfterFailure::MayRevertAfterEviction && (lost.evicted || !judge.testifies)
+    match judge.promises.error.after_failure {
+        AfterFailure::KeepsNew => false,
+        AfterFailure::MayRevertAfterEviction => lost.evicted || !judge.testifies,
+        AfterFailure::MayRevert => true,
+    }
 }

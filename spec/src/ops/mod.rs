@@ -53,6 +53,7 @@ use crate::model::Handle;
 use crate::model::Model;
 use crate::model::NameOp;
 use crate::model::Place;
+use crate::promise::ClearRule;
 use crate::promise::Level;
 use crate::promise::Promises;
 use crate::violation::LostEffect;
@@ -122,6 +123,8 @@ pub(crate) struct Judge {
     effects: OrdMap<Step, u64>,
     /// Did the subject ever say that bytes were lost?
     pub(crate) lost_somewhere: bool,
+    /// When `syncfs` failed last: it has told of all failures before.
+    pub(crate) syncfs_told: Option<Step>,
     /// Does the subject speak about itself?
     pub(crate) testifies: bool,
     /// Did an attempt to make things durable fail, and was nobody told yet?
@@ -172,6 +175,7 @@ impl Judge {
             floating: Vector::new(),
             effects: OrdMap::new(),
             lost_somewhere: false,
+            syncfs_told: None,
             testifies: false,
             attempt_failed: false,
             has_failed: false,
@@ -192,7 +196,12 @@ impl Judge {
     }
 
     pub(crate) fn enforces(&self, clause: &str) -> bool {
-        level_of(clause).is_some_and(|level| level <= self.level)
+        let is_promised = match clause {
+            "ERR-RETRY-01" => self.promises.error.retries,
+            "ERR-STICKY-03" => self.promises.error.clear == ClearRule::LastClose,
+            _ => true,
+        };
+        is_promised && level_of(clause).is_some_and(|level| level <= self.level)
     }
 
     /// Notes that an event decided a clause, one way or the other.

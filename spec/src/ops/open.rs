@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::errors;
 use crate::model::Change;
 use crate::model::Edit;
 use crate::model::Effect;
@@ -64,6 +65,7 @@ pub(super) fn give_handle(
     file: FileId,
     options: OpenOptions,
 ) {
+    errors::opened(judge, file);
     let seen = judge
         .model
         .regular(file)

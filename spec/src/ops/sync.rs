@@ -144,7 +144,13 @@ pub(crate) fn write_returned(
 /// Everything, everywhere.
 pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
     let permitted = Permitted::new("DUR-SYNCFS-01", ".".to_owned()).may(true, &[Errno::Again]);
-    if !judge.settle(frame, &permitted, outcome) || !judge.enforces("DUR-SYNCFS-01") {
+    if !judge.settle(frame, &permitted, outcome) {
+        if let Err(errno) = outcome {
+            errors::sync_all_failed(judge, frame, *errno);
+        }
+        return;
+    }
+    if !judge.enforces("DUR-SYNCFS-01") {
         return;
     }
     let Some(step) = frame.acked else { return };

@@ -21,7 +21,7 @@ fn run(campaign: &Campaign, seed: u64) -> Option<(Vec<Moment>, History, StackPla
     let policies = campaign.policies.clone();
     let plan = StackPlan { geometry: TINY, policies, faults: Vec::new() };
     let stack = sim.block_on(Stack::format(&plan, &sim)).ok()?;
-    let table = Table::new(false);
+    let table = Table::new(false, Promises::strict_sticky());
     let operations = [&program.before[..], &program.after].concat();
     table.run(&operations, &stack, &sim);
     let moments = lock(&table.kept).0.moments().to_vec();

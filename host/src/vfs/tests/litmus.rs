@@ -1,7 +1,10 @@
 //! The litmus histories of failed writeback, by profile.
 
+use crate::cache::ClearRule;
 use crate::cache::ErrorPolicy;
+use crate::cache::Observers;
 use crate::cache::PageAfterFailure;
+use crate::cache::SyncAllReports;
 use crate::call::Errno;
 use crate::call::HandleId;
 use crate::call::Ino;
@@ -14,7 +17,15 @@ use crate::vfs::tests::READ;
 use crate::vfs::tests::World;
 
 const STRICT: ErrorPolicy = ErrorPolicy::STRICT_STICKY;
-const LINUX: ErrorPolicy = ErrorPolicy::LINUX_ERRSEQ_4_17;
+/// As Linux from 4.17 on.
+const LINUX: ErrorPolicy = ErrorPolicy {
+    observers: Observers::OpenAtErrorOrUnseen,
+    clear_rule: ClearRule::DescriptionCursor,
+    page_after_failure: PageAfterFailure::CleanKept,
+    survives_eviction: false,
+    sync_all: SyncAllReports::Never,
+    ..STRICT
+};
 
 /// A file whose block holds stable A, and B in memory.
 fn world(errors: ErrorPolicy) -> (World, HandleId) {

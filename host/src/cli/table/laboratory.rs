@@ -1,0 +1,144 @@
+//! A guest that is compiled once and run in many worlds, each on a stack of another profile.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use clap::Parser;
+use crashproof_spec::oracle::Oracle;
+use crashproof_spec::promise::Level;
+use crashproof_spec::promise::Promises;
+use crashproof_spec::trace;
+use crashproof_spec::trace::CrashKind;
+use crashproof_spec::trace::Event;
+use crashproof_spec::violation::Verdict;
+
+use crate::check::judge::TraceStream;
+use crate::check::run::Recorded;
+use crate::check::run::RunPlan;
+use crate::check::run::SubjectPlan;
+use crate::check::run::Watching;
+use crate::check::run::run as run_plan;
+use crate::check::world::Chance;
+use crate::cli::Failure;
+use crate::cli::args::Arguments;
+use crate::cli::args::Command;
+use crate::cli::plan;
+use crate::cli::plan::Planned;
+use crate::cli::profile;
+use crate::cli::run;
+
+/// What a run left.
+pub(super) struct Finding {
+    /// The lines that the guest printed.
+    pub(super) lines: Vec<String>,
+    /// Why the guest did not end by itself, if it did not.
+    pub(super) cut: Option<String>,
+    events: Vec<Event>,
+}
+
+impl Finding {
+    /// What the guest printed after `key: `.
+    pub(super) fn said(&self, key: &str) -> Option<&str> {
+        self.lines.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+    }
+
+    /// What an expectation says of it.
+    pub(super) fn judged_by(&self, promises: &Promises) -> Verdict {
+        let mut oracle = Oracle::new(Arc::new(promises.clone()), Level::Strict);
+        self.events.iter().for_each(|event| oracle.event(event));
+        oracle.verdict()
+    }
+}
+
+/// The clauses of a verdict, in the order in which they were found; what is undecided is a hole.
+pub(super) fn clauses(verdict: &Verdict) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    match verdict {
+        Verdict::Accepted => {}
+        Verdict::Rejected(violations) => {
+            for clause in violations.iter().flat_map(|violation| violation.clauses()) {
+                if !found.contains(&clause) {
+                    found.push(clause);
+                }
+            }
+        }
+        Verdict::Undecided(reasons) => found.extend(reasons.iter().map(|reason| reason.what)),
+    }
+    found
+}
+
+/// A guest, ready to be run.
+pub(super) struct Laboratory {
+    planned: Planned,
+}
+
+impl Laboratory {
+    /// Compiles a built-in guest.
+    pub(super) fn new(guest: &str) -> Result<Self, Failure> {
+        let parsed = Arguments::try_parse_from(["crashproof", "run", guest]);
+        let parsed = parsed.map_err(|error| Failure(error.to_string()))?;
+        let Command::Run(arguments) = parsed.command else {
+            return Err(Failure("run was asked for".to_owned()));
+        };
+        Ok(Self { planned: plan::plan(&arguments.world, Chance::Calm)? })
+    }
+
+    /// Runs it with an argument on the stack of a profile.
+    pub(super) fn run(
+        &self,
+        profile: &str,
+        argument: &str,
+        crash: Option<CrashKind>,
+    ) -> Result<Finding, Failure> {
+        let profile = profile::find(profile)?;
+        let mut plan: RunPlan = self.planned.run.clone();
+        if let SubjectPlan::Reference(stack) = &mut plan.subject {
+            stack.policies = profile.policies()?;
+        }
+        plan.expectation.promises = Arc::new(profile.promises()?);
+        plan.processes.iter_mut().for_each(|one| one.arguments = vec![argument.to_owned()]);
+        let kept = Kept::default();
+        let stream = TraceStream::new(Box::new(kept.clone()));
+        let watching = Watching { trace: Some(stream), crash, ..Watching::default() };
+        let recorded = run_plan(&plan, watching).map_err(Failure)?;
+        let text = String::from_utf8_lossy(&kept.lock()).into_owned();
+        let events = trace::parse(&text).map_err(|error| Failure(error.to_string()))?;
+        Ok(found(&recorded, events))
+    }
+}
+
+fn found(recorded: &Recorded, events: Vec<Event>) -> Finding {
+    let (mut lines, mut cut) = (Vec::new(), None);
+    for (_, run) in &recorded.ends {
+        let stdout = String::from_utf8_lossy(&run.stdout).into_owned();
+        lines.extend(stdout.lines().map(ToOwned::to_owned));
+        let (word, is_doubt) = run::end_word(run);
+        if is_doubt {
+            cut = Some(word);
+        }
+    }
+    Finding { lines, cut, events }
+}
+
+/// A trace in memory.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Profiles of failed writes: each as behaviour and as expectation, and the tables made of them.
+#![cfg(feature = "wasm")]
+
+use std::path::Path;
+use std::process::Command;
+
+use crashproof::check::campaign::Campaign;
+use crashproof::sim::mix;
+use crashproof::subject::Policies;
+use crashproof::subject::profile_named;
+use crashproof::subject::profile_names;
+use crashproof_spec::promise::Promises;
+use crashproof_spec::violation::Verdict;
+
+const PROGRAM_COUNT: u64 = 300;
+
+fn crashproof(words: &[&str]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashproof"));
+    command.args(words).output().expect("the program was built")
+}
+
+/// What a table prints is the page in `docs`.
+fn is_pinned(table: &str) {
+    let output = crashproof(&["table", table]);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{table}.md"));
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &shown).expect("the checkout can be written to");
+    }
+    assert_eq!(output.status.code(), Some(0), "{complaint}\n{shown}");
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(kept, shown, "{}: BLESS=1 writes it", path.display());
+}
+
+#[test]
+fn every_cell_of_the_litmus_table_is_as_it_was() {
+    is_pinned("litmus");
+}
+
+#[test]
+fn every_stack_breaks_of_every_profile_what_it_did() {
+    is_pinned("profiles");
+}
+
+#[test]
+fn a_profile_of_ones_own_is_a_file_and_a_mistake_in_it_is_told_with_its_line() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let path = folder.path().join("mine.toml").display().to_string();
+    let printed = crashproof(&["profiles", "linux-errseq-4.17"]).stdout;
+    let text = String::from_utf8(printed).expect("a profile is text");
+    std::fs::write(&path, &text).expect("the folder is there");
+    let run = |words: &[&str]| crashproof(&[&["run", "seed_004_qemu_fsync"], words].concat());
+    assert_eq!(run(&["--profile", &path]).status.code(), Some(0));
+    let by_strict = run(&["--profile", &path, "--expect", "strict-sticky"]);
+    let shown = String::from_utf8_lossy(&by_strict.stdout).into_owned();
+    assert_eq!(by_strict.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("ERR-STICKY-01") && shown.contains("ERR-CLAIM-01"), "{shown}");
+    for (from, to, part) in [
+        ("clean-kept", "burnt", "`redirtied`"),
+        ("description-cursor", "last-close", "clear: does not go with these observers"),
+        ("[oracle]", "[judge]", "unknown field `judge`"),
+    ] {
+        std::fs::write(&path, text.replacen(from, to, 1)).expect("the folder is there");
+        let output = run(&["--profile", &path]);
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        for part in [part, "mine.toml", "line "] {
+            assert!(complaint.contains(part), "{part}: {complaint}");
+        }
+    }
+}
+
+/// Bytes that a fuzzer could have made: those of `campaign.rs`.
+fn bytes(seed: u64) -> Vec<u8> {
+    let len = 64 + mix(seed) % 512;
+    (0..len).map(|at| (mix(seed.wrapping_mul(0x1_0001) ^ mix(at)) >> 24) as u8).collect()
+}
+
+/// Random programs on the stack of a profile: how many of them break its own promises, and how many
+/// those of strict-sticky.
+fn broken(profile: &str) -> (Vec<String>, u64) {
+    let errors = profile_named(profile).expect("it is in the list");
+    let expected = Promises::named(profile);
+    let campaign =
+        Campaign { policies: Policies::reporting(errors), expected, is_unaudited: false };
+    let (mut own, mut strict) = (Vec::new(), 0);
+    for seed in 1..=PROGRAM_COUNT {
+        let Some(execution) = campaign.execute(&bytes(seed)) else { continue };
+        if let Some(violation) = execution.violations.first() {
+            own.push(format!("{profile}, seed {seed}: {violation}"));
+        }
+        let reason = execution.undecided.first();
+        own.extend(reason.map(|reason| format!("{profile}, seed {seed}: {reason}")));
+        let verdict = execution.judged_by(Promises::strict_sticky());
+        strict += u64::from(matches!(verdict, Verdict::Rejected(_)));
+    }
+    (own, strict)
+}
+
+#[test]
+fn every_stack_keeps_its_own_promises_and_the_untruthful_break_those_of_strict_sticky() {
+    let truthful = [
+        "strict-sticky",
+        "strict-retry",
+        "freebsd-redirty",
+        "illumos-redirty",
+        "zfs-wait",
+        "zfs-continue",
+    ];
+    let mut complaints = Vec::new();
+    for profile in profile_names() {
+        let (own, strict) = broken(profile);
+        complaints.extend(own);
+        if truthful.contains(&profile) != (strict == 0) {
+            complaints.push(format!("{profile}: {strict} programs break strict-sticky"));
+        }
+    }
+    assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+}
