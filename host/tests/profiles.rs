@@ -6,7 +6,6 @@ use std::process::Command;
 
 use crashproof::check::campaign::Campaign;
 use crashproof::sim::mix;
-use crashproof::subject::Policies;
 use crashproof::subject::profile_named;
 use crashproof::subject::profile_names;
 use crashproof_spec::promise::Promises;
@@ -41,6 +40,11 @@ fn every_cell_of_the_litmus_table_is_as_it_was() {
 #[test]
 fn every_stack_breaks_of_every_profile_what_it_did() {
     is_pinned("profiles");
+}
+
+#[test]
+fn every_cell_of_the_reactions_of_file_systems_is_as_it_was() {
+    is_pinned("fs-reactions");
 }
 
 #[test]
@@ -80,10 +84,9 @@ fn bytes(seed: u64) -> Vec<u8> {
 /// Random programs on the stack of a profile: how many of them break its own promises, and how many
 /// those of strict-sticky.
 fn broken(profile: &str) -> (Vec<String>, u64) {
-    let errors = profile_named(profile).expect("it is in the list");
+    let policies = profile_named(profile).expect("it is in the list");
     let expected = Promises::named(profile);
-    let campaign =
-        Campaign { policies: Policies::reporting(errors), expected, is_unaudited: false };
+    let campaign = Campaign { policies, expected, is_unaudited: false };
     let (mut own, mut strict) = (Vec::new(), 0);
     for seed in 1..=PROGRAM_COUNT {
         let Some(execution) = campaign.execute(&bytes(seed)) else { continue };

@@ -93,6 +93,18 @@ pub enum SyncfsReport {
     Always,
 }
 
+/// May the file system stop when records of its own could not be written?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stops {
+    /// No.
+    Never,
+    /// It may take no change any more (EROFS).
+    ReadOnly,
+    /// It may answer nothing any more (EIO, which needs a cause under every profile).
+    Shutdown,
+}
+
 /// What is promised about failures of writeback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +126,8 @@ pub struct ErrorPromise {
     pub survives_inode_eviction: bool,
     /// What `syncfs` tells.
     pub syncfs: SyncfsReport,
+    /// What follows where more than a file's bytes could not be written.
+    pub stops: Stops,
 }
 
 impl ErrorPromise {
@@ -253,6 +267,7 @@ impl Promises {
                 unseen_reaches_next_opener: true,
                 survives_inode_eviction: true,
                 syncfs: SyncfsReport::Always,
+                stops: Stops::Never,
             },
         }
     }

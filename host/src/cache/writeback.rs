@@ -205,8 +205,8 @@ impl PageCache {
         Ok(())
     }
 
-    /// Writes those of some pages that are chosen. What the device refuses is in the ledger then; where
-    /// the policy has callers wait, it is tried again until the device takes it.
+    /// Writes those of some pages that are chosen. What the device refuses is in the ledger then;
+    /// where the policy has callers wait, it is tried again until the device takes it.
     async fn write_pages(
         &self,
         ino: u64,

@@ -26,6 +26,8 @@ pub enum Act {
     Evict,
     /// Background writeback of every dirty page.
     Flush,
+    /// The same, and a commit: what some seconds of idleness do.
+    Commit,
     /// The device's faults end.
     Heal,
 }

@@ -267,6 +267,15 @@ fn act(act: Act, stack: Option<&Stack>, sim: &Sim) {
             sim.spawn(async move { vfs.flush_background().await.unwrap_or_default() });
             sim.run_background();
         }
+        Act::Commit => {
+            let (vfs, cow) = (Arc::clone(&stack.vfs), stack.cow.clone());
+            sim.spawn(async move {
+                vfs.flush_background().await.unwrap_or_default();
+                // What fails stays in memory, or stops the file system: a call tells.
+                cow.commit().await.unwrap_or_default();
+            });
+            sim.run_background();
+        }
         Act::Heal => stack.faulty.heal(),
     }
 }

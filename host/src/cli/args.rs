@@ -269,6 +269,9 @@ pub enum TableName {
     Litmus,
     /// What is broken where a stack that behaves by one profile is judged by another.
     Profiles,
+    /// What a failed write does to a file system, question by question, beside what was published
+    /// of ext4, XFS and btrfs.
+    FsReactions,
 }
 
 /// `crashproof spec`.

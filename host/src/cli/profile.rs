@@ -62,9 +62,9 @@ impl Profile {
 /// If there is none, or the file is no profile; with the line, and what is allowed there.
 pub(super) fn find(word: &str) -> Result<Profile, Failure> {
     let owned = word.to_owned();
-    if let Some(errors) = profile_named(word) {
+    if let Some(policies) = profile_named(word) {
         let promises = Promises::named(word);
-        return Ok(Profile { word: owned, policies: Some(Policies::reporting(errors)), promises });
+        return Ok(Profile { word: owned, policies: Some(policies), promises });
     }
     if !word.contains('/') && !word.ends_with(".toml") {
         let names: Vec<&str> = profile_names().collect();
@@ -81,9 +81,9 @@ pub(super) fn find(word: &str) -> Result<Profile, Failure> {
 fn parse(word: &str, text: &str) -> Result<Profile, Failure> {
     let refused = |why: String| Failure(format!("profile {word}: {}", why.trim_end()));
     let sections: Sections = toml::from_str(text).map_err(|error| refused(error.to_string()))?;
-    let policies = match sections.stack.map(|stack| stack.policy()) {
+    let policies = match sections.stack.map(|stack| stack.policies()) {
         None => None,
-        Some(Ok(errors)) => Some(Policies::reporting(errors)),
+        Some(Ok(policies)) => Some(policies),
         Some(Err(impossible)) => {
             let before = text.get(..impossible.place.start).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
@@ -125,8 +125,11 @@ mod tests {
             let texts = (profile_text(name), Promises::text(name));
             let (Some(stack), Some(oracle)) = texts else { panic!("{name} is there once") };
             let read = parse("mine.toml", &whole(stack, oracle)).expect(name);
-            let errors = read.policies().expect(name).cache.errors;
-            assert_eq!(Some(errors), profile_named(name), "{name}");
+            let named = profile_named(name).expect(name);
+            let read_back = read.policies().expect(name);
+            assert_eq!(read_back.cache.errors, named.cache.errors, "{name}");
+            assert_eq!(read_back.cow.log_failure, named.cow.log_failure, "{name}");
+            assert_eq!(read_back.cow.tree_failure, named.cow.tree_failure, "{name}");
             assert_eq!(read.promises().ok(), Promises::named(name), "{name}");
         }
     }

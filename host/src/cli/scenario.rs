@@ -77,7 +77,7 @@ pub(super) struct ActionEntry {
     /// The line, whole.
     #[serde(rename = "on-line")]
     pub(super) on_line: String,
-    /// `evict`, `flush` or `heal`.
+    /// `evict`, `flush`, `commit` or `heal`.
     #[serde(rename = "do")]
     pub(super) act: ActName,
 }
@@ -90,6 +90,8 @@ pub(super) enum ActName {
     Evict,
     /// Background writeback of every dirty page.
     Flush,
+    /// The same, and a commit.
+    Commit,
     /// The device's faults end.
     Heal,
 }
@@ -137,6 +139,7 @@ impl Scenario {
             act: match entry.act {
                 ActName::Evict => Act::Evict,
                 ActName::Flush => Act::Flush,
+                ActName::Commit => Act::Commit,
                 ActName::Heal => Act::Heal,
             },
         };

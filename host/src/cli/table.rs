@@ -4,6 +4,7 @@ mod histories;
 mod laboratory;
 mod litmus;
 mod profiles;
+mod reactions;
 
 use crate::cli::Failure;
 use crate::cli::args::TableName;
@@ -20,6 +21,7 @@ pub(super) fn table(name: TableName) -> Result<u8, Failure> {
     let page = match name {
         TableName::Litmus => litmus::page()?,
         TableName::Profiles => profiles::page()?,
+        TableName::FsReactions => reactions::page()?,
     };
     print!("{}", page.text);
     page.holes.iter().for_each(|hole| eprintln!("crashproof: {hole}"));

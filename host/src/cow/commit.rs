@@ -50,6 +50,7 @@ struct Plan {
 impl Store {
     /// Commits, when no other sync or commit is under way.
     pub(super) async fn commit(&self) -> Result<(), CowError> {
+        self.goes_on()?;
         self.find_free().await?;
         let guard = self.durable.acquire().await;
         let committed = self.commit_alone(None).await;
@@ -86,6 +87,7 @@ impl Store {
                 self.sim.point(Point::SnapCommit).await;
             }
             let done = self.commit_step(*step, &plan).await;
+            let done = self.noted(done, self.policy.tree_failure);
             attempt.in_doubt = root_started;
             done?;
         }

@@ -73,6 +73,7 @@ pub use policy::GRANT_UNREAD;
 pub use policy::GrantStep;
 pub use policy::Logged;
 pub use policy::OverwrittenClone;
+pub use policy::RecordFailure;
 pub use policy::RecordSearch;
 pub use policy::Replay;
 pub use policy::ReplayedUses;
@@ -394,6 +395,13 @@ impl Cow {
     /// fails, nothing is promised, and the next call tries everything again.
     pub async fn sync_log(&self) -> Result<(), CowError> {
         self.store.sync().await
+    }
+
+    /// What became of the file system since it was mounted: it goes on, or a write of its own
+    /// records failed that the policy does not let it go on after.
+    #[must_use]
+    pub fn stopped(&self) -> RecordFailure {
+        self.store.state().stopped
     }
 
     /// Makes everything that took effect durable, as a new tree.

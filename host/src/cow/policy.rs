@@ -2,6 +2,8 @@
 //!
 //! The default is correct. A defect is another value, named for what it does wrong.
 
+use serde::Deserialize;
+
 /// One step of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CommitStep {
@@ -11,6 +13,18 @@ pub enum CommitStep {
     Flush,
     /// Write the root that names the tree.
     WriteRoot,
+}
+
+/// What becomes of the file system when records of its own could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordFailure {
+    /// It goes on: the next sync or commit writes all of it again.
+    Continues,
+    /// It takes no change any more, until it is mounted again.
+    ReadOnly,
+    /// It answers nothing any more, until it is mounted again.
+    Shutdown,
 }
 
 /// One step of a sync through the intent log.
@@ -158,6 +172,10 @@ pub struct CowPolicy {
     pub commit_order: Vec<CommitStep>,
     /// The steps of a sync through the log.
     pub sync_order: Vec<SyncStep>,
+    /// What a write of the log that failed means.
+    pub log_failure: RecordFailure,
+    /// What a write of the tree or the root that failed means.
+    pub tree_failure: RecordFailure,
     /// What mounting does with the log.
     pub replay: Replay,
     /// The steps of granting a block for content.
@@ -191,6 +209,8 @@ impl Default for CowPolicy {
         Self {
             commit_order: COMMIT_ORDER.to_vec(),
             sync_order: SYNC_ORDER.to_vec(),
+            log_failure: RecordFailure::Continues,
+            tree_failure: RecordFailure::Continues,
             replay: Replay::Replayed,
             grant_order: GRANT_ORDER,
             reuse: Reuse::WhenStable,

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::cow::CowError;
 use crate::cow::CowPolicy;
+use crate::cow::RecordFailure;
 use crate::cow::alloc::Allocator;
 use crate::cow::discard::Queue;
 use crate::cow::format::Generation;
@@ -37,6 +38,7 @@ use crate::cow::tree::Unread;
 use crate::device::BlockNo;
 use crate::device::Class;
 use crate::device::Device;
+use crate::device::DeviceError;
 use crate::device::Geometry;
 use crate::device::Origin;
 use crate::device::Payload;
@@ -91,6 +93,8 @@ impl Freed {
 /// What changes while the file system is mounted.
 #[derive(Debug)]
 pub(super) struct State {
+    /// Did a write of its own records fail, after which the policy does not let it go on?
+    pub(super) stopped: RecordFailure,
     /// What every finished transaction did.
     pub(super) live: Tree,
     /// What the newest root that is durable names.
@@ -175,6 +179,33 @@ pub(super) struct Store {
 }
 
 impl Store {
+    /// A write of records of the file system came to this end; a failure may stop it.
+    pub(super) fn noted(
+        &self,
+        written: Result<(), CowError>,
+        rule: RecordFailure,
+    ) -> Result<(), CowError> {
+        let is_refused = matches!(
+            written,
+            Err(CowError::Device(DeviceError::Io | DeviceError::NoSpace | DeviceError::OutOfRange))
+        );
+        if is_refused {
+            let mut state = self.state();
+            state.stopped = state.stopped.max(rule);
+        }
+        written
+    }
+
+    /// May anything be made durable still?
+    pub(super) fn goes_on(&self) -> Result<(), CowError> {
+        match self.state().stopped {
+            RecordFailure::Continues => Ok(()),
+            RecordFailure::ReadOnly | RecordFailure::Shutdown => {
+                Err(CowError::Device(DeviceError::Io))
+            }
+        }
+    }
+
     pub(super) fn new(
         device: Arc<dyn Device>,
         sim: Sim,
@@ -191,6 +222,7 @@ impl Store {
         };
         let durable = Tree::on_disk(root.tree);
         let state = State {
+            stopped: RecordFailure::Continues,
             live: durable.clone(),
             objects: Objects::clean(durable.clone()),
             durable,

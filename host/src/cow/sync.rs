@@ -52,6 +52,7 @@ impl Attempt<'_> {
 impl Store {
     /// Makes everything that took effect durable.
     pub(super) async fn sync(&self) -> Result<(), CowError> {
+        self.goes_on()?;
         self.find_free().await?;
         let guard = self.durable.acquire().await;
         let synced = self.sync_alone().await;
@@ -140,7 +141,7 @@ impl Store {
                     let written = self.written(id).await;
                     outcome = outcome.and(written);
                 }
-                outcome
+                self.noted(outcome, self.policy.log_failure)
             }
         }
     }

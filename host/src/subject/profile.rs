@@ -17,6 +17,8 @@ use crate::cache::ReportTime;
 use crate::cache::SizeAfterFailure;
 use crate::cache::Suspension;
 use crate::cache::SyncAllReports;
+use crate::cow::RecordFailure;
+use crate::subject::Policies;
 
 /// How a stack behaves, as it is written in a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -31,6 +33,8 @@ pub struct Behaviour {
     syncfs: Spanned<SyncAllReports>,
     close: Spanned<CloseReports>,
     suspend: Spanned<Suspension>,
+    log_failure: RecordFailure,
+    tree_failure: RecordFailure,
 }
 
 /// Two values of a profile that cannot go together.
@@ -49,11 +53,18 @@ impl fmt::Display for Impossible {
 }
 
 impl Behaviour {
-    /// The policy.
+    /// The policies of the layers.
     ///
     /// # Errors
     /// If two of its values cannot go together.
-    pub fn policy(&self) -> Result<ErrorPolicy, Impossible> {
+    pub fn policies(&self) -> Result<Policies, Impossible> {
+        let mut policies = Policies::reporting(self.errors()?);
+        policies.cow.log_failure = self.log_failure;
+        policies.cow.tree_failure = self.tree_failure;
+        Ok(policies)
+    }
+
+    fn errors(&self) -> Result<ErrorPolicy, Impossible> {
         let policy = ErrorPolicy {
             observers: *self.observers.get_ref(),
             clear_rule: *self.clear.get_ref(),
@@ -117,12 +128,12 @@ pub fn profile_text(name: &str) -> Option<&'static str> {
     EMBEDDED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// The policy of a profile of this program.
+/// The policies of a profile of this program.
 #[must_use]
-pub fn profile_named(name: &str) -> Option<ErrorPolicy> {
+pub fn profile_named(name: &str) -> Option<Policies> {
     let text = profile_text(name)?;
     let read: Behaviour = toml::from_str(text).expect("each embedded profile is read by a test");
-    Some(read.policy().expect("each embedded profile is read by a test"))
+    Some(read.policies().expect("each embedded profile is read by a test"))
 }
 
 #[cfg(test)]
@@ -133,14 +144,15 @@ mod tests {
     fn each_profile_of_this_program_is_read_and_goes_together() {
         for (name, text) in EMBEDDED {
             let read = toml::from_str::<Behaviour>(text).map_err(|error| error.to_string());
-            let policy = read.and_then(|read| read.policy().map_err(|error| error.to_string()));
+            let policy = read.and_then(|read| read.errors().map_err(|error| error.to_string()));
             assert!(policy.is_ok(), "{name}: {policy:?}");
         }
-        assert_eq!(profile_named("fat12"), None);
+        assert!(profile_named("fat12").is_none());
     }
 
     #[test]
     fn the_default_is_what_the_program_assumes() {
-        assert_eq!(profile_named("strict-sticky"), Some(ErrorPolicy::STRICT_STICKY));
+        let errors = profile_named("strict-sticky").map(|policies| policies.cache.errors);
+        assert_eq!(errors, Some(ErrorPolicy::STRICT_STICKY));
     }
 }

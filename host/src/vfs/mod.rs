@@ -42,6 +42,7 @@ mod set_times;
 mod snapshot;
 mod space;
 mod stat;
+mod stopped;
 mod store;
 mod symlink;
 mod sync;
@@ -319,7 +320,11 @@ impl ReferenceVfs {
         }
         let witness = self.witness.clone();
         let call = Call { caller, witness, has_said: AtomicBool::new(false) };
-        let answer: Answer = match self.dispatch(&call, request).await {
+        let outcome = match self.stopped(&request) {
+            Some(errno) => Err(Failure::Device(errno)),
+            None => self.dispatch(&call, request).await,
+        };
+        let answer: Answer = match outcome {
             Ok(value) => Ok(value),
             Err(Failure::Errno(errno)) => Err(errno),
             Err(Failure::Device(errno)) => {

@@ -56,6 +56,7 @@ use crate::model::Place;
 use crate::promise::ClearRule;
 use crate::promise::Level;
 use crate::promise::Promises;
+use crate::promise::Stops;
 use crate::violation::LostEffect;
 use crate::violation::Reason;
 use crate::violation::Violation;
@@ -467,8 +468,10 @@ impl Judge {
         outcome: &Outcome,
     ) -> bool {
         self.exercise(permitted.clause);
+        let may_stop = self.promises.error.stops != Stops::Never && self.has_failed;
         let observed = match outcome {
             Ok(_) if permitted.must.is_empty() => return true,
+            Err(Errno::ReadOnly) if may_stop => return false,
             Err(errno) if permitted.allows(*errno) => {
                 if *errno == Errno::Io {
                     self.failed_without_cause(frame, &permitted.subject, "EIO");

@@ -13,6 +13,7 @@ use crashproof_spec::trace;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::trace::Event;
 use crashproof_spec::violation::Verdict;
+use crashproof_spec::words::FoundKind;
 
 use crate::check::judge::TraceStream;
 use crate::check::run::Recorded;
@@ -42,6 +43,29 @@ impl Finding {
     /// What the guest printed after `key: `.
     pub(super) fn said(&self, key: &str) -> Option<&str> {
         self.lines.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+    }
+
+    /// A file as the survey after the crash found it: its bytes, zeros where it has none.
+    pub(super) fn recovered(&self, path: &str) -> Option<Vec<u8>> {
+        let surveys = self.events.iter().filter_map(|event| match event {
+            Event::Surveyed(Ok(survey)) => Some(survey),
+            Event::Surveyed(Err(_))
+            | Event::Called { .. }
+            | Event::Answered { .. }
+            | Event::Exited { .. }
+            | Event::Testified(_)
+            | Event::Crashed(_) => None,
+        });
+        let found = surveys.last()?.names.get(path.as_bytes())?;
+        let FoundKind::Regular { size_bytes, content: Ok(content) } = &found.kind else {
+            return None;
+        };
+        let mut bytes = vec![0; usize::try_from(*size_bytes).ok()?];
+        for (at, piece) in &content.pieces {
+            let at = usize::try_from(*at).ok()?;
+            bytes.get_mut(at..at + piece.len())?.copy_from_slice(piece);
+        }
+        Some(bytes)
     }
 
     /// What an expectation says of it.
@@ -85,11 +109,11 @@ impl Laboratory {
         Ok(Self { planned: plan::plan(&arguments.world, Chance::Calm)? })
     }
 
-    /// Runs it with an argument on the stack of a profile.
+    /// Runs it with arguments, split at blanks, on the stack of a profile.
     pub(super) fn run(
         &self,
         profile: &str,
-        argument: &str,
+        arguments: &str,
         crash: Option<CrashKind>,
     ) -> Result<Finding, Failure> {
         let profile = profile::find(profile)?;
@@ -98,7 +122,8 @@ impl Laboratory {
             stack.policies = profile.policies()?;
         }
         plan.expectation.promises = Arc::new(profile.promises()?);
-        plan.processes.iter_mut().for_each(|one| one.arguments = vec![argument.to_owned()]);
+        let words: Vec<String> = arguments.split_whitespace().map(ToOwned::to_owned).collect();
+        plan.processes.iter_mut().for_each(|one| one.arguments = words.clone());
         let kept = Kept::default();
         let stream = TraceStream::new(Box::new(kept.clone()));
         let watching = Watching { trace: Some(stream), crash, ..Watching::default() };

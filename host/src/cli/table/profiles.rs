@@ -16,7 +16,7 @@ const HEAD: &str = "\
 # Each profile, judged by each other
 
 `crashproof table profiles` wrote this page. Each row is a stack that behaves by one profile, each
-column what is promised by one; a cell has the numbers of the litmus histories (`litmus.md`) in which
+column what is promised by one; a cell has the numbers of the litmus histories (`litmus.md`) where
 the stack breaks what the column promises. The diagonal is empty: each stack keeps its own promises;
 a number there is a hole, and the command ends with 1 then.
 
