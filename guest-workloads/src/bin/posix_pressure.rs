@@ -9,6 +9,8 @@
 //! - `appends`: the file grows by a write to its new last byte, and what is new is stored through
 //!   a mapping. [MAP-02, MAP-07]
 //! - `direct`: a write through the cache into one block, then one past it into the next. [SNAP-02]
+//! - `cuts`: a write through the cache, then the file is cut behind it, to another size each turn.
+//!   [SNAP-02]
 //! - `press`: the other process. Begins writeback, then drops caches, or takes a snapshot, reads
 //!   the file in it and deletes it, by turns. [SNAP-01, SNAP-03]
 //! - `look`: beside any program. Takes a snapshot, reads in it whatever has a name outside, and
@@ -119,6 +121,16 @@ fn direct(file: &File, turns: u64) -> io::Result<()> {
     Ok(())
 }
 
+fn cuts(file: &File, turns: u64) -> io::Result<()> {
+    for turn in 1..=turns {
+        let bytes = [mark(turn, 0); PAGE_SIZE_BYTES];
+        abi::write_all_at(file, &bytes, 0)?;
+        guest::uninterrupted(|| file.set_len(PAGE_SIZE_BYTES as u64 + turn))?;
+        abi::write_all_at(file, &bytes, PAGE_SIZE_BYTES as u64)?;
+    }
+    Ok(())
+}
+
 fn press(turns: u64) -> io::Result<()> {
     let file = open()?;
     for turn in 1..=turns {
@@ -184,6 +196,7 @@ fn main() {
             "writes" => writes(&file, turns, &mut draws)?,
             "appends" => appends(&file, turns, &mut draws)?,
             "direct" => direct(&file, turns)?,
+            "cuts" => cuts(&file, turns)?,
             _ => stores(&file, turns, &mut draws)?,
         }
         guest::uninterrupted(machine::drop_caches)?;

@@ -283,7 +283,17 @@ impl ReferenceVfs {
     pub(super) async fn lock_content_to_write(&self, ino: u64) -> TaskLockGuard {
         match self.policy.snapshot_hold {
             SnapshotHold::All => self.lock_content(ino).await,
-            SnapshotHold::NotWrites => self.content_lock(ino).acquire().await,
+            SnapshotHold::NotWrites | SnapshotHold::NotTruncation => {
+                self.content_lock(ino).acquire().await
+            }
+        }
+    }
+
+    /// As [`ReferenceVfs::lock_content`], for a truncation.
+    pub(super) async fn lock_content_to_truncate(&self, ino: u64) -> TaskLockGuard {
+        match self.policy.snapshot_hold {
+            SnapshotHold::All | SnapshotHold::NotWrites => self.lock_content(ino).await,
+            SnapshotHold::NotTruncation => self.content_lock(ino).acquire().await,
         }
     }
 

@@ -136,6 +136,9 @@ pub enum SnapshotHold {
     /// Not writes. A direct one is in the snapshot, and one through the cache before it is not
     /// (D-28).
     NotWrites,
+    /// Neither writes nor truncation: the new size is in the snapshot, and what was written through
+    /// the cache before is not (D-30).
+    NotTruncation,
 }
 
 /// What the operations are assembled from. The default is correct.

@@ -17,7 +17,7 @@ impl ReferenceVfs {
         if size_bytes > FILE_SIZE_BYTES_MAX {
             return Err(Errno::FileTooBig.into());
         }
-        let _content = self.lock_content(description.ino).await;
+        let _content = self.lock_content_to_truncate(description.ino).await;
         self.cache.truncate(description.ino, size_bytes).await?;
         Ok(Value::Done)
     }

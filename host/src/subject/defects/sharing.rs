@@ -20,6 +20,7 @@ use crate::cow::Sharing;
 use crate::subject::defects::CALM;
 use crate::subject::defects::Defect;
 use crate::vfs::CloneSync;
+use crate::vfs::SnapshotHold;
 
 /// The general exerciser, with all that it does, mapped memory among it.
 const EXERCISED_ALL: &str = "run posix_exerciser --seed 1 --adversity --seeds 300 -- random 300";
@@ -31,7 +32,11 @@ const EXERCISED: &str = "run posix_exerciser --seed 1 --adversity --seeds 300 --
 const EXERCISED_IN_COMPANY: &str = "run posix_exerciser --also posix_pressure --seed 1 --adversity \
      --seeds 100 -- random 300 ranges";
 
-/// The same, cut short after every event of the device.
+/// The whole exerciser, beside a process that takes snapshots and reads whatever is in them.
+const EXERCISED_AND_FROZEN: &str = "run posix_exerciser --also 'posix_pressure look 20' --seed 1 \
+     --adversity --seeds 100 -- random 300 all";
+
+/// The exerciser on ranges of files, cut short after every event of the device.
 const EXERCISED_RANGES_WITH_CRASHES: &str =
     "explore posix_exerciser --seed 1 --seeds 60 -- random 60 ranges";
 
@@ -435,5 +440,35 @@ pub(super) const SHARING: &[Defect] = &[
         exercised_by: EXERCISED,
         controls: &["run posix_data"],
         apply: |policies| policies.cow.sharing = Sharing::Ignored,
+    },
+    Defect {
+        name: "snapshot_lets_writes_go_on",
+        number: "D-28",
+        mechanism: "writes go on while a snapshot is made: a direct one is in it, and one through \
+                    the cache that was acknowledged before is not",
+        source: "D-28; torvalds/linux 609e804d771f",
+        needs: "a snapshot beside direct writes and writes through the cache",
+        clauses: &["SNAP-02", "SNAP-01"],
+        audit: &[],
+        silent: "runs without snapshots; runs of one process",
+        shown_by: "run posix_pressure --seed 1 --seeds 50 -- direct",
+        exercised_by: EXERCISED_AND_FROZEN,
+        controls: &[CALM, "run posix_data"],
+        apply: |policies| policies.vfs.snapshot_hold = SnapshotHold::NotWrites,
+    },
+    Defect {
+        name: "snapshot_lets_cuts_go_on",
+        number: "D-30",
+        mechanism: "writes and truncation go on while a snapshot is made: the new size is in it, \
+                    and what was written and acknowledged before is not",
+        source: "D-30; xfstests btrfs/080",
+        needs: "a snapshot beside a truncation behind a write",
+        clauses: &["SNAP-02", "SNAP-01"],
+        audit: &[],
+        silent: "runs without snapshots; runs of one process",
+        shown_by: "run posix_pressure --seed 1 --seeds 50 -- cuts",
+        exercised_by: EXERCISED_AND_FROZEN,
+        controls: &[CALM, "run posix_data"],
+        apply: |policies| policies.vfs.snapshot_hold = SnapshotHold::NotTruncation,
     },
 ];

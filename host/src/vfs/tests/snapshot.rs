@@ -331,9 +331,52 @@ fn a_snapshot_is_one_moment_also_while_others_write_and_store() {
     }
 }
 
-/// Writes blocks of a file through the cache, and behind each one past the cache. Answers whether a
-/// snapshot that was taken meanwhile has a second without its first.
-fn is_torn(seed: u64, snapshot_hold: SnapshotHold) -> bool {
+/// What follows each write through the cache.
+#[derive(Clone, Copy)]
+enum Second {
+    /// A write past the cache, to the next block.
+    Direct,
+    /// The file is cut, to another size each time; then it grows again.
+    Cut,
+}
+
+const TURNS: u64 = 12;
+
+/// The changes of one turn: the first is through the cache.
+fn pair(second: Second, turn: u64, [cached, past]: [HandleId; 2]) -> Vec<Request> {
+    let block = BLOCK as u64;
+    let data = Bytes::from(vec![b'1' + turn as u8; BLOCK]);
+    let write =
+        |handle, offset| Request::Write { handle, offset: Some(offset), data: data.clone() };
+    match second {
+        Second::Direct => {
+            let at = turn * 2 * block;
+            vec![write(cached, at), write(past, at + block)]
+        }
+        Second::Cut => {
+            let cut = Request::Truncate { handle: cached, size_bytes: block + 1 + turn };
+            vec![write(cached, 0), cut, write(cached, block)]
+        }
+    }
+}
+
+/// Does a snapshot have a second without its first?
+fn lacks_first(second: Second, content: &[u8]) -> bool {
+    let turn_of = |byte: u8| u64::from(byte.wrapping_sub(b'1'));
+    match second {
+        Second::Direct => {
+            content.chunks(2 * BLOCK).any(|pair| pair.len() > BLOCK && pair[0] < b'1')
+        }
+        Second::Cut => {
+            let turn = (content.len() as u64).wrapping_sub(BLOCK as u64 + 1);
+            turn < TURNS && turn_of(content[0]) != turn
+        }
+    }
+}
+
+/// Changes a file turn by turn. Answers whether a snapshot that was taken meanwhile has a second
+/// change without its first.
+fn is_torn(seed: u64, snapshot_hold: SnapshotHold, second: Second) -> bool {
     let unrest = [(Site::Preempt, Unrest::one_in(3)), (Site::CompletionDelay, Unrest::one_in(3))];
     let sim = Sim::new(Seeded::new(seed, &unrest));
     let policy = VfsPolicy { snapshot_hold, ..VfsPolicy::default() };
@@ -348,17 +391,9 @@ fn is_torn(seed: u64, snapshot_hold: SnapshotHold) -> bool {
     };
     let change = call.clone();
     sim.spawn(async move {
-        for turn in 0..12 {
-            let at = turn * 2 * BLOCK as u64;
-            let second = at + BLOCK as u64;
-            let data = Bytes::from(vec![b'1'; BLOCK]);
-            let write = |handle, offset| Request::Write {
-                handle,
-                offset: Some(offset),
-                data: data.clone(),
-            };
-            for (number, request) in [(0, write(cached, at)), (1, write(past, second))] {
-                let answer = change(1, 2 * turn + number, request).await;
+        for turn in 0..TURNS {
+            for (number, request) in (0..).zip(pair(second, turn, [cached, past])) {
+                let answer = change(1, 3 * turn + number, request).await;
                 assert!(answer.is_ok(), "{answer:?}");
             }
         }
@@ -372,15 +407,22 @@ fn is_torn(seed: u64, snapshot_hold: SnapshotHold) -> bool {
     ["1", "2", "3"].into_iter().any(|name| {
         let inside = world.enter(name).expect("it was taken");
         let content = world.content_in(inside, "f").expect("it is there");
-        content.chunks(2 * BLOCK).any(|pair| pair.len() > BLOCK && pair[0] != b'1')
+        lacks_first(second, &content)
     })
 }
 
 #[test]
 fn a_snapshot_that_lets_writes_go_on_has_a_direct_one_without_what_was_written_before() {
-    let torn = |hold| (0..100).filter(|seed| is_torn(*seed, hold)).count();
+    let torn = |hold| (0..100).filter(|seed| is_torn(*seed, hold, Second::Direct)).count();
     assert_eq!(torn(SnapshotHold::All), 0);
     assert!(torn(SnapshotHold::NotWrites) > 0);
+}
+
+#[test]
+fn a_snapshot_that_lets_cuts_go_on_has_one_without_what_was_written_before() {
+    let torn = |hold| (0..100).filter(|seed| is_torn(*seed, hold, Second::Cut)).count();
+    assert_eq!(torn(SnapshotHold::All), 0);
+    assert!(torn(SnapshotHold::NotTruncation) > 0);
 }
 
 #[test]
