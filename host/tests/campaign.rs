@@ -46,6 +46,11 @@ fn every_defect_is_caught_by_a_clause_that_it_names() {
         "page_errors_dropped",
         // What was freed too early has to be used again, and there is much that is free.
         "replay_counts_no_clones",
+        // Seldom is a snapshot made between two changes of one file.
+        "snapshot_lets_writes_go_on",
+        "snapshot_lets_cuts_go_on",
+        // There is no mirror here.
+        "region_clean_with_the_first_leg",
     ];
     let mut missed = Vec::new();
     for defect in crashproof::subject::defects() {

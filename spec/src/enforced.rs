@@ -122,6 +122,7 @@ enforced! {
     "REF-02" Strict,
     "REF-03" Strict,
     "REF-04" Strict,
+    "RED-01" Strict,
     "DUR-FSYNC-01" Posix,
     "DUR-FSYNC-02" Linux,
     "DUR-FSYNC-03" Posix,

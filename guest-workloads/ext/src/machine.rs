@@ -14,7 +14,8 @@ pub fn drop_caches() -> io::Result<()> {
     answer(unsafe { imports::fs_drop_caches() })
 }
 
-/// Makes the device fail from now on, by a rule as `--fail-write` takes it.
+/// Makes the device fail from now on, by a rule as `--fail-write` takes it; `lose-leg:N` takes leg
+/// N of the mirror away.
 ///
 /// # Errors
 /// What the host answered: EINVAL for a rule that it does not read.

@@ -45,6 +45,9 @@ const OPEN_FILES_MAX: usize = 5;
 const OFFSET_MAX: u64 = 12_000;
 const SIZE_MAX: u64 = 5_000;
 
+/// The word for `files` that are written in place.
+const IN_PLACE: &str = "in-place";
+
 /// Which operations there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
@@ -62,6 +65,7 @@ impl Group {
     fn drawn(what: &str, draws: &mut Draws) -> Self {
         let groups: &[Self] = match what {
             "files" => &[Self::Files, Self::Names],
+            IN_PLACE => &[Self::Files, Self::Files, Self::Files, Self::Names],
             "mapped" => &[Self::OneFile],
             // Apart from the others: their seeds stay what they are.
             "modes" => &[Self::Files, Self::Names, Self::Modes, Self::Modes, Self::Whole],
@@ -115,6 +119,8 @@ pub struct Exerciser {
     snapshots: VecDeque<Frozen>,
     snapshot_count: u64,
     one_file: Option<OneFile>,
+    /// Is every new file written in place?
+    is_in_place: bool,
     /// Bytes in a block; 0 until it is asked for.
     block_size: usize,
 }
@@ -158,6 +164,7 @@ impl Exerciser {
             snapshots: VecDeque::new(),
             snapshot_count: 0,
             one_file: None,
+            is_in_place: false,
             block_size: 0,
         }
     }
@@ -175,6 +182,7 @@ impl Exerciser {
     /// # Panics
     /// If the file system does not do what it should.
     pub fn turn(&mut self, what: &str) -> (String, io::Result<()>) {
+        self.is_in_place = what == IN_PLACE;
         match Group::drawn(what, &mut self.draws) {
             Group::Files => {
                 let operation = self.draws.below(files::OPERATION_COUNT);

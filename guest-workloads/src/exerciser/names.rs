@@ -130,6 +130,10 @@ impl Exerciser {
             (Ok(_), Some(place)) => {
                 let node = self.tree.add(Kind::File(Content::default()));
                 self.tree.put(&place, node);
+                if let (true, Ok(file)) = (self.is_in_place, &answer) {
+                    let marked = attributes::set_flags(file, attributes::IN_PLACE);
+                    expect("write in place", true, &marked);
+                }
                 node
             }
             (Err(_), _) | (_, None) => return self.open_failed(way, found, answer.map(drop)),

@@ -31,6 +31,7 @@ pub struct Recovered {
     problems: Vec<String>,
     counts: Option<Testimony>,
     is_counted: bool,
+    legs: Option<Testimony>,
 }
 
 /// Counts of uses are looked at in images of no more blocks: that costs all there is.
@@ -59,7 +60,8 @@ impl Recovered {
             clause: "CRASH-01".to_owned(),
             evidence: format!("fsck: {problem}"),
         };
-        self.problems.iter().map(audit).chain(self.counts.clone()).collect()
+        let others = self.counts.iter().chain(&self.legs).cloned();
+        self.problems.iter().map(audit).chain(others).collect()
     }
 
     /// What nobody looked at, for its cost.
@@ -73,15 +75,32 @@ impl Recovered {
 #[must_use]
 pub fn recover(image: &Image, plan: &StackPlan) -> Recovered {
     let (sim, plan) = (Sim::calm(), without_faults(plan));
-    let mut counted = None;
+    let (mut counted, mut legs) = (None, None);
+    let view = plan.view(image);
     let survey = sim.block_on(async {
         let stack = mount(image, &plan, &sim).await?;
-        counted = counts(&stack, image).await;
+        counted = counts(&stack, &view).await;
+        legs = disagreement(&stack, &plan).await;
         let walked = survey_tree(stack.vfs.as_ref(), plan.geometry.block_size_bytes).await?;
         Ok(walked.survey)
     });
-    let problems = fsck::check(image).iter().map(ToString::to_string).collect();
-    Recovered { survey, problems, counts: counted, is_counted: is_small(image) }
+    let problems = fsck::check(&view).iter().map(ToString::to_string).collect();
+    Recovered { survey, problems, counts: counted, is_counted: is_small(&view), legs }
+}
+
+/// Whether the legs of a mirror agree, after its recovery, on what the file system uses.
+async fn disagreement(stack: &Stack, plan: &StackPlan) -> Option<Testimony> {
+    let differing = plan.disagreements(&stack.disk.durable_image());
+    if differing.is_empty() {
+        return None;
+    }
+    // What cannot be read, the survey tells.
+    let used = stack.cow.used_blocks().await.ok()?;
+    let mut differing = differing.into_iter().filter(|block| used.contains(block));
+    let first = differing.next()?;
+    let evidence =
+        format!("INV-LEG: block {} differs between legs; {} more do", first.0, differing.count());
+    Some(Testimony::Audit { clause: "RED-01".to_owned(), evidence })
 }
 
 fn without_faults(plan: &StackPlan) -> StackPlan {
@@ -134,13 +153,15 @@ impl Recovery {
     #[must_use]
     pub fn recover(&self, image: &Image) -> Recovered {
         let sim = Sim::calm();
-        let mut counted = None;
+        let (mut counted, mut legs) = (None, None);
+        let view = self.plan.view(image);
         let survey = sim.block_on(async {
             let stack = mount(image, &self.plan, &sim).await?;
-            counted = counts(&stack, image).await;
+            counted = counts(&stack, &view).await;
+            legs = disagreement(&stack, &self.plan).await;
             let last = lock(&self.last).clone();
             if let Some(last) = last
-                && let Some(sight) = self.compare(&stack, image, &last).await
+                && let Some(sight) = self.compare(&stack, &view, &last).await
             {
                 return Ok(self.saw(sight));
             }
@@ -148,12 +169,12 @@ impl Recovery {
                 survey_tree(stack.vfs.as_ref(), self.plan.geometry.block_size_bytes).await?;
             // What cannot be read whole is nothing to compare with.
             Ok(match stack.cow.inventory().await {
-                Ok(inventory) => self.saw(Sight { image: image.clone(), inventory, walked }),
+                Ok(inventory) => self.saw(Sight { image: view.clone(), inventory, walked }),
                 Err(_) => walked.survey,
             })
         });
-        let (problems, is_counted) = (self.problems(image), is_small(image));
-        Recovered { survey, problems, counts: counted, is_counted }
+        let (problems, is_counted) = (self.problems(&view), is_small(&view));
+        Recovered { survey, problems, counts: counted, is_counted, legs }
     }
 
     fn saw(&self, sight: Sight) -> Survey {

@@ -40,6 +40,7 @@ use crate::device::History;
 use crate::device::Image;
 use crate::device::Survivors;
 use crate::guest;
+use crate::guest::FaultSink;
 use crate::guest::GuestEnd;
 use crate::guest::GuestRun;
 use crate::guest::Limits;
@@ -163,7 +164,10 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
         cut_short(&world, plan, kind);
     }
     let history = world.stack.as_ref().map(|stack| stack.disk.history());
-    let image = world.stack.as_ref().map(|stack| stack.disk.cached_image());
+    let image = match (&world.stack, &plan.subject) {
+        (Some(stack), SubjectPlan::Reference(of)) => Some(of.view(&stack.disk.cached_image())),
+        _ => None,
+    };
     let decisions = world.sim.decisions();
     let stack = world.stack.clone();
     let names = plan.processes.iter().map(|process| process.name.clone());
@@ -244,17 +248,21 @@ fn config(
     if let SubjectPlan::Reference(stack) = &plan.subject {
         config.maps_files = u64::from(stack.geometry.block_size_bytes) == PAGE_BYTES;
     }
-    if let Some(stack) = &world.stack {
-        let faulty = Arc::clone(&stack.faulty);
-        config.on_fault = Some(Box::new(move |rule: &str| match rule.parse() {
-            Ok(rule) => {
-                faulty.add(rule);
-                true
-            }
-            Err(_) => false,
-        }));
-    }
+    config.on_fault = world.stack.as_ref().map(fault_sink);
     config
+}
+
+/// Takes the faults that a guest asks for.
+fn fault_sink(stack: &Stack) -> FaultSink {
+    let (faulty, mirror) = (Arc::clone(&stack.faulty), stack.mirror.clone());
+    Box::new(move |rule: &str| {
+        if let Some(leg) = rule.strip_prefix("lose-leg:") {
+            let lost = leg.parse().ok().zip(mirror.as_ref());
+            return lost.is_some_and(|(leg, mirror)| mirror.lose(leg).is_ok());
+        }
+        let rule = rule.parse();
+        rule.map(|rule| faulty.add(rule)).is_ok()
+    })
 }
 
 fn act(act: Act, stack: Option<&Stack>, sim: &Sim) {
@@ -380,6 +388,7 @@ impl Verifier {
         let process = &self.process;
         config.args = std::iter::once(&process.name).chain(&process.arguments).map(bytes).collect();
         config.stdin = acknowledged(lines);
+        config.on_fault = world.stack.as_ref().map(fault_sink);
         for name in &self.directories {
             let name_bytes = Bytes::copy_from_slice(name.as_bytes());
             config.preopens.push((name_bytes, world.preopen(name)?));

@@ -127,6 +127,10 @@ pub struct WorldArguments {
     /// for the next one.
     #[arg(long, default_value = "64M", value_name = "SIZE")]
     pub group_size: Size,
+    /// Legs of the mirror that the device is; 1 is none. After a crash they are made equal in the
+    /// regions that the mirror's log calls dirty. Default: the scenario's, or else 1.
+    #[arg(long, value_name = "COUNT")]
+    pub legs: Option<u32>,
     /// Fail device writes, as CLASS:NTH, CLASS being data, tree, log, root or any: `data:2` fails
     /// the second data write once, `data:2x3` three from there on, `data:2..` all until healed;
     /// `=enospc` at its end says no space instead of an error of the medium.

@@ -23,6 +23,7 @@ use crate::cli::files;
 use crate::cli::profile;
 use crate::cli::scenario::Scenario;
 use crate::device::Geometry;
+use crate::device::LEG_COUNT_MAX;
 use crate::guest::Engine;
 use crate::guest::EngineOptions;
 use crate::guest::Limits;
@@ -286,6 +287,11 @@ fn stack_plan(
         (defect.apply)(&mut policies);
     }
     policies.cow.group_dirty_bytes_max = arguments.group_size.0;
+    let legs = arguments.legs.or(scenario.legs).unwrap_or(1);
+    if !(1..=LEG_COUNT_MAX).contains(&legs) {
+        return Err(Failure(format!("--legs {legs}: from 1 to {LEG_COUNT_MAX} are wanted")));
+    }
+    policies.mirror.leg_count = legs;
     let mut faults = arguments.fail_writes.clone();
     faults.extend(scenario.fail_rules().map_err(Failure)?);
     Ok(StackPlan { geometry, policies, faults })
@@ -375,6 +381,9 @@ fn world_words(arguments: &WorldArguments) -> String {
     }
     if arguments.group_size.0 != 64 << 20 {
         option("group-size", &arguments.group_size.0.to_string());
+    }
+    if let Some(legs) = arguments.legs {
+        option("legs", &legs.to_string());
     }
     for rule in &arguments.fail_writes {
         option("fail-write", &rule.to_string());

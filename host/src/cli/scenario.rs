@@ -6,6 +6,7 @@
 //! profile = "strict-sticky"
 //! seed = 1
 //! fs-size = "1M"
+//! legs = 2
 //!
 //! [[process]]
 //! guest = "crash_append_log"
@@ -39,6 +40,8 @@ pub(super) struct Scenario {
     /// The size of the file system of a run that was given none, as for `--fs-size`.
     #[serde(rename = "fs-size")]
     fs_size: Option<String>,
+    /// The legs of the mirror of a run that was given none, as for `--legs`.
+    pub(super) legs: Option<u32>,
     /// Further processes.
     #[serde(default, rename = "process")]
     pub(super) processes: Vec<ProcessEntry>,

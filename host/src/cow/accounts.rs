@@ -66,6 +66,18 @@ impl Store {
         Ok(uses.0.iter().filter_map(discrepancy).collect())
     }
 
+    /// The blocks that trees reach.
+    pub(super) async fn used_blocks(&self) -> Result<BTreeSet<BlockNo>, CowError> {
+        let _quiet = self.quiet.acquire().await;
+        let (live, snapshots, log) = {
+            let state = self.state();
+            (state.live.clone(), state.snapshots.trees(), state.log.blocks.clone())
+        };
+        let uses = self.uses_of(live, &snapshots).await?;
+        let roots = (0..ROOT_SLOTS).map(BlockNo);
+        Ok(uses.0.into_keys().chain(log).chain(roots).collect())
+    }
+
     /// Counts all uses again. What is under way is waited for as far as a lock tells; a block that
     /// was granted and is not used yet is in order.
     pub(super) async fn audit_space(&self) -> Result<Vec<Discrepancy>, CowError> {

@@ -38,6 +38,7 @@ mod tests;
 mod transaction;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -237,6 +238,14 @@ impl Cow {
     /// If some of it cannot be read.
     pub async fn audit_space(&self) -> Result<Vec<Discrepancy>, CowError> {
         self.store.audit_space().await
+    }
+
+    /// The blocks that trees reach: of the files, of the snapshots, and what is in the log.
+    ///
+    /// # Errors
+    /// If some of it cannot be read.
+    pub async fn used_blocks(&self) -> Result<BTreeSet<BlockNo>, CowError> {
+        self.store.used_blocks().await
     }
 
     /// Compares how often each block is used with what is known of it, right after a mount that

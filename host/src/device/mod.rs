@@ -11,6 +11,7 @@ mod disk;
 mod fault;
 mod history;
 mod image;
+mod mirror;
 mod power;
 
 use std::future::poll_fn;
@@ -29,6 +30,13 @@ pub use history::History;
 pub use history::Written;
 pub use image::Block;
 pub use image::Image;
+pub use mirror::LEG_COUNT_MAX;
+pub use mirror::LegPayload;
+pub use mirror::Mirror;
+pub use mirror::MirrorLayout;
+pub use mirror::MirrorPolicy;
+pub use mirror::RegionClearing;
+pub use mirror::Resync;
 pub use power::CrashPoint;
 pub use power::CrashState;
 pub use power::CrashStates;
@@ -64,7 +72,7 @@ pub enum Class {
     Data,
     /// A block of a tree.
     Tree,
-    /// A block of the intent log.
+    /// A block of a log: of the intent log, or of that of a mirror's regions.
     Log,
     /// A root.
     Root,

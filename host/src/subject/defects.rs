@@ -3,6 +3,7 @@
 //! Architecture invariant: a defect sets policy values and nothing else; with none of them the
 //! stack is correct, so that every defect is its own negative control.
 
+mod mirror;
 mod sharing;
 
 use crate::cache::DataSyncScope;
@@ -74,7 +75,7 @@ const CALM: &str = "run posix_exerciser -- 1 300";
 
 /// Every defect.
 pub fn all() -> impl Iterator<Item = &'static Defect> {
-    BASIC.iter().chain(sharing::SHARING)
+    BASIC.iter().chain(sharing::SHARING).chain(mirror::MIRROR)
 }
 
 /// Those of syncs, commits, names, and mapped pages and their writeback.

@@ -10,12 +10,16 @@ use crate::cow;
 use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::CowPolicy;
+use crate::device::BlockNo;
 use crate::device::Device;
 use crate::device::Disk;
 use crate::device::FailRule;
 use crate::device::Faulty;
 use crate::device::Geometry;
 use crate::device::Image;
+use crate::device::Mirror;
+use crate::device::MirrorLayout;
+use crate::device::MirrorPolicy;
 use crate::sim::Sim;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::VfsPolicy;
@@ -29,6 +33,8 @@ pub struct Policies {
     pub cache: CachePolicy,
     /// Of the operations.
     pub vfs: VfsPolicy,
+    /// Of the mirror beneath, if there is one.
+    pub mirror: MirrorPolicy,
 }
 
 impl Policies {
@@ -48,6 +54,40 @@ pub struct StackPlan {
     pub policies: Policies,
     /// The device's faults.
     pub faults: Vec<FailRule>,
+}
+
+impl StackPlan {
+    /// Where the legs of the mirror are, if there is one.
+    fn mirror(&self) -> Option<MirrorLayout> {
+        let leg_count = self.policies.mirror.leg_count;
+        (leg_count > 1).then(|| MirrorLayout::new(self.geometry, leg_count))
+    }
+
+    /// What the file system sees of a medium: of a mirror, the leg that is read.
+    #[must_use]
+    pub fn view(&self, medium: &Image) -> Image {
+        match self.mirror() {
+            Some(layout) => layout.view(medium, layout.first_leg(medium)),
+            None => medium.clone(),
+        }
+    }
+
+    /// The blocks on which the legs of a mirror do not agree, though its log says so.
+    #[must_use]
+    pub fn disagreements(&self, medium: &Image) -> Vec<BlockNo> {
+        self.mirror().map(|layout| layout.disagreements(medium)).unwrap_or_default()
+    }
+
+    async fn device(
+        &self,
+        disk: &Arc<Disk>,
+    ) -> Result<(Arc<dyn Device>, Option<Arc<Mirror>>), CowError> {
+        let below: Arc<dyn Device> = disk.clone();
+        let Some(layout) = self.mirror() else { return Ok((below, None)) };
+        let mirror = Mirror::open(below, layout, self.policies.mirror).await;
+        let mirror = Arc::new(mirror.map_err(CowError::Device)?);
+        Ok((mirror.clone(), Some(mirror)))
+    }
 }
 
 /// Why a stack could not be built.
@@ -79,6 +119,8 @@ pub struct Stack {
     pub cow: Cow,
     /// The faults, which can be changed while the stack runs.
     pub faulty: Arc<Faulty>,
+    /// The mirror, if there is one.
+    pub mirror: Option<Arc<Mirror>>,
     /// The bottom: volatile cache and medium.
     pub disk: Arc<Disk>,
     /// Where the layers leave their testimony.
@@ -92,8 +134,10 @@ impl Stack {
     /// # Errors
     /// If the device is too small, or its shape is none the file system can have.
     pub async fn format(plan: &StackPlan, sim: &Sim) -> Result<Self, MountError> {
-        let blank = Arc::new(Disk::new(Image::new(plan.geometry), sim.clone()));
-        cow::format(blank.as_ref(), sim).await.map_err(MountError::Format)?;
+        let medium = plan.mirror().map_or(plan.geometry, |layout| layout.whole());
+        let blank = Arc::new(Disk::new(Image::new(medium), sim.clone()));
+        let (device, _) = plan.device(&blank).await.map_err(MountError::Format)?;
+        cow::format(device.as_ref(), sim).await.map_err(MountError::Format)?;
         Self::mount(blank.durable_image(), plan, sim).await
     }
 
@@ -103,7 +147,7 @@ impl Stack {
     /// If it cannot be recovered.
     pub async fn mount(image: Image, plan: &StackPlan, sim: &Sim) -> Result<Self, MountError> {
         let disk = Arc::new(Disk::new(image, sim.clone()));
-        let below: Arc<dyn Device> = disk.clone();
+        let (below, mirror) = plan.device(&disk).await.map_err(MountError::Mount)?;
         let faulty = Arc::new(Faulty::new(below, plan.faults.clone(), sim.clone()));
         let device: Arc<dyn Device> = faulty.clone();
         let policy = plan.policies.cow.clone();
@@ -116,6 +160,6 @@ impl Stack {
             plan.policies.vfs,
             plan.policies.cache,
         ));
-        Ok(Self { vfs, cow, faulty, disk, witness })
+        Ok(Self { vfs, cow, faulty, mirror, disk, witness })
     }
 }

@@ -1,0 +1,67 @@
+//! Pages that change while they are written to the legs of a mirror, after dm-raid1 (seed 001).
+//!
+//! A file is written in place, and mapped. One of its pages is stored to, the other one written,
+//! while another process, which the scenario of this name adds, begins to write them back, and
+//! syncs a file of its own: the mirror flushes its legs and calls their regions clean. A crash
+//! comes before the pages are written again. Arguments: `change` or `flush`, and how many turns
+//! (12).
+//!
+//! Nothing of that is promised. Whatever a read finds after a crash, a read from the other
+//! leg has to find as well. [RED-01, RED-05, RSTAB-01]
+
+use crashproof_guest::attributes;
+use crashproof_guest::file;
+use crashproof_guest::mapping::Access;
+use crashproof_guest::mapping::Mapping;
+use crashproof_guest::mapping::PAGE_SIZE_BYTES;
+use crashproof_guests as guest;
+use crashproof_guests::abi;
+use std::fs::File;
+use std::io;
+
+const NAME: &str = "legs";
+const PAGE_COUNT: usize = 2;
+const SIZE_BYTES: usize = PAGE_COUNT * PAGE_SIZE_BYTES;
+
+fn open(name: &str) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    guest::uninterrupted(|| options.open(name))
+}
+
+fn change(turns: u64) -> io::Result<()> {
+    let file = open(NAME)?;
+    guest::uninterrupted(|| attributes::set_flags(&file, attributes::IN_PLACE))?;
+    abi::write_all_at(&file, &[b'.'; SIZE_BYTES], 0)?;
+    guest::uninterrupted(|| file.sync_all())?;
+    guest::sync_directory("/")?;
+    println!("the file is durable");
+    let mapping =
+        guest::uninterrupted(|| Mapping::shared(&file, 0, SIZE_BYTES, Access::READ_WRITE))?;
+    for turn in 1..=turns {
+        let mark = b'a' + u8::try_from(turn % 26).unwrap_or(0);
+        mapping.store(8, &[mark; 8]);
+        abi::write_all_at(&file, &[mark; 8], PAGE_SIZE_BYTES as u64 + 8)?;
+        abi::read_full_at(&file, &mut [0; 16], 0)?;
+    }
+    mapping.unmap()
+}
+
+fn flush(turns: u64) -> io::Result<()> {
+    let (file, other) = (open(NAME)?, open("other")?);
+    for turn in 1..=turns {
+        guest::uninterrupted(|| file::write_range_back(&file, 0, 0))?;
+        abi::write_all_at(&other, &[b'o'; 8], 8 * turn)?;
+        guest::uninterrupted(|| other.sync_all())?;
+    }
+    Ok(())
+}
+
+fn main() {
+    let what = std::env::args().nth(1).unwrap_or_default();
+    let turns = guest::number_argument(1, 12);
+    let done = if what == "flush" { flush(turns) } else { change(turns) };
+    if let Err(error) = done {
+        guest::give_up("seed_001_mirror_legs", &error);
+    }
+}

@@ -1,0 +1,45 @@
+//! Reads every file from the first leg of a mirror, then from the next one.
+//!
+//! Whatever a read finds after a crash has to be there from the other leg as well, since nobody
+//! wrote in between. Exit code 1 if it is not. [RED-05, RSTAB-01]
+
+use crashproof_guest::machine;
+use crashproof_guests as guest;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+fn read_all(directory: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            read_all(&entry.path(), found)?;
+        } else if kind.is_file() {
+            found.insert(entry.path(), fs::read(entry.path())?);
+        }
+    }
+    Ok(())
+}
+
+fn read_leg(name: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    match read_all(Path::new("/"), &mut found) {
+        Ok(()) => found,
+        Err(error) => guest::give_up(name, &error),
+    }
+}
+
+fn main() {
+    let first = read_leg("read the first leg");
+    let lost = machine::drop_caches().and_then(|()| machine::fault("lose-leg:0"));
+    if let Err(error) = lost {
+        guest::give_up("lose the first leg", &error);
+    }
+    let second = read_leg("read the second leg");
+    if let Some((path, _)) = first.iter().find(|(path, bytes)| second.get(*path) != Some(bytes)) {
+        guest::give_up("read both legs", &format!("{} differs", path.display()));
+    }
+}

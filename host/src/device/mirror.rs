@@ -1,0 +1,792 @@
+//! A mirror: legs that hold the same blocks, and a log of the regions in which they may differ.
+//!
+//! Legs and log lie one behind the other on one device, so that a loss of power leaves any of their
+//! unflushed writes, as on devices of their own; a flush covers all of them.
+//!
+//! D-3: before a write to any leg begins, its region is durably marked dirty. It is called clean
+//! only when every leg holds the final version of every write to it, durably. After a loss of power
+//! the legs are made equal where the log says dirty.
+//!
+//! Source: seed 001, the mirror of the device mapper (drivers/md/dm-raid1.c, dm-region-hash.c).
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::task::Context;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use crate::device::Block;
+use crate::device::BlockNo;
+use crate::device::Class;
+use crate::device::Completion;
+use crate::device::Device;
+use crate::device::DeviceError;
+use crate::device::Geometry;
+use crate::device::Image;
+use crate::device::Origin;
+use crate::device::Payload;
+use crate::device::Request;
+use crate::device::RequestId;
+use crate::device::perform;
+use crate::sim::TaskLock;
+
+/// The first bytes of a log.
+const MAGIC: &[u8; 8] = b"cpmirror";
+
+/// Where the bits of the regions begin in the log, after the magic number and the lost legs.
+const REGIONS_AT: usize = 16;
+
+/// A mirror has at most so many legs: one bit each in the log.
+pub const LEG_COUNT_MAX: u32 = 8;
+
+/// A region has at least so many blocks.
+const REGION_BLOCKS_MIN: u64 = 16;
+
+/// What the log is written as.
+const OF_LOG: Origin = Origin { class: Class::Log, object: 0, offset: 0 };
+
+/// What makes legs equal.
+const OF_RESYNC: Origin = Origin { class: Class::Data, object: 0, offset: 0 };
+
+/// How many times a leg captures what a request brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LegPayload {
+    /// It is captured once, for all legs.
+    Once,
+    /// Each leg captures it when it writes: a page that changes meanwhile differs (DEF-001).
+    EachLeg,
+}
+
+/// When a region is called clean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RegionClearing {
+    /// When every leg has written everything, and was flushed.
+    AfterAllLegs,
+    /// When the first leg has (DEF-001b).
+    AfterFirstLeg,
+}
+
+/// What is made equal after a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resync {
+    /// The regions that the log calls dirty.
+    DirtyRegions,
+    /// Everything.
+    All,
+}
+
+/// What a mirror is assembled from. The default is correct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MirrorPolicy {
+    /// Legs; with one there is no mirror.
+    pub leg_count: u32,
+    /// Who captures a payload.
+    pub payload: LegPayload,
+    /// When a region is clean.
+    pub clearing: RegionClearing,
+    /// What a recovery makes equal.
+    pub resync: Resync,
+}
+
+impl Default for MirrorPolicy {
+    fn default() -> Self {
+        Self {
+            leg_count: 1,
+            payload: LegPayload::Once,
+            clearing: RegionClearing::AfterAllLegs,
+            resync: Resync::DirtyRegions,
+        }
+    }
+}
+
+/// Where legs and log are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MirrorLayout {
+    leg: Geometry,
+    leg_count: u32,
+    region_blocks: u64,
+}
+
+impl MirrorLayout {
+    /// A mirror of devices of this shape.
+    #[must_use]
+    pub fn new(leg: Geometry, leg_count: u32) -> Self {
+        let leg_count = leg_count.clamp(1, LEG_COUNT_MAX);
+        let region_count = (u64::from(leg.block_size_bytes) - REGIONS_AT as u64) * 8;
+        let region_blocks = leg.block_count.div_ceil(region_count).max(REGION_BLOCKS_MIN);
+        Self { leg, leg_count, region_blocks }
+    }
+
+    /// The shape of a leg, which is that of the mirror.
+    #[must_use]
+    pub fn leg(&self) -> Geometry {
+        self.leg
+    }
+
+    /// The shape of the device that holds legs and log.
+    #[must_use]
+    pub fn whole(&self) -> Geometry {
+        let legs = self.leg.block_count * u64::from(self.leg_count);
+        Geometry { block_count: legs + 1, ..self.leg }
+    }
+
+    fn log(&self) -> BlockNo {
+        BlockNo(self.leg.block_count * u64::from(self.leg_count))
+    }
+
+    fn on_leg(&self, leg: u32, block: BlockNo) -> BlockNo {
+        BlockNo(self.leg.block_count * u64::from(leg) + block.0)
+    }
+
+    fn region(&self, block: BlockNo) -> u64 {
+        block.0 / self.region_blocks
+    }
+}
+
+/// What the log says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct RegionLog {
+    /// Regions in which the legs may differ.
+    dirty: BTreeSet<u64>,
+    /// Legs that are neither read nor written.
+    lost: BTreeSet<u32>,
+}
+
+impl RegionLog {
+    fn encode(&self, size_bytes: u32) -> Bytes {
+        let mut bytes = vec![0; size_bytes as usize];
+        bytes[..MAGIC.len()].copy_from_slice(MAGIC);
+        for leg in &self.lost {
+            bytes[MAGIC.len() + (*leg / 8) as usize] |= 1 << (leg % 8);
+        }
+        for region in &self.dirty {
+            bytes[REGIONS_AT + (*region / 8) as usize] |= 1 << (region % 8);
+        }
+        Bytes::from(bytes)
+    }
+
+    /// What a block says; one that is no log, that all is clean.
+    fn decode(bytes: &Bytes) -> Self {
+        if !bytes.starts_with(MAGIC) {
+            return Self::default();
+        }
+        let bits = |bytes: &[u8]| -> Vec<u64> {
+            let is_set = |at: &u64| bytes[(*at / 8) as usize] & (1 << (at % 8)) != 0;
+            (0..bytes.len() as u64 * 8).filter(is_set).collect()
+        };
+        let lost = bits(&bytes[MAGIC.len()..REGIONS_AT]);
+        let lost = lost.into_iter().filter_map(|leg| u32::try_from(leg).ok()).collect();
+        Self { dirty: bits(&bytes[REGIONS_AT..]).into_iter().collect(), lost }
+    }
+
+    /// Does it say that these regions are dirty, and that these legs are lost?
+    fn says(&self, dirty: &BTreeSet<u64>, lost: &BTreeSet<u32>) -> bool {
+        dirty.is_subset(&self.dirty) && lost.is_subset(&self.lost)
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// What the log is to say.
+    log: RegionLog,
+    /// What it is sure to say on the medium.
+    durable: RegionLog,
+    /// Writes under way, by region.
+    writes: BTreeMap<u64, u32>,
+    /// When the last write to a dirty region ended, in ended writes.
+    last_end: BTreeMap<u64, u64>,
+    ended: u64,
+}
+
+/// What the requests share.
+struct Legs {
+    below: Arc<dyn Device>,
+    layout: MirrorLayout,
+    policy: MirrorPolicy,
+    /// Whose turn it is to write the log.
+    logging: TaskLock,
+    state: Mutex<State>,
+}
+
+type Running = Pin<Box<dyn Future<Output = Completion> + Send>>;
+
+#[derive(Default)]
+struct Requests {
+    running: BTreeMap<RequestId, Running>,
+    next: u64,
+}
+
+/// A mirror.
+pub struct Mirror {
+    legs: Arc<Legs>,
+    requests: Mutex<Requests>,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Mirror {
+    /// The mirror on a device, its legs made equal where they may differ.
+    ///
+    /// # Errors
+    /// What the device answers.
+    pub async fn open(
+        below: Arc<dyn Device>,
+        layout: MirrorLayout,
+        policy: MirrorPolicy,
+    ) -> Result<Self, DeviceError> {
+        let read = Request::Read { block: layout.log() };
+        let log = RegionLog::decode(&perform(below.as_ref(), read).await?);
+        let state = State { durable: log.clone(), log, ..State::default() };
+        let logging = TaskLock::default();
+        let legs = Legs { below, layout, policy, logging, state: Mutex::new(state) };
+        legs.resync().await?;
+        Ok(Self { legs: Arc::new(legs), requests: Mutex::default() })
+    }
+
+    /// From now on a leg is neither read nor written. The log says so before the next write is
+    /// answered: until then the leg is behind in nothing.
+    ///
+    /// # Errors
+    /// [`DeviceError::OutOfRange`] if there is no such leg, or it is the last one.
+    pub fn lose(&self, leg: u32) -> Result<(), DeviceError> {
+        let legs = &self.legs;
+        if leg >= legs.layout.leg_count || legs.present().iter().all(|left| *left == leg) {
+            return Err(DeviceError::OutOfRange);
+        }
+        lock(&legs.state).log.lost.insert(leg);
+        Ok(())
+    }
+}
+
+impl Device for Mirror {
+    fn geometry(&self) -> Geometry {
+        self.legs.layout.leg
+    }
+
+    fn submit(&self, request: Request) -> RequestId {
+        let legs = Arc::clone(&self.legs);
+        let running: Running = Box::pin(async move { legs.perform(request).await });
+        let mut requests = lock(&self.requests);
+        let id = RequestId(requests.next);
+        requests.next += 1;
+        requests.running.insert(id, running);
+        id
+    }
+
+    fn poll(&self, id: RequestId, cx: &mut Context<'_>) -> Poll<Completion> {
+        // A completion is told once; who asks again asks for nothing.
+        let Some(mut running) = lock(&self.requests).running.remove(&id) else {
+            return Poll::Ready(Err(DeviceError::OutOfRange));
+        };
+        let done = running.as_mut().poll(cx);
+        if done.is_pending() {
+            lock(&self.requests).running.insert(id, running);
+        }
+        done
+    }
+}
+
+impl Legs {
+    /// The legs that are not lost, in order.
+    fn present(&self) -> Vec<u32> {
+        let state = lock(&self.state);
+        (0..self.layout.leg_count).filter(|leg| !state.log.lost.contains(leg)).collect()
+    }
+
+    async fn perform(&self, request: Request) -> Completion {
+        let count = self.layout.leg.block_count;
+        let (first, len) = match request {
+            Request::Read { block } | Request::Write { block, .. } => (block.0, 1),
+            Request::Discard { block, count } => (block.0, count),
+            Request::Flush => (0, 0),
+        };
+        if first.checked_add(len).is_none_or(|end| end > count) {
+            return Err(DeviceError::OutOfRange);
+        }
+        match request {
+            Request::Read { block } => self.read(block).await,
+            Request::Flush => self.flush().await,
+            Request::Write { .. } | Request::Discard { .. } => {
+                let last = BlockNo(first + len.saturating_sub(1));
+                let regions = self.layout.region(BlockNo(first))..=self.layout.region(last);
+                self.change(request, regions.collect()).await
+            }
+        }
+    }
+
+    /// From the first leg that can be read.
+    async fn read(&self, block: BlockNo) -> Completion {
+        let mut outcome = Err(DeviceError::Io);
+        for leg in self.present() {
+            let block = self.layout.on_leg(leg, block);
+            outcome = perform(self.below.as_ref(), Request::Read { block }).await;
+            if outcome != Err(DeviceError::Io) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// A write or a discard, on every leg.
+    async fn change(&self, request: Request, regions: BTreeSet<u64>) -> Completion {
+        {
+            let mut state = lock(&self.state);
+            state.log.dirty.extend(&regions);
+            for region in &regions {
+                *state.writes.entry(*region).or_insert(0) += 1;
+            }
+        }
+        let marked = self.write_log(&regions).await;
+        let changed = match marked {
+            Ok(()) => self.change_legs(&request, &regions).await,
+            Err(error) => Err(error),
+        };
+        if self.policy.clearing == RegionClearing::AfterAllLegs || marked.is_err() {
+            self.end(&regions);
+        }
+        changed.map(|()| Bytes::new())
+    }
+
+    async fn change_legs(
+        &self,
+        request: &Request,
+        regions: &BTreeSet<u64>,
+    ) -> Result<(), DeviceError> {
+        let below = self.below.as_ref();
+        let present = self.present();
+        let mut under_way: Vec<(u32, RequestId)> = Vec::new();
+        let asked = self.for_each_leg(request);
+        for leg in &present {
+            under_way.push((*leg, below.submit(self.on_leg(*leg, &asked))));
+        }
+        let (mut failed, mut error) = (BTreeSet::new(), None);
+        let mut is_first = true;
+        while !under_way.is_empty() {
+            let (leg, outcome) = next_of(below, &mut under_way).await;
+            match outcome {
+                Ok(_) => {}
+                Err(DeviceError::PowerOff) => return Err(DeviceError::PowerOff),
+                Err(why) => {
+                    failed.insert(leg);
+                    error = Some(why);
+                }
+            }
+            if std::mem::take(&mut is_first)
+                && self.policy.clearing == RegionClearing::AfterFirstLeg
+            {
+                self.end(regions);
+            }
+        }
+        match error {
+            None => Ok(()),
+            Some(error) if failed.len() == present.len() => Err(error),
+            // Nobody may rely on the others before the log says which leg is behind.
+            Some(_) => {
+                lock(&self.state).log.lost.extend(failed);
+                self.write_log(regions).await
+            }
+        }
+    }
+
+    /// Has each leg captured what a write brings for itself, or all of them the same?
+    fn for_each_leg(&self, request: &Request) -> Request {
+        match (request, self.policy.payload) {
+            (Request::Write { block, payload, force_unit_access, origin }, LegPayload::Once) => {
+                let payload = Payload::Owned(payload.capture());
+                write(*block, payload, *force_unit_access, *origin)
+            }
+            (Request::Write { .. }, LegPayload::EachLeg)
+            | (Request::Read { .. } | Request::Flush | Request::Discard { .. }, _) => {
+                request.clone()
+            }
+        }
+    }
+
+    fn on_leg(&self, leg: u32, request: &Request) -> Request {
+        let at = |block: &BlockNo| self.layout.on_leg(leg, *block);
+        match request {
+            Request::Read { block } => Request::Read { block: at(block) },
+            Request::Write { block, payload, force_unit_access, origin } => {
+                write(at(block), payload.clone(), *force_unit_access, *origin)
+            }
+            Request::Discard { block, count } => {
+                Request::Discard { block: at(block), count: *count }
+            }
+            Request::Flush => Request::Flush,
+        }
+    }
+
+    /// A write to some regions is done with: the next flush may call them clean.
+    fn end(&self, regions: &BTreeSet<u64>) {
+        let mut state = lock(&self.state);
+        state.ended += 1;
+        let ended = state.ended;
+        for region in regions {
+            state.last_end.insert(*region, ended);
+            if let Some(count) = state.writes.get_mut(region) {
+                *count -= 1;
+                if *count == 0 {
+                    state.writes.remove(region);
+                }
+            }
+        }
+    }
+
+    async fn flush(&self) -> Completion {
+        let until = lock(&self.state).ended;
+        perform(self.below.as_ref(), Request::Flush).await?;
+        let is_cleaner = {
+            let mut state = lock(&self.state);
+            let State { log, writes, last_end, .. } = &mut *state;
+            let before = log.dirty.len();
+            log.dirty.retain(|region| {
+                writes.contains_key(region) || last_end.get(region).is_none_or(|end| *end > until)
+            });
+            last_end.retain(|region, _| log.dirty.contains(region));
+            log.dirty.len() < before
+        };
+        if is_cleaner {
+            let _turn = self.logging.acquire().await;
+            self.put_log().await?;
+        }
+        Ok(Bytes::new())
+    }
+
+    /// Waits until the log says, on the medium, that these regions are dirty and which legs are
+    /// lost.
+    async fn write_log(&self, regions: &BTreeSet<u64>) -> Result<(), DeviceError> {
+        let is_said = || {
+            let state = lock(&self.state);
+            state.durable.says(regions, &state.log.lost)
+        };
+        if is_said() {
+            return Ok(());
+        }
+        let _turn = self.logging.acquire().await;
+        if is_said() { Ok(()) } else { self.put_log().await }
+    }
+
+    async fn put_log(&self) -> Result<(), DeviceError> {
+        let log = {
+            let mut state = lock(&self.state);
+            let log = state.log.clone();
+            // What it is about to stop saying it is not sure to say any more.
+            state.durable.dirty.retain(|region| log.dirty.contains(region));
+            log
+        };
+        let payload = Payload::Owned(log.encode(self.layout.leg.block_size_bytes));
+        perform(self.below.as_ref(), write(self.layout.log(), payload, true, OF_LOG)).await?;
+        lock(&self.state).durable = log;
+        Ok(())
+    }
+
+    /// Copies the first leg to the others where they may differ.
+    async fn resync(&self) -> Result<(), DeviceError> {
+        let legs = self.present();
+        let Some((first, others)) = legs.split_first() else { return Err(DeviceError::Io) };
+        let dirty = lock(&self.state).log.dirty.clone();
+        let below = self.below.as_ref();
+        let mut has_written = false;
+        for block in (0..self.layout.leg.block_count).map(BlockNo) {
+            let is_dirty = dirty.contains(&self.layout.region(block));
+            if self.policy.resync == Resync::DirtyRegions && !is_dirty {
+                continue;
+            }
+            let of = |leg| Request::Read { block: self.layout.on_leg(leg, block) };
+            let right = perform(below, of(*first)).await?;
+            for leg in others {
+                if perform(below, of(*leg)).await? != right {
+                    let payload = Payload::Owned(right.clone());
+                    let to = self.layout.on_leg(*leg, block);
+                    perform(below, write(to, payload, false, OF_RESYNC)).await?;
+                    has_written = true;
+                }
+            }
+        }
+        if has_written {
+            perform(below, Request::Flush).await?;
+        }
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        lock(&self.state).log.dirty.clear();
+        self.put_log().await
+    }
+}
+
+/// The first of some requests that completes.
+async fn next_of(below: &dyn Device, under_way: &mut Vec<(u32, RequestId)>) -> (u32, Completion) {
+    poll_fn(|cx| {
+        for at in 0..under_way.len() {
+            let (leg, id) = under_way[at];
+            if let Poll::Ready(outcome) = below.poll(id, cx) {
+                under_way.remove(at);
+                return Poll::Ready((leg, outcome));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn write(block: BlockNo, payload: Payload, force_unit_access: bool, origin: Origin) -> Request {
+    Request::Write { block, payload, force_unit_access, origin }
+}
+
+/// What a crash left of a mirror, without looking through it.
+impl MirrorLayout {
+    /// The blocks of one leg, as an image of its own.
+    #[must_use]
+    pub fn view(&self, whole: &Image, leg: u32) -> Image {
+        let mut view = Image::new(self.leg);
+        let from = self.on_leg(leg, BlockNo(0)).0;
+        let until = from + self.leg.block_count;
+        let within = whole.blocks().filter(|(block, _)| (from..until).contains(&block.0));
+        for (block, bytes) in within {
+            let block = BlockNo(block.0 - from);
+            view.set(block, Block::new(block, bytes.clone()));
+        }
+        view
+    }
+
+    /// The leg that is read, after a recovery.
+    #[must_use]
+    pub fn first_leg(&self, whole: &Image) -> u32 {
+        let log = self.said(whole);
+        (0..self.leg_count).find(|leg| !log.lost.contains(leg)).unwrap_or(0)
+    }
+
+    /// The blocks on which the legs do not agree, though the log calls their regions clean.
+    #[must_use]
+    pub fn disagreements(&self, whole: &Image) -> Vec<BlockNo> {
+        let log = self.said(whole);
+        let legs: Vec<u32> = (0..self.leg_count).filter(|leg| !log.lost.contains(leg)).collect();
+        let differs = |block: &BlockNo| {
+            let on = |leg: &u32| whole.get(self.on_leg(*leg, *block));
+            !log.dirty.contains(&self.region(*block))
+                && legs.windows(2).any(|pair| on(&pair[0]) != on(&pair[1]))
+        };
+        (0..self.leg.block_count).map(BlockNo).filter(differs).collect()
+    }
+
+    fn said(&self, whole: &Image) -> RegionLog {
+        whole.get(self.log()).map(|bytes| RegionLog::decode(&bytes)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Disk;
+    use crate::device::FailRule;
+    use crate::device::Faulty;
+    use crate::device::StateBounds;
+    use crate::device::Walk;
+    use crate::sim::Seeded;
+    use crate::sim::Sim;
+    use crate::sim::Site;
+    use crate::sim::Unrest;
+
+    const LEG: Geometry = Geometry { block_size_bytes: 512, block_count: 96 };
+    const ORIGIN: Origin = Origin { class: Class::Data, object: 1, offset: 0 };
+
+    fn layout() -> MirrorLayout {
+        MirrorLayout::new(LEG, 2)
+    }
+
+    fn disk(sim: &Sim, image: Image) -> Arc<Disk> {
+        Arc::new(Disk::new(image, sim.clone()))
+    }
+
+    fn blank() -> Image {
+        Image::new(layout().whole())
+    }
+
+    fn open(sim: &Sim, below: Arc<dyn Device>, policy: MirrorPolicy) -> Mirror {
+        sim.block_on(Mirror::open(below, layout(), policy)).expect("it can be read")
+    }
+
+    fn put(block: u64, byte: u8) -> Request {
+        let bytes = Bytes::from(vec![byte; LEG.block_size_bytes as usize]);
+        write(BlockNo(block), Payload::Owned(bytes), false, ORIGIN)
+    }
+
+    fn first_byte(sim: &Sim, mirror: &Mirror, block: u64) -> u8 {
+        let read = perform(mirror, Request::Read { block: BlockNo(block) });
+        sim.block_on(read).expect("it can be read")[0]
+    }
+
+    /// Every image that a loss of power could leave, at every event of a disk.
+    fn crash_images(disk: &Disk) -> Vec<Image> {
+        let history = disk.history();
+        let mut walk = Walk::new(&history);
+        let bounds = StateBounds { subset_count_max: 6, torn: true };
+        let mut images = Vec::new();
+        for position in 0..=history.len() {
+            let states = walk.advance(position).states(&bounds).states;
+            images.extend(states.into_iter().map(|state| state.image));
+        }
+        images
+    }
+
+    fn recovered(image: &Image, policy: MirrorPolicy) -> Image {
+        let sim = Sim::calm();
+        let disk = disk(&sim, image.clone());
+        drop(open(&sim, disk.clone(), policy));
+        disk.durable_image()
+    }
+
+    /// Writes some blocks from several tasks at once, and flushes now and then. Answers the disk,
+    /// and what was flushed.
+    fn busy(seed: u64, policy: MirrorPolicy) -> (Arc<Disk>, BTreeMap<u64, u8>) {
+        let unrest =
+            [(Site::CompletionDelay, Unrest::one_in(2)), (Site::Schedule, Unrest::one_in(2))];
+        let sim = Sim::new(Seeded::new(seed, &unrest));
+        let below = disk(&sim, blank());
+        let mirror = Arc::new(open(&sim, below.clone(), policy));
+        let flushed = Arc::new(Mutex::new(BTreeMap::new()));
+        for task in 0..3_u64 {
+            let (mirror, flushed) = (Arc::clone(&mirror), Arc::clone(&flushed));
+            sim.spawn(async move {
+                for turn in 0..3_u8 {
+                    let (block, byte) =
+                        (31 * task + u64::from(turn % 2), 10 * task as u8 + turn + 1);
+                    perform(mirror.as_ref(), put(block, byte)).await.expect("it is healthy");
+                    perform(mirror.as_ref(), Request::Flush).await.expect("it is healthy");
+                    lock(&flushed).insert(block, byte);
+                }
+            });
+        }
+        sim.run_background();
+        let flushed = lock(&flushed).clone();
+        (below, flushed)
+    }
+
+    #[test]
+    fn legs_agree_and_are_called_clean_after_a_flush() {
+        let sim = Sim::calm();
+        let below = disk(&sim, blank());
+        let mirror = open(&sim, below.clone(), MirrorPolicy::default());
+        sim.block_on(perform(&mirror, put(5, 7))).expect("it is healthy");
+        let said = || layout().said(&below.durable_image());
+        assert_eq!(said().dirty, BTreeSet::from([0]), "before the legs are written");
+        sim.block_on(perform(&mirror, Request::Flush)).expect("it is healthy");
+        assert_eq!(said(), RegionLog::default());
+        for leg in 0..2 {
+            let view = layout().view(&below.durable_image(), leg);
+            assert_eq!(view.get(BlockNo(5)).map(|bytes| bytes[0]), Some(7), "leg {leg}");
+        }
+        assert_eq!(first_byte(&sim, &mirror, 5), 7);
+    }
+
+    #[test]
+    fn after_any_loss_of_power_legs_agree_and_either_has_what_was_flushed() {
+        for seed in 0..4 {
+            let (below, _) = busy(seed, MirrorPolicy::default());
+            for image in crash_images(&below) {
+                assert_eq!(layout().disagreements(&image), Vec::new(), "seed {seed}");
+                let whole = recovered(&image, MirrorPolicy::default());
+                assert_eq!(layout().said(&whole), RegionLog::default());
+                let views = [0, 1].map(|leg| layout().view(&whole, leg).hash());
+                assert_eq!(views[0], views[1], "seed {seed}");
+            }
+        }
+        for seed in 0..20 {
+            let (below, flushed) = busy(seed, MirrorPolicy::default());
+            for leg in 0..2 {
+                let view = layout().view(&below.durable_image(), leg);
+                for (block, byte) in &flushed {
+                    let found = view.get(BlockNo(*block)).map(|bytes| bytes[0]);
+                    assert_eq!(found, Some(*byte), "seed {seed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_region_that_is_clean_with_the_first_leg_disagrees_after_a_loss_of_power() {
+        let policy =
+            MirrorPolicy { clearing: RegionClearing::AfterFirstLeg, ..MirrorPolicy::default() };
+        let disagree = |seed| {
+            let images = crash_images(&busy(seed, policy).0);
+            images.iter().any(|image| !layout().disagreements(image).is_empty())
+        };
+        assert!((0..20).any(disagree), "DEF-001b");
+    }
+
+    /// A page that changes each time that it is captured.
+    struct Restless(Mutex<u8>);
+
+    impl crate::device::LivePage for Restless {
+        fn capture(&self) -> Bytes {
+            let mut count = lock(&self.0);
+            *count += 1;
+            Bytes::from(vec![*count; LEG.block_size_bytes as usize])
+        }
+    }
+
+    /// What a crash leaves after a flushed write of a page that changed meanwhile.
+    fn restless(policy: MirrorPolicy) -> Image {
+        let sim = Sim::calm();
+        let below = disk(&sim, blank());
+        let mirror = open(&sim, below.clone(), policy);
+        let page = Payload::Borrowed(Arc::new(Restless(Mutex::new(0))));
+        for request in [write(BlockNo(5), page, false, ORIGIN), Request::Flush] {
+            sim.block_on(perform(&mirror, request)).expect("it is healthy");
+        }
+        recovered(&below.durable_image(), policy)
+    }
+
+    #[test]
+    fn legs_that_capture_for_themselves_disagree_where_the_log_says_clean() {
+        let each = MirrorPolicy { payload: LegPayload::EachLeg, ..MirrorPolicy::default() };
+        assert_eq!(layout().disagreements(&restless(each)), vec![BlockNo(5)], "DEF-001");
+        assert_eq!(layout().disagreements(&restless(MirrorPolicy::default())), Vec::new());
+        let resynced = MirrorPolicy { resync: Resync::All, ..each };
+        assert_eq!(layout().disagreements(&restless(resynced)), Vec::new(), "the control");
+    }
+
+    #[test]
+    fn a_leg_that_refuses_a_write_is_lost_and_stays_lost() {
+        let sim = Sim::calm();
+        let below = disk(&sim, blank());
+        let rules = vec!["data:2".parse::<FailRule>().expect("a rule")];
+        let faulty = Arc::new(Faulty::new(below.clone(), rules, sim.clone()));
+        let mirror = open(&sim, faulty.clone(), MirrorPolicy::default());
+        assert_eq!(sim.block_on(perform(&mirror, put(5, 7))), Ok(Bytes::new()));
+        assert_eq!(layout().said(&below.durable_image()).lost, BTreeSet::from([1]));
+        assert_eq!(sim.block_on(perform(&mirror, put(5, 8))), Ok(Bytes::new()));
+        sim.block_on(perform(&mirror, Request::Flush)).expect("it is healthy");
+        assert_eq!(first_byte(&sim, &mirror, 5), 8);
+        let again = open(&sim, disk(&sim, below.durable_image()), MirrorPolicy::default());
+        assert_eq!(first_byte(&sim, &again, 5), 8);
+        assert_eq!(again.lose(0), Err(DeviceError::OutOfRange), "it is the last");
+        faulty.add("data:1..".parse().expect("a rule"));
+        assert_eq!(sim.block_on(perform(&mirror, put(5, 9))), Err(DeviceError::Io));
+        assert_eq!(first_byte(&sim, &mirror, 5), 8, "it had no effect");
+    }
+
+    #[test]
+    fn the_other_leg_has_everything_when_one_is_lost() {
+        let sim = Sim::calm();
+        let below = disk(&sim, blank());
+        let mirror = open(&sim, below.clone(), MirrorPolicy::default());
+        sim.block_on(perform(&mirror, put(5, 7))).expect("it is healthy");
+        assert_eq!(mirror.lose(0), Ok(()));
+        assert_eq!(first_byte(&sim, &mirror, 5), 7);
+        assert_eq!(mirror.lose(2), Err(DeviceError::OutOfRange));
+        sim.block_on(perform(&mirror, put(5, 8))).expect("one leg is left");
+        assert_eq!(layout().said(&below.durable_image()).lost, BTreeSet::from([0]));
+        let beyond = Request::Read { block: BlockNo(LEG.block_count) };
+        assert_eq!(sim.block_on(perform(&mirror, beyond)), Err(DeviceError::OutOfRange));
+    }
+}
