@@ -14,8 +14,11 @@ pub mod shelf;
 pub mod tagged;
 
 use std::fmt::Display;
+use std::fs;
 use std::fs::File;
 use std::io;
+use std::path::Path;
+use std::path::PathBuf;
 
 /// Syncs the directory `path`, so that the names in it survive power loss. [DUR-DIR-01]
 ///
@@ -75,6 +78,24 @@ pub fn create(name: &str) -> Option<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(true);
     note(name, options.open(name))
+}
+
+/// Reads every regular file below a directory, as it is met.
+///
+/// # Errors
+/// What the file system answered.
+pub fn read_below(directory: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            read_below(&entry.path(), found)?;
+        } else if kind.is_file() {
+            let bytes = fs::read(entry.path())?;
+            found.push((entry.path(), bytes));
+        }
+    }
+    Ok(())
 }
 
 /// Ends the program as a real one would that cannot go on: a message, and a code that is not zero.

@@ -6,28 +6,13 @@
 use crashproof_guest::machine;
 use crashproof_guests as guest;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-fn read_all(directory: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            read_all(&entry.path(), found)?;
-        } else if kind.is_file() {
-            found.insert(entry.path(), fs::read(entry.path())?);
-        }
-    }
-    Ok(())
-}
-
 fn read_leg(name: &str) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    match read_all(Path::new("/"), &mut found) {
-        Ok(()) => found,
+    let mut found = Vec::new();
+    match guest::read_below(Path::new("/"), &mut found) {
+        Ok(()) => found.into_iter().collect(),
         Err(error) => guest::give_up(name, &error),
     }
 }

@@ -29,21 +29,6 @@ const TRIES_MAX: usize = 5;
 /// The name of the new file.
 const FILLER: &str = "verify-usable";
 
-/// The regular files below a directory.
-fn find(directory: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            find(&entry.path(), paths)?;
-        } else if kind.is_file() {
-            fs::read(entry.path())?;
-            paths.push(entry.path());
-        }
-    }
-    Ok(())
-}
-
 /// Writes until there is no more room. Some is kept back until what was written before has found
 /// its place: so each time that there is none, a sync is followed by another try.
 fn fill(filler: &mut File, mark: u8) -> io::Result<()> {
@@ -85,8 +70,9 @@ fn unless_full(done: io::Result<()>) -> io::Result<()> {
 }
 
 fn use_up() -> io::Result<()> {
-    let mut paths = Vec::new();
-    find(Path::new("."), &mut paths)?;
+    let mut found = Vec::new();
+    guest::read_below(Path::new("."), &mut found)?;
+    let mut paths: Vec<PathBuf> = found.into_iter().map(|(path, _)| path).collect();
     paths.sort();
     for (punched, mark) in paths.iter().take(PUNCHED_FILES_MAX).zip(b'A'..) {
         unless_full(use_room_of(punched, mark))?;

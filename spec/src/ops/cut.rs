@@ -124,6 +124,12 @@ impl<'a> History<'a> {
         failed.any(|change| change.range().contains(&at))
     }
 
+    /// May one be in some byte of a range?
+    fn is_unsure_in(&self, range: &Range<u64>) -> bool {
+        let mut failed = self.regulars().flat_map(|regular| regular.maybes.values());
+        failed.any(|change| overlaps(&change.range(), range))
+    }
+
     fn holds(&self, (order, version): &(u64, Version<'_>), at: u64, byte: u8) -> bool {
         let mut copied = self.regulars().filter_map(|regular| regular.moments.get(order));
         let is_itself = match (version.change, &version.floor) {
@@ -186,6 +192,9 @@ impl Judge {
             return self.pass_over("the order in a snapshot of a file with a long history");
         }
         let Shown { cut, is_blind, .. } = shown;
+        if history.is_unsure_in(&(at..at.saturating_add(told.len() as u64))) {
+            self.pass_over("the order in a snapshot of bytes that a failed write may have changed");
+        }
         self.judge_cut(frame, cut, is_blind, path);
     }
 
@@ -195,7 +204,10 @@ impl Judge {
         let Some((before, after)) = frozen.between.as_deref() else { return };
         let absent = Regular::default();
         let before = before.regular(file).unwrap_or(&absent);
-        let Some(now) = after.regular(file) else { return };
+        let Some(now) = after.regular(file) else {
+            return self
+                .pass_over("the size in a snapshot of a file that was gone when it was made");
+        };
         let is_sure = before.maybes.is_empty() && now.maybes.is_empty() && now.lost.is_empty();
         if !is_sure || now.forgets_since(before.last_order) {
             return self.pass_over("sizes in a snapshot that syncs or failures overlapped");

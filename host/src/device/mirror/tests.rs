@@ -1,0 +1,204 @@
+//! The mirror: legs that agree after any loss of power, and the defects that make them differ.
+
+use super::*;
+use crate::device::Disk;
+use crate::device::FailRule;
+use crate::device::Faulty;
+use crate::device::StateBounds;
+use crate::device::Walk;
+use crate::sim::Seeded;
+use crate::sim::Sim;
+use crate::sim::Site;
+use crate::sim::Unrest;
+
+const LEG: Geometry = Geometry { block_size_bytes: 512, block_count: 96 };
+const ORIGIN: Origin = Origin { class: Class::Data, object: 1, offset: 0 };
+
+fn layout() -> MirrorLayout {
+    MirrorLayout::new(LEG, 2)
+}
+
+fn disk(sim: &Sim, image: Image) -> Arc<Disk> {
+    Arc::new(Disk::new(image, sim.clone()))
+}
+
+fn blank() -> Image {
+    Image::new(layout().whole())
+}
+
+fn open(sim: &Sim, below: Arc<dyn Device>, policy: MirrorPolicy) -> Mirror {
+    sim.block_on(Mirror::open(below, layout(), policy)).expect("it can be read")
+}
+
+fn put(block: u64, byte: u8) -> Request {
+    let bytes = Bytes::from(vec![byte; LEG.block_size_bytes as usize]);
+    write(BlockNo(block), Payload::Owned(bytes), false, ORIGIN)
+}
+
+fn first_byte(sim: &Sim, mirror: &Mirror, block: u64) -> u8 {
+    let read = perform(mirror, Request::Read { block: BlockNo(block) });
+    sim.block_on(read).expect("it can be read")[0]
+}
+
+/// Every image that a loss of power could leave, at every event of a disk.
+fn crash_images(disk: &Disk) -> Vec<Image> {
+    let history = disk.history();
+    let mut walk = Walk::new(&history);
+    let bounds = StateBounds { subset_count_max: 6, torn: true };
+    let mut images = Vec::new();
+    for position in 0..=history.len() {
+        let states = walk.advance(position).states(&bounds).states;
+        images.extend(states.into_iter().map(|state| state.image));
+    }
+    images
+}
+
+fn recovered(image: &Image, policy: MirrorPolicy) -> Image {
+    let sim = Sim::calm();
+    let disk = disk(&sim, image.clone());
+    drop(open(&sim, disk.clone(), policy));
+    disk.durable_image()
+}
+
+/// Writes some blocks from several tasks at once, and flushes now and then. Answers the disk,
+/// and what was flushed.
+fn busy(seed: u64, policy: MirrorPolicy) -> (Arc<Disk>, BTreeMap<u64, u8>) {
+    let unrest = [(Site::CompletionDelay, Unrest::one_in(2)), (Site::Schedule, Unrest::one_in(2))];
+    let sim = Sim::new(Seeded::new(seed, &unrest));
+    let below = disk(&sim, blank());
+    let mirror = Arc::new(open(&sim, below.clone(), policy));
+    let flushed = Arc::new(Mutex::new(BTreeMap::new()));
+    for task in 0..3_u64 {
+        let (mirror, flushed) = (Arc::clone(&mirror), Arc::clone(&flushed));
+        sim.spawn(async move {
+            for turn in 0..3_u8 {
+                let (block, byte) = (31 * task + u64::from(turn % 2), 10 * task as u8 + turn + 1);
+                perform(mirror.as_ref(), put(block, byte)).await.expect("it is healthy");
+                perform(mirror.as_ref(), Request::Flush).await.expect("it is healthy");
+                lock(&flushed).insert(block, byte);
+            }
+        });
+    }
+    sim.run_background();
+    let flushed = lock(&flushed).clone();
+    (below, flushed)
+}
+
+#[test]
+fn legs_agree_and_are_called_clean_after_a_flush() {
+    let sim = Sim::calm();
+    let below = disk(&sim, blank());
+    let mirror = open(&sim, below.clone(), MirrorPolicy::default());
+    sim.block_on(perform(&mirror, put(5, 7))).expect("it is healthy");
+    let said = || layout().said(&below.durable_image());
+    assert_eq!(said().dirty, BTreeSet::from([0]), "before the legs are written");
+    sim.block_on(perform(&mirror, Request::Flush)).expect("it is healthy");
+    assert_eq!(said(), RegionLog::default());
+    for leg in 0..2 {
+        let view = layout().view(&below.durable_image(), leg);
+        assert_eq!(view.get(BlockNo(5)).map(|bytes| bytes[0]), Some(7), "leg {leg}");
+    }
+    assert_eq!(first_byte(&sim, &mirror, 5), 7);
+}
+
+#[test]
+fn after_any_loss_of_power_legs_agree_and_either_has_what_was_flushed() {
+    for seed in 0..4 {
+        let (below, _) = busy(seed, MirrorPolicy::default());
+        for image in crash_images(&below) {
+            assert_eq!(layout().disagreements(&image), Vec::new(), "seed {seed}");
+            let whole = recovered(&image, MirrorPolicy::default());
+            assert_eq!(layout().said(&whole), RegionLog::default());
+            let views = [0, 1].map(|leg| layout().view(&whole, leg).hash());
+            assert_eq!(views[0], views[1], "seed {seed}");
+        }
+    }
+    for seed in 0..20 {
+        let (below, flushed) = busy(seed, MirrorPolicy::default());
+        for leg in 0..2 {
+            let view = layout().view(&below.durable_image(), leg);
+            for (block, byte) in &flushed {
+                let found = view.get(BlockNo(*block)).map(|bytes| bytes[0]);
+                assert_eq!(found, Some(*byte), "seed {seed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_region_that_is_clean_with_the_first_leg_disagrees_after_a_loss_of_power() {
+    let policy =
+        MirrorPolicy { clearing: RegionClearing::AfterFirstLeg, ..MirrorPolicy::default() };
+    let disagree = |seed| {
+        let images = crash_images(&busy(seed, policy).0);
+        images.iter().any(|image| !layout().disagreements(image).is_empty())
+    };
+    assert!((0..20).any(disagree), "DEF-001b");
+}
+
+/// A page that changes each time that it is captured.
+struct Restless(Mutex<u8>);
+
+impl crate::device::LivePage for Restless {
+    fn capture(&self) -> Bytes {
+        let mut count = lock(&self.0);
+        *count += 1;
+        Bytes::from(vec![*count; LEG.block_size_bytes as usize])
+    }
+}
+
+/// What a crash leaves after a flushed write of a page that changed meanwhile.
+fn restless(policy: MirrorPolicy) -> Image {
+    let sim = Sim::calm();
+    let below = disk(&sim, blank());
+    let mirror = open(&sim, below.clone(), policy);
+    let page = Payload::Borrowed(Arc::new(Restless(Mutex::new(0))));
+    for request in [write(BlockNo(5), page, false, ORIGIN), Request::Flush] {
+        sim.block_on(perform(&mirror, request)).expect("it is healthy");
+    }
+    recovered(&below.durable_image(), policy)
+}
+
+#[test]
+fn legs_that_capture_for_themselves_disagree_where_the_log_says_clean() {
+    let each = MirrorPolicy { payload: LegPayload::EachLeg, ..MirrorPolicy::default() };
+    assert_eq!(layout().disagreements(&restless(each)), vec![BlockNo(5)], "DEF-001");
+    assert_eq!(layout().disagreements(&restless(MirrorPolicy::default())), Vec::new());
+    let resynced = MirrorPolicy { resync: Resync::All, ..each };
+    assert_eq!(layout().disagreements(&restless(resynced)), Vec::new(), "the control");
+}
+
+#[test]
+fn a_leg_that_refuses_a_write_is_lost_and_stays_lost() {
+    let sim = Sim::calm();
+    let below = disk(&sim, blank());
+    let rules = vec!["data:2".parse::<FailRule>().expect("a rule")];
+    let faulty = Arc::new(Faulty::new(below.clone(), rules, sim.clone()));
+    let mirror = open(&sim, faulty.clone(), MirrorPolicy::default());
+    assert_eq!(sim.block_on(perform(&mirror, put(5, 7))), Ok(Bytes::new()));
+    assert_eq!(layout().said(&below.durable_image()).lost, BTreeSet::from([1]));
+    assert_eq!(sim.block_on(perform(&mirror, put(5, 8))), Ok(Bytes::new()));
+    sim.block_on(perform(&mirror, Request::Flush)).expect("it is healthy");
+    assert_eq!(first_byte(&sim, &mirror, 5), 8);
+    let again = open(&sim, disk(&sim, below.durable_image()), MirrorPolicy::default());
+    assert_eq!(first_byte(&sim, &again, 5), 8);
+    assert_eq!(again.lose(0), Err(DeviceError::OutOfRange), "it is the last");
+    faulty.add("data:1..".parse().expect("a rule"));
+    assert_eq!(sim.block_on(perform(&mirror, put(5, 9))), Err(DeviceError::Io));
+    assert_eq!(first_byte(&sim, &mirror, 5), 8, "it had no effect");
+}
+
+#[test]
+fn the_other_leg_has_everything_when_one_is_lost() {
+    let sim = Sim::calm();
+    let below = disk(&sim, blank());
+    let mirror = open(&sim, below.clone(), MirrorPolicy::default());
+    sim.block_on(perform(&mirror, put(5, 7))).expect("it is healthy");
+    assert_eq!(mirror.lose(0), Ok(()));
+    assert_eq!(first_byte(&sim, &mirror, 5), 7);
+    assert_eq!(mirror.lose(2), Err(DeviceError::OutOfRange));
+    sim.block_on(perform(&mirror, put(5, 8))).expect("one leg is left");
+    assert_eq!(layout().said(&below.durable_image()).lost, BTreeSet::from([0]));
+    let beyond = Request::Read { block: BlockNo(LEG.block_count) };
+    assert_eq!(sim.block_on(perform(&mirror, beyond)), Err(DeviceError::OutOfRange));
+}
