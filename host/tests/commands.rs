@@ -121,6 +121,23 @@ fn the_founding_bugs_of_shared_blocks_are_rejected_by_their_numbers_and_replay_b
 }
 
 #[test]
+fn the_founding_bug_of_mirrors_is_rejected_by_its_number_and_where_it_must_not_show_it_does_not() {
+    let explored = |options: &str, code| {
+        ends_with(
+            &format!("explore seed_001_mirror_legs --verify verify_mirror_legs{options}"),
+            code,
+        )
+    };
+    let audited = explored(" --defect DEF-001", 1);
+    assert!(audited.starts_with("REJECTED  RED-01 "), "{audited}");
+    let by_answers = explored(" --defect DEF-001 --no-audits", 1);
+    assert!(by_answers.starts_with("REJECTED  RSTAB-01 "), "{by_answers}");
+    explored("", 0);
+    explored(" --defect DEF-001 --resync full", 0);
+    ends_with("run seed_001_mirror_legs --defect DEF-001", 0);
+}
+
+#[test]
 fn a_search_of_seeds_stops_at_the_first_that_is_rejected() {
     let shown = ends_with("run posix_pressure --defect D-24 --seed 1 --seeds 50 -- appends", 1);
     let tried = shown.lines().find_map(|line| line.trim().strip_prefix("schedules "));

@@ -13,7 +13,7 @@
 //! 4. `mapped`: one more file that nobody else uses, under stores, msync, truncation, snapshots,
 //!    compression. [MAP-*, DUR-MSYNC-01, SNAP-01, SNAP-04]
 //! 5. `modes`: permission bits of files and directories, and what they deny. [MODE-*]
-//! 6. `in-place`: `files` that are written in place. [RED-*]
+//! 6. `in-place`: `files` that are written in place, and a little of them again and again. [RED-*]
 //! 7. At the end looks at everything once more. Prints each operation with what it was told. What
 //!    no sync covered may be lost anywhere.
 //!

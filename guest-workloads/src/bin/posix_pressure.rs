@@ -15,6 +15,8 @@
 //!   the file in it and deletes it, by turns. [SNAP-01, SNAP-03]
 //! - `look`: beside any program. Takes a snapshot, reads in it whatever has a name outside, and
 //!   deletes it. [SNAP-01, SNAP-02]
+//! - `flush`: beside any program. Begins to write back whatever has a name, then writes to a file
+//!   of its own, and syncs that. [RED-01, RED-05]
 //!
 //! The others read the file after each turn or at their end, and at their end without caches.
 
@@ -181,6 +183,24 @@ fn look(turns: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Whoever changes a page while it is under writeback has to write it back again: nothing waits.
+fn flush(turns: u64) -> io::Result<()> {
+    let own = open()?;
+    for turn in 1..=turns {
+        let mut paths = Vec::new();
+        find(Path::new("/"), &mut paths);
+        for path in paths {
+            // What is new may be gone already.
+            if let Ok(file) = guest::uninterrupted(|| File::open(Path::new("/").join(&path))) {
+                guest::uninterrupted(|| file::write_range_back(&file, 0, 0))?;
+            }
+        }
+        abi::write_all_at(&own, &[mark(turn, 0); 8], 8 * turn)?;
+        guest::uninterrupted(|| own.sync_all())?;
+    }
+    Ok(())
+}
+
 fn main() {
     let pattern = std::env::args().nth(1).unwrap_or_default();
     let turns = guest::number_argument(1, 60);
@@ -188,6 +208,7 @@ fn main() {
         match pattern.as_str() {
             "press" => return press(turns),
             "look" => return look(turns),
+            "flush" => return flush(turns),
             _ => {}
         }
         let file = open()?;

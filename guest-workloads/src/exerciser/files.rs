@@ -25,6 +25,9 @@ use crate::abi;
 
 pub(super) const OPERATION_COUNT: u64 = 24;
 
+/// A rewrite is shorter.
+const REWRITTEN_MAX: u64 = 100;
+
 /// Times are set to whole seconds below this, long before any that the system gives.
 const SECONDS_MAX: u64 = 1_000_000;
 
@@ -37,6 +40,18 @@ fn expect_moved(call: &str, should_succeed: bool, count: usize, answer: &io::Res
 }
 
 impl Exerciser {
+    /// Writes a little over what some open file has, or opens one.
+    pub(super) fn rewrite(&mut self) -> io::Result<()> {
+        if self.open.is_empty() {
+            return self.open("f");
+        }
+        let position = self.draws.index(self.open.len());
+        let len = self.tree.content(self.node_of(position)).len() as u64;
+        let (offset, count) = (self.draws.below(len.max(1)), size(self.draws.below(REWRITTEN_MAX)));
+        let (offset, count) = self.rounded(position, offset, count)?;
+        self.write_at(position, offset, count)
+    }
+
     /// One operation on an open file, or an open if there is none.
     pub(super) fn on_file(&mut self, operation: u64) -> io::Result<()> {
         if self.open.is_empty() {

@@ -58,6 +58,7 @@ enum Group {
     Whole,
     Ranges,
     Modes,
+    Rewrites,
 }
 
 impl Group {
@@ -65,7 +66,8 @@ impl Group {
     fn drawn(what: &str, draws: &mut Draws) -> Self {
         let groups: &[Self] = match what {
             "files" => &[Self::Files, Self::Names],
-            IN_PLACE => &[Self::Files, Self::Files, Self::Files, Self::Names],
+            // A page that is written again soon may be under writeback then.
+            IN_PLACE => &[Self::Files, Self::Files, Self::Names, Self::Rewrites, Self::Rewrites],
             "mapped" => &[Self::OneFile],
             // Apart from the others: their seeds stay what they are.
             "modes" => &[Self::Files, Self::Names, Self::Modes, Self::Modes, Self::Whole],
@@ -208,6 +210,7 @@ impl Exerciser {
                 let operation = self.draws.below(modes::OPERATION_COUNT);
                 (format!("mode {operation}"), self.on_modes(operation))
             }
+            Group::Rewrites => ("rewrite".to_owned(), self.rewrite()),
             Group::Ranges => {
                 let operation = self.draws.below(ranges::OPERATION_COUNT);
                 (format!("range {operation}"), self.on_ranges(operation))

@@ -181,6 +181,16 @@ pub enum ClonedPages {
     Kept,
 }
 
+/// What writeback hands down of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PagePayload {
+    /// The bytes that were captured.
+    Captured,
+    /// The page itself: whoever writes it to a medium reads it then. What has a checksum is
+    /// captured for that, once; what is written in place has none (DEF-001).
+    Live,
+}
+
 /// What the cache is assembled from. The default is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CachePolicy {
@@ -220,6 +230,8 @@ pub struct CachePolicy {
     pub map_flush: MapFlush,
     /// What a clone leaves in memory.
     pub cloned_pages: ClonedPages,
+    /// What is handed down of a page.
+    pub page_payload: PagePayload,
     /// More cached bytes are written back and evicted.
     pub cached_bytes_max: u64,
     /// Pages that are handed down together.
@@ -247,6 +259,7 @@ impl Default for CachePolicy {
             clone_flush: CloneFlush::BothFiles,
             map_flush: MapFlush::AllDirty,
             cloned_pages: ClonedPages::Dropped,
+            page_payload: PagePayload::Captured,
             cached_bytes_max: 64 << 20,
             batch_pages_max: 256,
         }

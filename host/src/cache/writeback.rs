@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -22,6 +23,7 @@ use crate::cache::MapFlush;
 use crate::cache::PageAfterFailure;
 use crate::cache::PageCache;
 use crate::cache::PageErrors;
+use crate::cache::PagePayload;
 use crate::cache::PageStep;
 use crate::cache::State;
 use crate::cache::Suspension;
@@ -31,6 +33,7 @@ use crate::cache::TransformFallback;
 use crate::cache::TransitionStep;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
+use crate::cache::live_page::LivePage;
 use crate::cache::page::Page;
 use crate::cache::ranges::Ranges;
 use crate::call::CallId;
@@ -369,11 +372,25 @@ impl PageCache {
             let order = self.policy.page_order;
             described = self.take_steps(batch, order, index..index + 1).await?.or(described);
             if let Some(Captured { page_no, payload, .. }) = batch.pages.get(index) {
-                let content = Content::Plain(*page_no, Payload::Owned(payload.clone()));
-                batch.parts.push((content, 1));
+                let payload = self.payload(batch.ino, *page_no, payload);
+                batch.parts.push((Content::Plain(*page_no, payload), 1));
             }
         }
         Ok(described)
+    }
+
+    /// What is handed down of a page that was captured.
+    fn payload(&self, ino: u64, page_no: u64, captured: &Bytes) -> Payload {
+        match self.policy.page_payload {
+            PagePayload::Captured => Payload::Owned(captured.clone()),
+            PagePayload::Live => Payload::Borrowed(Arc::new(LivePage {
+                state: Arc::clone(&self.state),
+                ino,
+                page_no,
+                page_size_bytes: self.page_size_bytes,
+                captured: captured.clone(),
+            })),
+        }
     }
 
     /// Takes pages from `first` on through each step together, and then what was captured of them

@@ -131,6 +131,9 @@ pub struct WorldArguments {
     /// regions that the mirror's log calls dirty. Default: the scenario's, or else 1.
     #[arg(long, value_name = "COUNT")]
     pub legs: Option<u32>,
+    /// What of a mirror is made equal after a crash.
+    #[arg(long, default_value = "dirty", value_name = "WHAT")]
+    pub resync: ResyncName,
     /// Fail device writes, as CLASS:NTH, CLASS being data, tree, log, root or any: `data:2` fails
     /// the second data write once, `data:2x3` three from there on, `data:2..` all until healed;
     /// `=enospc` at its end says no space instead of an error of the medium.
@@ -358,6 +361,15 @@ pub enum MappingName {
     Stores,
     /// Nothing is rewritten: at each call, memory is compared with what it was.
     Twin,
+}
+
+/// What of a mirror is made equal after a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ResyncName {
+    /// The regions that its log calls dirty.
+    Dirty,
+    /// Everything.
+    Full,
 }
 
 /// How a run is cut short.

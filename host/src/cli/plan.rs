@@ -17,6 +17,7 @@ use crate::cli::Failure;
 use crate::cli::args::CrashKindName;
 use crate::cli::args::LevelName;
 use crate::cli::args::MappingName;
+use crate::cli::args::ResyncName;
 use crate::cli::args::SubjectName;
 use crate::cli::args::WorldArguments;
 use crate::cli::files;
@@ -24,6 +25,7 @@ use crate::cli::profile;
 use crate::cli::scenario::Scenario;
 use crate::device::Geometry;
 use crate::device::LEG_COUNT_MAX;
+use crate::device::Resync;
 use crate::guest::Engine;
 use crate::guest::EngineOptions;
 use crate::guest::Limits;
@@ -292,6 +294,10 @@ fn stack_plan(
         return Err(Failure(format!("--legs {legs}: from 1 to {LEG_COUNT_MAX} are wanted")));
     }
     policies.mirror.leg_count = legs;
+    policies.mirror.resync = match arguments.resync {
+        ResyncName::Dirty => Resync::DirtyRegions,
+        ResyncName::Full => Resync::All,
+    };
     let mut faults = arguments.fail_writes.clone();
     faults.extend(scenario.fail_rules().map_err(Failure)?);
     Ok(StackPlan { geometry, policies, faults })
@@ -384,6 +390,9 @@ fn world_words(arguments: &WorldArguments) -> String {
     }
     if let Some(legs) = arguments.legs {
         option("legs", &legs.to_string());
+    }
+    if arguments.resync != ResyncName::Dirty {
+        option("resync", "full");
     }
     for rule in &arguments.fail_writes {
         option("fail-write", &rule.to_string());

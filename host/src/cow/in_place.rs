@@ -6,6 +6,7 @@
 //! snapshot sees all of a write or nothing of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::cow::Cow;
 use crate::cow::CowError;
@@ -227,8 +228,11 @@ async fn submit_all(store: &Store, ino: u64, targets: &[Option<Target<'_>>]) -> 
             under_way.blocks.push(target.kept.block);
             let offset = target.block.saturating_mul(block_size as u64);
             let origin = Origin { class: Class::Data, object: ino, offset };
-            let bytes = whole(target.payload.capture(), block_size);
-            store.submit(target.kept.block, bytes, origin)
+            let payload = match target.payload {
+                Payload::Owned(bytes) => Payload::Owned(whole(bytes.clone(), block_size)),
+                Payload::Borrowed(page) => Payload::Borrowed(Arc::clone(page)),
+            };
+            store.submit_payload(target.kept.block, payload, origin)
         }));
     }
     let mut outcomes = Vec::with_capacity(targets.len());

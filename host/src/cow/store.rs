@@ -285,7 +285,16 @@ impl Store {
 
     /// Submits a write of a whole block.
     pub(super) fn submit(&self, block: BlockNo, bytes: Bytes, origin: Origin) -> RequestId {
-        let payload = Payload::Owned(bytes);
+        self.submit_payload(block, Payload::Owned(bytes), origin)
+    }
+
+    /// Submits a write of a whole block, whoever captures it.
+    pub(super) fn submit_payload(
+        &self,
+        block: BlockNo,
+        payload: Payload,
+        origin: Origin,
+    ) -> RequestId {
         let request = Request::Write { block, payload, force_unit_access: false, origin };
         self.device.submit(request)
     }

@@ -9,6 +9,10 @@
 //!
 //! Source: seed 001, the mirror of the device mapper (drivers/md/dm-raid1.c, dm-region-hash.c).
 
+mod layout;
+mod log;
+mod policy;
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -22,175 +26,36 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
-use crate::device::Block;
 use crate::device::BlockNo;
 use crate::device::Class;
 use crate::device::Completion;
 use crate::device::Device;
 use crate::device::DeviceError;
 use crate::device::Geometry;
-use crate::device::Image;
 use crate::device::Origin;
 use crate::device::Payload;
 use crate::device::Request;
 use crate::device::RequestId;
+use crate::device::mirror::log::RegionLog;
 use crate::device::perform;
+use crate::sim::Point;
+use crate::sim::Sim;
 use crate::sim::TaskLock;
 
-/// The first bytes of a log.
-const MAGIC: &[u8; 8] = b"cpmirror";
-
-/// Where the bits of the regions begin in the log, after the magic number and the lost legs.
-const REGIONS_AT: usize = 16;
+pub use layout::MirrorLayout;
+pub use policy::LegPayload;
+pub use policy::MirrorPolicy;
+pub use policy::RegionClearing;
+pub use policy::Resync;
 
 /// A mirror has at most so many legs: one bit each in the log.
 pub const LEG_COUNT_MAX: u32 = 8;
-
-/// A region has at least so many blocks.
-const REGION_BLOCKS_MIN: u64 = 16;
 
 /// What the log is written as.
 const OF_LOG: Origin = Origin { class: Class::Log, object: 0, offset: 0 };
 
 /// What makes legs equal.
 const OF_RESYNC: Origin = Origin { class: Class::Data, object: 0, offset: 0 };
-
-/// How many times a leg captures what a request brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LegPayload {
-    /// It is captured once, for all legs.
-    Once,
-    /// Each leg captures it when it writes: a page that changes meanwhile differs (DEF-001).
-    EachLeg,
-}
-
-/// When a region is called clean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RegionClearing {
-    /// When every leg has written everything, and was flushed.
-    AfterAllLegs,
-    /// When the first leg has (DEF-001b).
-    AfterFirstLeg,
-}
-
-/// What is made equal after a loss of power.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Resync {
-    /// The regions that the log calls dirty.
-    DirtyRegions,
-    /// Everything.
-    All,
-}
-
-/// What a mirror is assembled from. The default is correct.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MirrorPolicy {
-    /// Legs; with one there is no mirror.
-    pub leg_count: u32,
-    /// Who captures a payload.
-    pub payload: LegPayload,
-    /// When a region is clean.
-    pub clearing: RegionClearing,
-    /// What a recovery makes equal.
-    pub resync: Resync,
-}
-
-impl Default for MirrorPolicy {
-    fn default() -> Self {
-        Self {
-            leg_count: 1,
-            payload: LegPayload::Once,
-            clearing: RegionClearing::AfterAllLegs,
-            resync: Resync::DirtyRegions,
-        }
-    }
-}
-
-/// Where legs and log are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MirrorLayout {
-    leg: Geometry,
-    leg_count: u32,
-    region_blocks: u64,
-}
-
-impl MirrorLayout {
-    /// A mirror of devices of this shape.
-    #[must_use]
-    pub fn new(leg: Geometry, leg_count: u32) -> Self {
-        let leg_count = leg_count.clamp(1, LEG_COUNT_MAX);
-        let region_count = (u64::from(leg.block_size_bytes) - REGIONS_AT as u64) * 8;
-        let region_blocks = leg.block_count.div_ceil(region_count).max(REGION_BLOCKS_MIN);
-        Self { leg, leg_count, region_blocks }
-    }
-
-    /// The shape of a leg, which is that of the mirror.
-    #[must_use]
-    pub fn leg(&self) -> Geometry {
-        self.leg
-    }
-
-    /// The shape of the device that holds legs and log.
-    #[must_use]
-    pub fn whole(&self) -> Geometry {
-        let legs = self.leg.block_count * u64::from(self.leg_count);
-        Geometry { block_count: legs + 1, ..self.leg }
-    }
-
-    fn log(&self) -> BlockNo {
-        BlockNo(self.leg.block_count * u64::from(self.leg_count))
-    }
-
-    fn on_leg(&self, leg: u32, block: BlockNo) -> BlockNo {
-        BlockNo(self.leg.block_count * u64::from(leg) + block.0)
-    }
-
-    fn region(&self, block: BlockNo) -> u64 {
-        block.0 / self.region_blocks
-    }
-}
-
-/// What the log says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct RegionLog {
-    /// Regions in which the legs may differ.
-    dirty: BTreeSet<u64>,
-    /// Legs that are neither read nor written.
-    lost: BTreeSet<u32>,
-}
-
-impl RegionLog {
-    fn encode(&self, size_bytes: u32) -> Bytes {
-        let mut bytes = vec![0; size_bytes as usize];
-        bytes[..MAGIC.len()].copy_from_slice(MAGIC);
-        for leg in &self.lost {
-            bytes[MAGIC.len() + (*leg / 8) as usize] |= 1 << (leg % 8);
-        }
-        for region in &self.dirty {
-            bytes[REGIONS_AT + (*region / 8) as usize] |= 1 << (region % 8);
-        }
-        Bytes::from(bytes)
-    }
-
-    /// What a block says; one that is no log, that all is clean.
-    fn decode(bytes: &Bytes) -> Self {
-        if !bytes.starts_with(MAGIC) {
-            return Self::default();
-        }
-        let bits = |bytes: &[u8]| -> Vec<u64> {
-            let is_set = |at: &u64| bytes[(*at / 8) as usize] & (1 << (at % 8)) != 0;
-            (0..bytes.len() as u64 * 8).filter(is_set).collect()
-        };
-        let lost = bits(&bytes[MAGIC.len()..REGIONS_AT]);
-        let lost = lost.into_iter().filter_map(|leg| u32::try_from(leg).ok()).collect();
-        Self { dirty: bits(&bytes[REGIONS_AT..]).into_iter().collect(), lost }
-    }
-
-    /// Does it say that these regions are dirty, and that these legs are lost?
-    fn says(&self, dirty: &BTreeSet<u64>, lost: &BTreeSet<u32>) -> bool {
-        dirty.is_subset(&self.dirty) && lost.is_subset(&self.lost)
-    }
-}
 
 #[derive(Default)]
 struct State {
@@ -210,6 +75,7 @@ struct Legs {
     below: Arc<dyn Device>,
     layout: MirrorLayout,
     policy: MirrorPolicy,
+    sim: Sim,
     /// Whose turn it is to write the log.
     logging: TaskLock,
     state: Mutex<State>,
@@ -242,12 +108,13 @@ impl Mirror {
         below: Arc<dyn Device>,
         layout: MirrorLayout,
         policy: MirrorPolicy,
+        sim: Sim,
     ) -> Result<Self, DeviceError> {
         let read = Request::Read { block: layout.log() };
         let log = RegionLog::decode(&perform(below.as_ref(), read).await?);
         let state = State { durable: log.clone(), log, ..State::default() };
         let logging = TaskLock::default();
-        let legs = Legs { below, layout, policy, logging, state: Mutex::new(state) };
+        let legs = Legs { below, layout, policy, sim, logging, state: Mutex::new(state) };
         legs.resync().await?;
         Ok(Self { legs: Arc::new(legs), requests: Mutex::default() })
     }
@@ -269,7 +136,7 @@ impl Mirror {
 
 impl Device for Mirror {
     fn geometry(&self) -> Geometry {
-        self.legs.layout.leg
+        self.legs.layout.leg()
     }
 
     fn submit(&self, request: Request) -> RequestId {
@@ -303,7 +170,7 @@ impl Legs {
     }
 
     async fn perform(&self, request: Request) -> Completion {
-        let count = self.layout.leg.block_count;
+        let count = self.layout.leg().block_count;
         let (first, len) = match request {
             Request::Read { block } | Request::Write { block, .. } => (block.0, 1),
             Request::Discard { block, count } => (block.0, count),
@@ -371,6 +238,8 @@ impl Legs {
         let (mut failed, mut error) = (BTreeSet::new(), None);
         let mut is_first = true;
         while !under_way.is_empty() {
+            // Between two legs there is time: each reads what the request brings when it writes it.
+            self.sim.point(Point::LegRead).await;
             let (leg, outcome) = next_of(below, &mut under_way).await;
             match outcome {
                 Ok(_) => {}
@@ -483,7 +352,7 @@ impl Legs {
             state.durable.dirty.retain(|region| log.dirty.contains(region));
             log
         };
-        let payload = Payload::Owned(log.encode(self.layout.leg.block_size_bytes));
+        let payload = Payload::Owned(log.encode(self.layout.leg().block_size_bytes));
         perform(self.below.as_ref(), write(self.layout.log(), payload, true, OF_LOG)).await?;
         lock(&self.state).durable = log;
         Ok(())
@@ -496,7 +365,7 @@ impl Legs {
         let dirty = lock(&self.state).log.dirty.clone();
         let below = self.below.as_ref();
         let mut has_written = false;
-        for block in (0..self.layout.leg.block_count).map(BlockNo) {
+        for block in (0..self.layout.leg().block_count).map(BlockNo) {
             let is_dirty = dirty.contains(&self.layout.region(block));
             if self.policy.resync == Resync::DirtyRegions && !is_dirty {
                 continue;
@@ -540,47 +409,6 @@ async fn next_of(below: &dyn Device, under_way: &mut Vec<(u32, RequestId)>) -> (
 
 fn write(block: BlockNo, payload: Payload, force_unit_access: bool, origin: Origin) -> Request {
     Request::Write { block, payload, force_unit_access, origin }
-}
-
-/// What a crash left of a mirror, without looking through it.
-impl MirrorLayout {
-    /// The blocks of one leg, as an image of its own.
-    #[must_use]
-    pub fn view(&self, whole: &Image, leg: u32) -> Image {
-        let mut view = Image::new(self.leg);
-        let from = self.on_leg(leg, BlockNo(0)).0;
-        let until = from + self.leg.block_count;
-        let within = whole.blocks().filter(|(block, _)| (from..until).contains(&block.0));
-        for (block, bytes) in within {
-            let block = BlockNo(block.0 - from);
-            view.set(block, Block::new(block, bytes.clone()));
-        }
-        view
-    }
-
-    /// The leg that is read, after a recovery.
-    #[must_use]
-    pub fn first_leg(&self, whole: &Image) -> u32 {
-        let log = self.said(whole);
-        (0..self.leg_count).find(|leg| !log.lost.contains(leg)).unwrap_or(0)
-    }
-
-    /// The blocks on which the legs do not agree, though the log calls their regions clean.
-    #[must_use]
-    pub fn disagreements(&self, whole: &Image) -> Vec<BlockNo> {
-        let log = self.said(whole);
-        let legs: Vec<u32> = (0..self.leg_count).filter(|leg| !log.lost.contains(leg)).collect();
-        let differs = |block: &BlockNo| {
-            let on = |leg: &u32| whole.get(self.on_leg(*leg, *block));
-            !log.dirty.contains(&self.region(*block))
-                && legs.windows(2).any(|pair| on(&pair[0]) != on(&pair[1]))
-        };
-        (0..self.leg.block_count).map(BlockNo).filter(differs).collect()
-    }
-
-    fn said(&self, whole: &Image) -> RegionLog {
-        whole.get(self.log()).map(|bytes| RegionLog::decode(&bytes)).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -166,6 +166,8 @@ pub enum Point {
     LogWrite,
     /// A request waits in the device.
     DeviceWait,
+    /// A leg of a mirror is about to read what a write brings.
+    LegRead,
     /// A task waits for a lock.
     LockWait,
 }

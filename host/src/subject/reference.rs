@@ -81,10 +81,11 @@ impl StackPlan {
     async fn device(
         &self,
         disk: &Arc<Disk>,
+        sim: &Sim,
     ) -> Result<(Arc<dyn Device>, Option<Arc<Mirror>>), CowError> {
         let below: Arc<dyn Device> = disk.clone();
         let Some(layout) = self.mirror() else { return Ok((below, None)) };
-        let mirror = Mirror::open(below, layout, self.policies.mirror).await;
+        let mirror = Mirror::open(below, layout, self.policies.mirror, sim.clone()).await;
         let mirror = Arc::new(mirror.map_err(CowError::Device)?);
         Ok((mirror.clone(), Some(mirror)))
     }
@@ -136,7 +137,7 @@ impl Stack {
     pub async fn format(plan: &StackPlan, sim: &Sim) -> Result<Self, MountError> {
         let medium = plan.mirror().map_or(plan.geometry, |layout| layout.whole());
         let blank = Arc::new(Disk::new(Image::new(medium), sim.clone()));
-        let (device, _) = plan.device(&blank).await.map_err(MountError::Format)?;
+        let (device, _) = plan.device(&blank, sim).await.map_err(MountError::Format)?;
         cow::format(device.as_ref(), sim).await.map_err(MountError::Format)?;
         Self::mount(blank.durable_image(), plan, sim).await
     }
@@ -147,7 +148,7 @@ impl Stack {
     /// If it cannot be recovered.
     pub async fn mount(image: Image, plan: &StackPlan, sim: &Sim) -> Result<Self, MountError> {
         let disk = Arc::new(Disk::new(image, sim.clone()));
-        let (below, mirror) = plan.device(&disk).await.map_err(MountError::Mount)?;
+        let (below, mirror) = plan.device(&disk, sim).await.map_err(MountError::Mount)?;
         let faulty = Arc::new(Faulty::new(below, plan.faults.clone(), sim.clone()));
         let device: Arc<dyn Device> = faulty.clone();
         let policy = plan.policies.cow.clone();

@@ -4,6 +4,8 @@ use super::*;
 use crate::device::Disk;
 use crate::device::FailRule;
 use crate::device::Faulty;
+use crate::device::Geometry;
+use crate::device::Image;
 use crate::device::StateBounds;
 use crate::device::Walk;
 use crate::sim::Seeded;
@@ -27,7 +29,7 @@ fn blank() -> Image {
 }
 
 fn open(sim: &Sim, below: Arc<dyn Device>, policy: MirrorPolicy) -> Mirror {
-    sim.block_on(Mirror::open(below, layout(), policy)).expect("it can be read")
+    sim.block_on(Mirror::open(below, layout(), policy, sim.clone())).expect("it can be read")
 }
 
 fn put(block: u64, byte: u8) -> Request {
@@ -91,7 +93,7 @@ fn legs_agree_and_are_called_clean_after_a_flush() {
     let mirror = open(&sim, below.clone(), MirrorPolicy::default());
     sim.block_on(perform(&mirror, put(5, 7))).expect("it is healthy");
     let said = || layout().said(&below.durable_image());
-    assert_eq!(said().dirty, BTreeSet::from([0]), "before the legs are written");
+    assert_eq!(said().dirty, BTreeSet::from([1]), "before the legs are written");
     sim.block_on(perform(&mirror, Request::Flush)).expect("it is healthy");
     assert_eq!(said(), RegionLog::default());
     for leg in 0..2 {

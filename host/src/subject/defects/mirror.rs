@@ -1,27 +1,55 @@
 //! Defects of the mirror beneath (seed 001).
 
+use crate::cache::PagePayload;
+use crate::device::LegPayload;
 use crate::device::RegionClearing;
-use crate::subject::defects::CALM;
 use crate::subject::defects::Defect;
 
 /// The general exerciser on files that are written in place, on a mirror, beside a process that
-/// writes back and syncs; cut short after every event of the device.
+/// begins writeback and syncs; cut short after every event of the device.
 const EXERCISED_ON_A_MIRROR: &str = "explore posix_exerciser --legs 2 --also \
-     'posix_pressure writes 20' --verify verify_mirror_legs --seed 1 --seeds 40 -- \
+     'posix_pressure flush 20' --verify verify_mirror_legs --seed 1 --seeds 40 -- \
      random 60 in-place";
 
-pub(super) const MIRROR: &[Defect] = &[Defect {
-    name: "region_clean_with_the_first_leg",
-    number: "DEF-001b",
-    mechanism: "a region counts as clean once the first leg has written: a crash before the \
+/// No leg is read but the first.
+const UNCRASHED: &str = "run seed_001_mirror_legs --seed 1 --seeds 20";
+
+/// Nothing differs that is made equal whole after each crash.
+const RESYNCED: &str = "explore seed_001_mirror_legs --resync full --verify verify_mirror_legs \
+                        --seed 1 --seeds 20";
+
+pub(super) const MIRROR: &[Defect] = &[
+    Defect {
+        name: "legs_read_live_pages",
+        number: "DEF-001",
+        mechanism: "each leg of a mirror reads a page when it writes it: a change between the two \
+                    makes them differ, and the region is called clean",
+        source: "seed 001; dm-devel, 2 April 2008",
+        needs: "a mirror, a file that is written in place, a crash",
+        clauses: &["RSTAB-01", "DATA-RW-01"],
+        audit: &["RED-01"],
+        silent: "runs without a crash; a mirror that is made equal whole after a crash",
+        shown_by: "explore seed_001_mirror_legs --verify verify_mirror_legs --seed 1 --seeds 20",
+        exercised_by: EXERCISED_ON_A_MIRROR,
+        controls: &[UNCRASHED, RESYNCED],
+        apply: |policies| {
+            policies.mirror.payload = LegPayload::EachLeg;
+            policies.cache.page_payload = PagePayload::Live;
+        },
+    },
+    Defect {
+        name: "region_clean_with_the_first_leg",
+        number: "DEF-001b",
+        mechanism: "a region counts as clean once the first leg has written: a crash before the \
                     others have leaves legs that differ, and nobody makes them equal",
-    source: "seed 001, a variant",
-    needs: "a mirror, a flush beside a write, a crash",
-    clauses: &["RSTAB-01", "DATA-RW-01"],
-    audit: &["RED-01"],
-    silent: "runs without a crash",
-    shown_by: "explore seed_001_mirror_legs --verify verify_mirror_legs --seed 1 --seeds 20",
-    exercised_by: EXERCISED_ON_A_MIRROR,
-    controls: &[CALM],
-    apply: |policies| policies.mirror.clearing = RegionClearing::AfterFirstLeg,
-}];
+        source: "seed 001, a variant",
+        needs: "a mirror, a flush beside a write, a crash",
+        clauses: &["RSTAB-01", "DATA-RW-01"],
+        audit: &["RED-01"],
+        silent: "runs without a crash; a mirror that is made equal whole after a crash",
+        shown_by: "explore seed_001_mirror_legs --verify verify_mirror_legs --seed 1 --seeds 20",
+        exercised_by: EXERCISED_ON_A_MIRROR,
+        controls: &[UNCRASHED, RESYNCED],
+        apply: |policies| policies.mirror.clearing = RegionClearing::AfterFirstLeg,
+    },
+];

@@ -1,0 +1,52 @@
+//! What a mirror is assembled from: the correct values, and those of its defects.
+
+/// How many times a leg captures what a request brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LegPayload {
+    /// It is captured once, for all legs.
+    Once,
+    /// Each leg captures it when it writes: a page that changes meanwhile differs (DEF-001).
+    EachLeg,
+}
+
+/// When a region is called clean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RegionClearing {
+    /// When every leg has written everything, and was flushed.
+    AfterAllLegs,
+    /// When the first leg has (DEF-001b).
+    AfterFirstLeg,
+}
+
+/// What is made equal after a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resync {
+    /// The regions that the log calls dirty.
+    DirtyRegions,
+    /// Everything.
+    All,
+}
+
+/// What a mirror is assembled from. The default is correct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MirrorPolicy {
+    /// Legs; with one there is no mirror.
+    pub leg_count: u32,
+    /// Who captures a payload.
+    pub payload: LegPayload,
+    /// When a region is clean.
+    pub clearing: RegionClearing,
+    /// What a recovery makes equal.
+    pub resync: Resync,
+}
+
+impl Default for MirrorPolicy {
+    fn default() -> Self {
+        Self {
+            leg_count: 1,
+            payload: LegPayload::Once,
+            clearing: RegionClearing::AfterAllLegs,
+            resync: Resync::DirtyRegions,
+        }
+    }
+}
