@@ -18,6 +18,7 @@ use crashproof::check::recover::Recovery;
 use crashproof::check::world::Chance;
 use crashproof::check::world::Expectation;
 use crashproof::check::world::World;
+use crashproof::device::FaultPlan;
 use crashproof::device::Geometry;
 use crashproof::device::Image;
 use crashproof::device::Walk;
@@ -37,7 +38,7 @@ const LARGE_FILE_BLOCKS: u64 = (64 << 20) / BLOCK as u64;
 
 fn plan() -> StackPlan {
     let geometry = Geometry { block_size_bytes: BLOCK as u32, block_count: 1 << 16 };
-    StackPlan { geometry, policies: Policies::default(), faults: Vec::new() }
+    StackPlan { geometry, policies: Policies::default(), faults: FaultPlan::default() }
 }
 
 fn ask(world: &World, request: Request) -> Value {

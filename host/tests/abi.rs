@@ -20,6 +20,7 @@ use crashproof::call::HandleId;
 use crashproof::call::Lock;
 use crashproof::call::ProcessId;
 use crashproof::call::Request;
+use crashproof::device::FaultPlan;
 use crashproof::device::Geometry;
 use crashproof::guest::Engine;
 use crashproof::guest::EngineOptions;
@@ -94,7 +95,7 @@ impl Guest {
 /// The reference stack, and who runs on it.
 fn stack(sim: &Sim) -> World {
     let geometry = Geometry { block_size_bytes: 512, block_count: 256 };
-    let plan = StackPlan { geometry, policies: Policies::default(), faults: Vec::new() };
+    let plan = StackPlan { geometry, policies: Policies::default(), faults: FaultPlan::default() };
     let stack = sim.block_on(Stack::format(&plan, sim)).expect("the device is big enough");
     World { sim: sim.clone(), vfs: stack.vfs }
 }

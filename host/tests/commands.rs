@@ -210,6 +210,42 @@ fn bad_input_is_named_and_ends_with_its_code() {
 }
 
 #[test]
+fn a_plan_of_faults_is_a_file_and_a_mistake_in_it_is_told_with_its_line() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let path = folder.path().join("plan.toml").display().to_string();
+    let plan = |text: &str| std::fs::write(&path, text).expect("the folder is there");
+    plan("[[fault]]\nfault = \"write-error\"\nclass = \"data\"\nnth = 2\n");
+    let words = format!("run posix_exerciser --faults {path} --level strict -- 1 300");
+    assert_eq!(ends_with(&words, 0), ends_with(&words, 0));
+    let defect = format!("run posix_exerciser --faults {path} --defect report_once --seed 1");
+    let shown = ends_with(&format!("{defect} -- random 300 files"), 1);
+    assert!(shown.contains(&format!("--faults {path}")), "{shown}");
+    // A device that lies: what a crash leaves is nobody's broken word.
+    plan("[[fault]]\nfault = \"lying-flush\"\ntimes = \"until-healed\"\n");
+    let words = format!("explore crash_append_log --verify verify_append_log --faults {path} -- 3");
+    let shown = ends_with(&words, 0);
+    assert!(shown.contains("a medium left that had said what is not so"), "{shown}");
+    plan("[memory]\nbytes = \"64K\"\nevict-every = 3\n[pool]\nblocks = 60\n");
+    ends_with(&format!("run posix_exerciser --faults {path} -- 1 300"), 0);
+    let seeded = "run posix_exerciser --random-faults 4 --seed 5 -- random 200 files";
+    assert_eq!(ends_with(seeded, 0), ends_with(seeded, 0));
+    for (written, part) in [
+        ("\n[[fault]]\nfault = \"fire\"", "`lying-flush`"),
+        ("\n[[fault]]\nfault = \"lying-flush\"\nblocks = \"1..2\"", "line 2: fault: blocks"),
+        ("colour = \"red\"", "`random`"),
+        ("random = 2", "--seed"),
+    ] {
+        plan(written);
+        let output = crashproof(&format!("run posix_data --faults {path}"));
+        let complaint = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains(part), "{part}: {complaint}");
+    }
+    let words = format!("run posix_data --faults {path} --subject dir:{}", folder.path().display());
+    assert_eq!(crashproof(&words).status.code(), Some(2));
+}
+
+#[test]
 fn files_are_mapped_only_where_a_block_is_a_page() {
     for size in ["512", "16384"] {
         let shown = ends_with(&format!("run posix_mapping --block-size {size}"), 4);

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crashproof::call::Halt;
 use crashproof::call::HandleId;
 use crashproof::call::ProcessId;
+use crashproof::device::FaultPlan;
 use crashproof::device::Geometry;
 use crashproof::guest::Engine;
 use crashproof::guest::EngineOptions;
@@ -29,7 +30,7 @@ fn end_of(body: &str) -> GuestEnd {
     let module = Module::load(&engine, &bytes).expect("the guest is a program");
     let sim = Sim::calm();
     let geometry = Geometry { block_size_bytes: 4096, block_count: 512 };
-    let plan = StackPlan { geometry, policies: Policies::default(), faults: Vec::new() };
+    let plan = StackPlan { geometry, policies: Policies::default(), faults: FaultPlan::default() };
     let stack = sim.block_on(Stack::format(&plan, &sim)).expect("the device is big enough");
     let mut config = ProcessConfig::new(ProcessId(1));
     config.preopens = vec![(Bytes::from_static(b"/"), HandleId::ROOT)];

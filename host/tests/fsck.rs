@@ -16,6 +16,7 @@ use crashproof::check::recover::recover;
 use crashproof::cow::fsck;
 use crashproof::device::Block;
 use crashproof::device::BlockNo;
+use crashproof::device::FaultPlan;
 use crashproof::device::Geometry;
 use crashproof::device::Image;
 use crashproof::device::Walk;
@@ -27,7 +28,7 @@ use crashproof::subject::StackPlan;
 const SHAPE: Geometry = Geometry { block_size_bytes: 512, block_count: 64 };
 
 fn plan() -> StackPlan {
-    StackPlan { geometry: SHAPE, policies: Policies::default(), faults: Vec::new() }
+    StackPlan { geometry: SHAPE, policies: Policies::default(), faults: FaultPlan::default() }
 }
 
 fn at(path: &'static str) -> At {

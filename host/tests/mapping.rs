@@ -20,6 +20,7 @@ use crashproof::check::run::SubjectPlan;
 use crashproof::check::run::Watching;
 use crashproof::check::world::Chance;
 use crashproof::check::world::Expectation;
+use crashproof::device::FaultPlan;
 use crashproof::device::Geometry;
 use crashproof::guest::Engine;
 use crashproof::guest::EngineOptions;
@@ -73,7 +74,7 @@ fn config(process: u32) -> ProcessConfig {
 
 fn stack(sim: &Sim) -> Arc<Noting> {
     let geometry = Geometry { block_size_bytes: 4096, block_count: 512 };
-    let plan = StackPlan { geometry, policies: Policies::default(), faults: Vec::new() };
+    let plan = StackPlan { geometry, policies: Policies::default(), faults: FaultPlan::default() };
     let stack = sim.block_on(Stack::format(&plan, sim)).expect("the device is big enough");
     Arc::new(Noting { inner: stack.vfs, asked: Mutex::default() })
 }
@@ -426,7 +427,7 @@ fn judged(body: &str, mode: MappingMode, policies: Policies) -> (Vec<String>, Ve
         subject: SubjectPlan::Reference(Box::new(StackPlan {
             geometry,
             policies,
-            faults: Vec::new(),
+            faults: FaultPlan::default(),
         })),
         expectation: Expectation {
             promises: Arc::new(promises),
@@ -438,6 +439,7 @@ fn judged(body: &str, mode: MappingMode, policies: Policies) -> (Vec<String>, Ve
         directories: vec!["/".to_owned()],
         limits: Limits::default(),
         actions: Vec::new(),
+        evict_every: None,
     };
     let watching = Watching { crash: Some(CrashKind::Power), ..Watching::default() };
     let recorded = crashproof::check::run::run(&plan, watching).expect("the world can be made");

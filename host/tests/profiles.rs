@@ -86,7 +86,7 @@ fn bytes(seed: u64) -> Vec<u8> {
 fn broken(profile: &str) -> (Vec<String>, u64) {
     let policies = profile_named(profile).expect("it is in the list");
     let expected = Promises::named(profile);
-    let campaign = Campaign { policies, expected, is_unaudited: false };
+    let campaign = Campaign { policies, expected, ..Campaign::default() };
     let (mut own, mut strict) = (Vec::new(), 0);
     for seed in 1..=PROGRAM_COUNT {
         let Some(execution) = campaign.execute(&bytes(seed)) else { continue };

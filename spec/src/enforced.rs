@@ -151,6 +151,7 @@ enforced! {
     "ERR-REPORT-02" Linux,
     "ERR-REPORT-03" Linux,
     "ERR-REPORT-04" Strict,
+    "ERR-REPORT-05" Linux,
     "ERR-REPORT-06" Linux,
     "ERR-RETRY-01" Posix,
     "ERR-STICKY-01" Strict,
@@ -159,6 +160,8 @@ enforced! {
     "ERR-CLAIM-01" Strict,
     "ERR-FALSE-01" Linux,
     "ERR-FALSE-02" Strict,
+    "LIM-02" Posix,
+    "LIM-03" Linux,
     "RSTAB-01" Posix,
     "RSTAB-02" Strict,
 }

@@ -86,6 +86,8 @@ pub struct Oracle {
     /// What the last survey found, if nothing has happened since.
     found: Option<Adoption>,
     ground: Option<Ground>,
+    /// Is what is found after this crash the doing of a medium that lied?
+    lied: bool,
     /// Did a process crash in a way that nothing explains, so that what is durable is unknown?
     blurred: bool,
 }
@@ -104,6 +106,7 @@ impl Oracle {
             settled: None,
             found: None,
             ground: None,
+            lied: false,
             blurred: false,
         }
     }
@@ -189,15 +192,14 @@ impl Oracle {
         let is_process = matches!(kind, CrashKind::Process(_));
         let settled = self.settled.take().filter(|_| is_process);
         let ground = self.ground.take();
+        if std::mem::take(&mut self.lied) {
+            self.judge.pass_over("what a medium left that had said what is not so");
+            return self.adopt_unjudged(kind, found, settled);
+        }
         if self.blurred && !is_process {
             let what = "power was lost after a process had crashed in a way not understood";
             self.judge.undecided(self.step, what);
-            let mut silent = self.judge.clone();
-            let surveyed = crash::survey(&mut silent, self.step, kind, found, settled, None);
-            self.judge.model = silent.model;
-            self.found = surveyed.adoption;
-            self.blurred = false;
-            return;
+            return self.adopt_unjudged(kind, found, settled);
         }
         let ground = ground.as_ref().map(|Ground(ground)| ground.as_ref());
         let surveyed = crash::survey(&mut self.judge, self.step, kind, found, settled, ground);
@@ -205,6 +207,20 @@ impl Oracle {
         self.found = surveyed.adoption;
         self.blurred |= !surveyed.is_known;
         self.judge.half_done = self.pending.values().any(|pending| pending.committed);
+    }
+
+    /// What was found is what there is, whoever is to blame.
+    fn adopt_unjudged(
+        &mut self,
+        kind: CrashKind,
+        found: &Result<Survey, String>,
+        settled: Option<Model>,
+    ) {
+        let mut silent = self.judge.clone();
+        let surveyed = crash::survey(&mut silent, self.step, kind, found, settled, None);
+        self.judge.model = silent.model;
+        self.found = surveyed.adoption;
+        self.blurred = false;
     }
 
     fn called(&mut self, process: Pid, call: &Call) {
@@ -257,8 +273,9 @@ impl Oracle {
     }
 
     fn testified(&mut self, testimony: &Testimony) {
-        // An audit is somebody else's word about the subject.
-        self.judge.testifies |= !matches!(testimony, Testimony::Audit { .. });
+        // These are somebody else's word about the subject.
+        let is_other = matches!(testimony, Testimony::Audit { .. } | Testimony::Lied);
+        self.judge.testifies |= !is_other;
         // Whatever is judged later may have been told of it.
         let is_failure = matches!(testimony, Testimony::Lost { .. } | Testimony::Failed { .. });
         self.judge.has_failed |= is_failure;
@@ -273,6 +290,8 @@ impl Oracle {
                     self.judge.undecided(self.step, what);
                 }
             },
+            Testimony::Lied if self.crashed.is_some() => self.lied = true,
+            Testimony::Lied => self.judge.has_failed = true,
             Testimony::Lost { .. }
             | Testimony::Resolved { .. }
             | Testimony::Failed { .. }

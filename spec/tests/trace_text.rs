@@ -413,7 +413,7 @@ impl Maker {
         let start = self.any_u64();
         let file = Ino(self.any_u64());
         let range = start..start.saturating_add(self.any_u64());
-        match self.below(6) {
+        match self.below(7) {
             0 => Testimony::Committed { call: Step(self.any_u64()) },
             1 => Testimony::Lost {
                 file,
@@ -424,6 +424,7 @@ impl Maker {
             2 => Testimony::Resolved { file, range },
             3 => Testimony::Evicted { file, range },
             4 => Testimony::Failed { errno: self.errno() },
+            5 => Testimony::Lied,
             _ => Testimony::Audit { clause: self.string(), evidence: self.string() },
         }
     }

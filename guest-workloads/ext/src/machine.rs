@@ -14,8 +14,8 @@ pub fn drop_caches() -> io::Result<()> {
     answer(unsafe { imports::fs_drop_caches() })
 }
 
-/// Makes the device fail from now on, by a rule as `--fail-write` takes it; `lose-leg:N` takes leg
-/// N of the mirror away.
+/// Makes the device fail from now on, by a rule in one line (`data:2`, `read-error nth=3`), or says
+/// `heal`, `pool N`, `grow N`, `evict` or `lose-leg:N` to it (`host/docs/fault-model.md`).
 ///
 /// # Errors
 /// What the host answered: EINVAL for a rule that it does not read.

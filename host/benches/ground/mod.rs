@@ -16,6 +16,7 @@ use crashproof::call::Vfs;
 use crashproof::check::world::Chance;
 use crashproof::check::world::Expectation;
 use crashproof::check::world::World;
+use crashproof::device::FaultPlan;
 use crashproof::device::Geometry;
 use crashproof::subject::Policies;
 use crashproof::subject::StackPlan;
@@ -25,7 +26,7 @@ use crashproof_spec::promise::Promises;
 /// The reference stack on a device of 128 MiB.
 pub fn plan() -> StackPlan {
     let geometry = Geometry { block_size_bytes: 4096, block_count: 1 << 15 };
-    StackPlan { geometry, policies: Policies::default(), faults: Vec::new() }
+    StackPlan { geometry, policies: Policies::default(), faults: FaultPlan::default() }
 }
 
 /// That stack under a recorder and an oracle, calm, without audits.

@@ -79,6 +79,9 @@ pub enum SyncAllReports {
     Once,
     /// As long as anything is lost.
     Always,
+    /// No, and whoever would have been told of it as the first is not told any more either (D-05:
+    /// it clears the mark that the owner's sync looks for).
+    UsedUp,
 }
 
 /// What `close` does.
@@ -171,6 +174,15 @@ impl ErrorPolicy {
     pub const DROPPED_ON_ERROR: Self =
         Self { page_after_failure: PageAfterFailure::CleanDropped, ..Self::STRICT_STICKY };
 
+    /// DEF-004d: a sync that fails drops whatever else of the file was waiting to be written, and
+    /// the next one succeeds (gluster's write-behind, as its default is).
+    pub const QUEUE_FORGOTTEN: Self = Self {
+        observers: Observers::Waiter,
+        clear_rule: ClearRule::FirstReport,
+        page_after_failure: PageAfterFailure::QueueDropped,
+        ..Self::STRICT_STICKY
+    };
+
     /// Is what could not be written tried again?
     #[must_use]
     pub fn retries(&self) -> bool {
@@ -253,6 +265,7 @@ mod tests {
             ErrorPolicy::CLEAN_ON_ERROR,
             ErrorPolicy::REPORT_ONCE,
             ErrorPolicy::DROPPED_ON_ERROR,
+            ErrorPolicy::QUEUE_FORGOTTEN,
         ] {
             assert_eq!(policy.conflict(), None);
         }

@@ -61,6 +61,11 @@ impl Ledger {
         policy.survives_eviction && self.is_owed(policy)
     }
 
+    /// Whoever would be told as the first is not told any more.
+    pub(super) fn use_up(&mut self) {
+        self.seen = self.failures;
+    }
+
     /// Nobody has the file open any more.
     pub(super) fn closed(&mut self) {
         self.is_flagged = false;

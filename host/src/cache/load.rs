@@ -50,7 +50,7 @@ impl PageCache {
                 match self.load(ino, page_no).await {
                     Ok(()) => {}
                     Err(error) if is_power_off(&error) => return Err(error),
-                    Err(_) => return Ok(Err(Signal::Bus)),
+                    Err(error) => return Ok(Err(self.bus_error(&error))),
                 }
             }
         }

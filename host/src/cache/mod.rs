@@ -70,6 +70,7 @@ pub use policy::PAGE_ORDER;
 pub use policy::PageErrors;
 pub use policy::PagePayload;
 pub use policy::PageStep;
+pub use policy::PartFailures;
 pub use policy::SeekFlush;
 pub use policy::TailZeroing;
 pub use policy::TransformFallback;

@@ -153,6 +153,15 @@ pub enum PageErrors {
     Dropped,
 }
 
+/// Of which parts of what was handed down together a failure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartFailures {
+    /// Of each.
+    All,
+    /// Of the last one: what became of those before it is overwritten (D-16).
+    LastAlone,
+}
+
 /// Of which files a clone writes back what is dirty, before it shares what is beneath.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CloneFlush {
@@ -224,6 +233,8 @@ pub struct CachePolicy {
     pub group_pressure: GroupPressure,
     /// What becomes of errors of pages.
     pub page_errors: PageErrors,
+    /// Which failures count of what is handed down together.
+    pub part_failures: PartFailures,
     /// What a clone does first.
     pub clone_flush: CloneFlush,
     /// Which pages clones and hole queries write back first.
@@ -256,6 +267,7 @@ impl Default for CachePolicy {
             seek_flush: SeekFlush::Integrity,
             group_pressure: GroupPressure::Waits,
             page_errors: PageErrors::Told,
+            part_failures: PartFailures::All,
             clone_flush: CloneFlush::BothFiles,
             map_flush: MapFlush::AllDirty,
             cloned_pages: ClonedPages::Dropped,

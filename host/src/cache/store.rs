@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::cache::FaultLock;
 use crate::cache::PageCache;
+use crate::cache::errno_of;
 use crate::cache::is_power_off;
 use crate::cache::mappings::PageBits;
 use crate::cache::page::Change;
@@ -16,6 +17,7 @@ use crate::cache::write::Granted;
 use crate::call::MappingId;
 use crate::call::Sharing;
 use crate::call::Signal;
+use crate::call::Testimony;
 use crate::cow::CowError;
 use crate::sim::Point;
 use crate::sim::TaskLock;
@@ -53,7 +55,7 @@ impl PageCache {
                 Ok(()) => last_fault = Some(page_no),
                 Err(error) if is_power_off(&error) => return Err(error),
                 // MAP-11: a page that cannot be had, or has no space, is told at the store.
-                Err(_) => return Ok(Some(Signal::Bus)),
+                Err(error) => return Ok(Some(self.bus_error(&error))),
             }
         }
         let ino = last_fault.and_then(|_| Some(self.lock().mappings.get(id)?.ino));
@@ -61,6 +63,14 @@ impl PageCache {
             Some(ino) => self.balance_after_change(ino).await.map(|()| None),
             None => Ok(None),
         }
+    }
+
+    /// The signal for a page that cannot be had; a failure of the device is its cause.
+    pub(super) fn bus_error(&self, error: &CowError) -> Signal {
+        if matches!(error, CowError::Device(_)) {
+            self.witness.say(Testimony::Failed { errno: errno_of(error) });
+        }
+        Signal::Bus
     }
 
     fn try_store(&self, id: MappingId, offset: u64, data: &Bytes) -> Attempt {

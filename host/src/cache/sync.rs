@@ -97,6 +97,10 @@ impl PageCache {
             SyncAllReports::Never => None,
             SyncAllReports::Once => untold,
             SyncAllReports::Always => self.lost_errno(),
+            SyncAllReports::UsedUp => {
+                self.lock().files.values_mut().for_each(|file| file.ledger.use_up());
+                None
+            }
         };
         owed.map_or(Ok(()), |errno| Err(SyncError::Owed(errno)))
     }

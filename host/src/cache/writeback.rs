@@ -25,6 +25,7 @@ use crate::cache::PageCache;
 use crate::cache::PageErrors;
 use crate::cache::PagePayload;
 use crate::cache::PageStep;
+use crate::cache::PartFailures;
 use crate::cache::State;
 use crate::cache::Suspension;
 use crate::cache::SyncScope;
@@ -571,7 +572,7 @@ impl PageCache {
         description: Description,
     ) -> Result<Option<CowError>, CowError> {
         let ino = batch.ino;
-        let mut failure = None;
+        let (mut failure, mut forgotten) = (None, None);
         let mut lost: BTreeMap<Option<CallId>, Ranges> = BTreeMap::new();
         let (mut stored_end, mut stored_pages) = (0, Vec::new());
         // A part is stored or refused with all of its pages.
@@ -588,17 +589,24 @@ impl PageCache {
                     self.end_page(ino, captured)?;
                 }
                 Err(error) => {
-                    failure = failure.or(Some(error));
                     let lost = lost.entry(captured.seen).or_default();
                     captured.ranges.iter().for_each(|range| lost.add(range.clone()));
-                    self.fail_page(ino, captured, errno_of(&error))?;
+                    if self.counts(batch.pages.is_empty()) {
+                        failure = failure.or(Some(error));
+                        self.fail_page(ino, captured, errno_of(&error))?;
+                        continue;
+                    }
+                    forgotten = forgotten.or(Some(error));
+                    stored_end = stored_end.max(self.page_range(captured.page_no).end);
+                    stored_pages.push(captured.page_no);
+                    self.end_page(ino, captured)?;
                 }
             }
         }
         if !stored_pages.is_empty() {
             self.note_stored(ino, &stored_pages, stored_end, description)?;
         }
-        if let Some(error) = failure {
+        if let Some(error) = failure.or(forgotten) {
             let errno = errno_of(&error);
             if self.policy.errors.retries() {
                 self.witness.say(Testimony::Failed { errno });
@@ -611,6 +619,14 @@ impl PageCache {
             }
         }
         Ok(failure)
+    }
+
+    /// Does the failure of a part count?
+    fn counts(&self, is_last: bool) -> bool {
+        match self.policy.part_failures {
+            PartFailures::All => true,
+            PartFailures::LastAlone => is_last,
+        }
     }
 
     /// Ends the writeback of pages from `first` on, of which nothing is written.

@@ -24,6 +24,7 @@ use crashproof_spec::trace::fmt_event;
 use crashproof_spec::violation::Verdict;
 use crashproof_spec::violation::Violation;
 use crashproof_spec::words::Step;
+use crashproof_spec::words::Testimony;
 
 use crate::audit::Audits;
 use crate::call::CallId;
@@ -43,6 +44,8 @@ use crate::check::program::Operation;
 use crate::check::program::Program;
 use crate::check::program::Slots;
 use crate::check::recover::recover;
+use crate::check::world::witnesses;
+use crate::device::FaultPlan;
 use crate::device::Geometry;
 use crate::device::Image;
 use crate::device::Walk;
@@ -82,6 +85,8 @@ pub struct Campaign {
     pub is_unaudited: bool,
     /// What is expected, if it is not strict-sticky.
     pub expected: Option<Promises>,
+    /// What the device does wrong, besides what programs ask of it.
+    pub faults: FaultPlan,
 }
 
 impl Campaign {
@@ -90,8 +95,11 @@ impl Campaign {
     pub fn execute(&self, bytes: &[u8]) -> Option<Execution> {
         let (program, chance) = split(bytes)?;
         let sim = Sim::new(FromBytes::new(chance));
-        let plan =
-            StackPlan { geometry: TINY, policies: self.policies.clone(), faults: Vec::new() };
+        let plan = StackPlan {
+            geometry: TINY,
+            policies: self.policies.clone(),
+            faults: self.faults.clone(),
+        };
         let calm = Sim::calm();
         let blank = calm.block_on(Stack::format(&plan, &calm)).ok()?.disk.durable_image();
         let expected = self.expected.clone().unwrap_or_else(Promises::strict_sticky);
@@ -143,26 +151,28 @@ impl Table {
         // The survey before this part has told of an image that cannot be mounted.
         let stack = sim.block_on(Stack::mount(image, plan, sim)).ok()?;
         self.run(operations, &stack, sim);
-        let left = self.cut(&stack, sim);
+        let (left, has_lied) = self.cut(&stack, sim);
         let recovered = recover(&left, plan);
         self.notebook.note(Event::Crashed(CrashKind::Power));
+        if has_lied {
+            self.notebook.note(Event::Testified(Testimony::Lied));
+        }
         let survey = recovered.survey();
         let mounted = survey.is_ok();
         self.notebook.note(Event::Surveyed(survey));
-        for testimony in recovered.audits() {
+        for testimony in recovered.audits().into_iter().filter(|_| !has_lied) {
             self.notebook.note(Event::Testified(testimony));
         }
-        mounted.then_some(left)
+        // What a medium that lied left is no ground to go on from.
+        (mounted && !has_lied).then_some(left)
     }
 
     /// Runs operations, while they are watched.
     fn run(&self, operations: &[Operation], stack: &Stack, sim: &Sim) {
         lock(&self.kept).0.watch(stack.disk.history());
         let mut notebook = self.notebook.with_witness(stack.witness.clone());
-        if !self.is_unaudited {
-            let mut audit = Audits::new(stack.vfs.cache(), &stack.cow);
-            notebook = notebook.with_audit(Box::new(move || audit.take()));
-        }
+        let audits = || Audits::new(stack.vfs.cache(), &stack.cow);
+        notebook = notebook.with_audit(witnesses(stack, (!self.is_unaudited).then(audits)));
         let recorder = Recorder::new(stack.vfs.clone(), notebook);
         let mut slots = Slots::default();
         for operation in operations {
@@ -173,9 +183,9 @@ impl Table {
         sim.abandon_tasks();
     }
 
-    /// Cuts the power at some device event, and goes back to the moment that it falls into. The
-    /// calm answer is the end.
-    fn cut(&self, stack: &Stack, sim: &Sim) -> Image {
+    /// Cuts the power at some device event, and goes back to the moment that it falls into. Also,
+    /// had the device lied by then? The calm answer is the end.
+    fn cut(&self, stack: &Stack, sim: &Sim) -> (Image, bool) {
         let history = stack.disk.history();
         let back = sim.choose(Site::PowerLoss, history.len() as u32 + 1) as usize;
         let position = history.len() - back;
@@ -190,7 +200,9 @@ impl Table {
             self.notebook.resume_after(moment.step);
             judge.resume(moment);
         }
-        Walk::new(&history).advance(position).lose_power(sim).image
+        let mut walk = Walk::new(&history);
+        let point = walk.advance(position);
+        (point.lose_power(sim).image, point.is_lied_to())
     }
 
     fn finish(self) -> Execution {
@@ -311,7 +323,8 @@ impl Execution {
 /// Mounts, walks and checks a medium that holds `bytes`, and a real file system that some of its
 /// bytes were changed on. Whatever they are, nothing panics.
 pub fn survive_image(bytes: &[u8]) {
-    let plan = StackPlan { geometry: TINY, policies: Policies::default(), faults: Vec::new() };
+    let plan =
+        StackPlan { geometry: TINY, policies: Policies::default(), faults: FaultPlan::default() };
     let block = TINY.block_size_bytes as usize;
     let mut raw = Image::new(TINY);
     for (number, chunk) in bytes.chunks(block).enumerate().take(TINY.block_count as usize) {

@@ -18,6 +18,7 @@ use crashproof_spec::oracle::Oracle;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::trace::Event;
 use crashproof_spec::violation::Violation;
+use crashproof_spec::words::Testimony;
 use rayon::prelude::*;
 
 use crate::check::judge::Line;
@@ -25,6 +26,7 @@ use crate::check::judge::Moment;
 use crate::check::recover::Recovered;
 use crate::check::recover::Recovery;
 use crate::check::tally::Tally;
+use crate::device::CrashPoint;
 use crate::device::CrashState;
 use crate::device::History;
 use crate::device::Image;
@@ -167,6 +169,17 @@ struct Question {
     position: usize,
     survivors: Survivors,
     content: Arc<Content>,
+    /// Had the medium said what is not so?
+    has_lied: bool,
+}
+
+/// Had the medium said what is not so, as far as a crash of this kind shows it?
+pub(super) fn has_lied(point: &CrashPoint, kind: CrashKind) -> bool {
+    match kind {
+        CrashKind::Process(_) => false,
+        CrashKind::Kernel => point.is_misplaced(),
+        CrashKind::Power => point.is_lied_to(),
+    }
 }
 
 /// One content of the device, and what became of it.
@@ -266,7 +279,9 @@ impl<'a> Explorer<'a> {
     #[must_use]
     pub fn explore_one(mut self, history: &History, at: &CrashAt) -> Exploration {
         let mut walk = Walk::new(history);
-        let state = walk.advance(at.position).state(at.survivors.clone());
+        let point = walk.advance(at.position);
+        let has_lied = has_lied(point, self.plan.crash);
+        let state = point.state(at.survivors.clone());
         let recovered = OnceLock::new();
         let content = Arc::new(Content { image: state.image, recovered });
         let falls_into = |moment: &Moment| moment.positions.contains(&at.position);
@@ -277,6 +292,7 @@ impl<'a> Explorer<'a> {
                 position: at.position,
                 survivors: at.survivors.clone(),
                 content: Arc::clone(&content),
+                has_lied,
             })
             .collect();
         let account = &mut self.exploration.account;
@@ -295,6 +311,7 @@ impl<'a> Explorer<'a> {
         questions: &mut Vec<Question>,
     ) {
         let point = walk.advance(position);
+        let has_lied = has_lied(point, self.plan.crash);
         let states = match self.plan.crash {
             CrashKind::Power => point.states(&self.plan.bounds),
             CrashKind::Kernel | CrashKind::Process(_) => point.all_survive(),
@@ -322,7 +339,7 @@ impl<'a> Explorer<'a> {
                     content
                 }
             };
-            questions.push(Question { moment, position, survivors, content });
+            questions.push(Question { moment, position, survivors, content, has_lied });
         }
     }
 
@@ -350,8 +367,11 @@ impl<'a> Explorer<'a> {
     }
 
     /// An oracle after the crash, told what was found then.
-    fn surveyed(&self, crashed: &Crashed, recovered: &Recovered) -> Oracle {
+    fn surveyed(&self, crashed: &Crashed, recovered: &Recovered, has_lied: bool) -> Oracle {
         let mut oracle = crashed.oracle.clone();
+        if has_lied {
+            oracle.event(&Event::Testified(Testimony::Lied));
+        }
         let ground = || self.ground.lock().unwrap_or_else(PoisonError::into_inner);
         let compared_with = ground().clone();
         if let Some(ground) = compared_with {
@@ -369,8 +389,8 @@ impl<'a> Explorer<'a> {
         let recovered = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
         let crash = || Crashed::new(&self.moments[asked.moment], self.plan.crash);
         let crashed = crashed[&asked.moment].get_or_init(crash);
-        let mut oracle = self.surveyed(crashed, recovered);
-        if self.plan.audited {
+        let mut oracle = self.surveyed(crashed, recovered, asked.has_lied);
+        if self.plan.audited && !asked.has_lied {
             for testimony in recovered.audits() {
                 oracle.event(&Event::Testified(testimony));
             }
@@ -394,7 +414,7 @@ impl<'a> Explorer<'a> {
         let content = &asked.content;
         let recovered = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
         let crashed = Crashed::new(&self.moments[asked.moment], self.plan.crash);
-        let oracle = self.surveyed(&crashed, recovered);
+        let oracle = self.surveyed(&crashed, recovered, asked.has_lied);
         let is_sound = oracle.violations().len() == 0 && oracle.undecided().len() == 0;
         verifier.verify(&content.image, lines, is_sound.then_some(oracle))
     }
@@ -402,7 +422,9 @@ impl<'a> Explorer<'a> {
     fn verify(&mut self, questions: &[Question]) {
         let Some(verifier) = self.verifier else { return };
         let mut asked: BTreeMap<(u128, usize), &Question> = BTreeMap::new();
-        for question in questions {
+        // What a medium lost that lied is nobody's broken word.
+        let is_owed = |question: &&Question| !question.has_lied;
+        for question in questions.iter().filter(is_owed) {
             let line_count = self.moments[question.moment].line_count;
             let key = (question.content.image.hash(), line_count);
             if self.verified.contains_key(&key) || asked.contains_key(&key) {
@@ -422,7 +444,7 @@ impl<'a> Explorer<'a> {
         for ((key, _), verification) in asked.into_iter().zip(verifications) {
             self.verified.insert(key, verification);
         }
-        for question in questions {
+        for question in questions.iter().filter(is_owed) {
             let line_count = self.moments[question.moment].line_count;
             let key = (question.content.image.hash(), line_count);
             let faults = self.verified.get(&key).map(Verification::faults);

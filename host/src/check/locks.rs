@@ -32,6 +32,7 @@ use crate::call::Value;
 use crate::call::Vfs;
 use crate::check::campaign::TINY;
 use crate::check::world::Chance;
+use crate::device::FaultPlan;
 use crate::observe::Notebook;
 use crate::observe::Recorder;
 use crate::sim::Sim;
@@ -166,7 +167,8 @@ impl Vfs for Liar {
 
 /// What the processes of a seed asked and were told.
 fn events(policies: &Policies, lies: bool, seed: u64) -> Vec<Event> {
-    let plan = StackPlan { geometry: TINY, policies: policies.clone(), faults: Vec::new() };
+    let plan =
+        StackPlan { geometry: TINY, policies: policies.clone(), faults: FaultPlan::default() };
     let sim = Chance::Seeded { seed, adversity: true }.sim();
     let calm = Sim::calm();
     let blank = calm.block_on(Stack::format(&plan, &calm)).expect("it is large enough");

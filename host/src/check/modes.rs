@@ -26,6 +26,7 @@ use crate::call::Value;
 use crate::call::Vfs;
 use crate::check::campaign::TINY;
 use crate::check::world::Chance;
+use crate::device::FaultPlan;
 use crate::observe::Notebook;
 use crate::observe::Recorder;
 use crate::sim::Sim;
@@ -119,7 +120,7 @@ impl Vfs for Liar {
 /// What the oracle thinks of the processes of a seed.
 fn judged(process_count: u32, lies: bool, seed: u64) -> Oracle {
     let policies = Policies::default();
-    let plan = StackPlan { geometry: TINY, policies, faults: Vec::new() };
+    let plan = StackPlan { geometry: TINY, policies, faults: FaultPlan::default() };
     let sim = Chance::Seeded { seed, adversity: true }.sim();
     let calm = Sim::calm();
     let blank = calm.block_on(Stack::format(&plan, &calm)).expect("it is large enough");

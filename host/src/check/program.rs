@@ -20,7 +20,8 @@ use crate::check::shared::SharedOperation;
 use crate::device::Class;
 use crate::device::DeviceError;
 use crate::device::FailCount;
-use crate::device::FailRule;
+use crate::device::Fault;
+use crate::device::FaultRule;
 use crate::sim::mix;
 
 /// Lengths of writes from which on their bytes are noise.
@@ -229,13 +230,13 @@ pub enum Asked {
     /// Eviction.
     Evict,
     /// A fault of the device.
-    Fail(FailRule),
+    Fail(FaultRule),
     /// Nothing: there is no handle in the slot.
     Nothing,
 }
 
 /// A fault that ends by itself, most often of file data and soon.
-fn fail_rule(which: u8, how: u8) -> FailRule {
+fn fail_rule(which: u8, how: u8) -> FaultRule {
     let class = match which % 8 {
         0..=3 => Some(Class::Data),
         4 => Some(Class::Log),
@@ -243,11 +244,12 @@ fn fail_rule(which: u8, how: u8) -> FailRule {
         6 => Some(Class::Root),
         _ => None,
     };
-    FailRule {
+    let error = if how & 4 == 0 { DeviceError::Io } else { DeviceError::NoSpace };
+    FaultRule {
         class,
         nth: u64::from(which / 8 % 4) + 1,
         count: FailCount::Times(u64::from(how % 4) + 1),
-        error: if how & 4 == 0 { DeviceError::Io } else { DeviceError::NoSpace },
+        ..FaultRule::once(Fault::WriteError(error))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::cow::Inventory;
 use crate::cow::fsck;
 use crate::cow::fsck::Sound;
 use crate::device::BlockNo;
+use crate::device::FaultPlan;
 use crate::device::Image;
 use crate::observe::Changed;
 use crate::observe::Walked;
@@ -104,7 +105,7 @@ async fn disagreement(stack: &Stack, plan: &StackPlan) -> Option<Testimony> {
 }
 
 fn without_faults(plan: &StackPlan) -> StackPlan {
-    StackPlan { faults: Vec::new(), ..plan.clone() }
+    StackPlan { faults: FaultPlan::default(), ..plan.clone() }
 }
 
 async fn mount(image: &Image, plan: &StackPlan, sim: &Sim) -> Result<Stack, String> {

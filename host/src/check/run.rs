@@ -1,6 +1,7 @@
 //! One run of guests in a world.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -28,6 +29,7 @@ use crate::check::explore::Verification;
 use crate::check::explore::Verified;
 use crate::check::explore::Verify;
 use crate::check::explore::acknowledged;
+use crate::check::explore::has_lied;
 use crate::check::judge::Judged;
 use crate::check::judge::Line;
 use crate::check::judge::TraceStream;
@@ -36,9 +38,11 @@ use crate::check::tally::Tally;
 use crate::check::world::Chance;
 use crate::check::world::Expectation;
 use crate::check::world::World;
+use crate::device::FaultOrder;
 use crate::device::History;
 use crate::device::Image;
 use crate::device::Survivors;
+use crate::device::Walk;
 use crate::guest;
 use crate::guest::FaultSink;
 use crate::guest::GuestEnd;
@@ -94,6 +98,8 @@ pub struct RunPlan {
     pub limits: Limits,
     /// What happens when one of them prints a line.
     pub actions: Vec<Action>,
+    /// Before every so many of their calls, whatever is clean in memory is evicted.
+    pub evict_every: Option<NonZeroU64>,
 }
 
 /// What came of a run.
@@ -149,7 +155,7 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
         (process.module.clone(), config(&world, plan, process, id, &handles))
     };
     let mut guests: Vec<_> = plan.processes.iter().enumerate().map(started).collect();
-    let vfs = road(&world, watching.call_count_max);
+    let vfs = road(&world, plan.evict_every, watching.call_count_max);
     let ground = guest::World { sim: world.sim.clone(), vfs };
     let runs = match guests.len() {
         1 => {
@@ -175,11 +181,46 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
     Ok(Recorded { judged: world.finish(), ends, history, image, decisions, stack })
 }
 
-/// What the guests call: the recorder, which may go silent after some calls.
-fn road(world: &World, call_count_max: Option<u64>) -> Arc<dyn Vfs> {
+/// What the guests call: the recorder, which may be short of memory, or go silent after some calls.
+fn road(world: &World, evict: Option<NonZeroU64>, call_count_max: Option<u64>) -> Arc<dyn Vfs> {
+    let mut road: Arc<dyn Vfs> = world.recorder.clone();
+    if let Some((every, stack)) = evict.zip(world.stack.as_ref()) {
+        let (inner, stack) = (road, stack.clone());
+        road = Arc::new(Pressed { inner, stack, every, calls: AtomicU64::new(0) });
+    }
     match call_count_max {
-        Some(count) => Arc::new(CutShort { inner: world.recorder.clone(), left: count.into() }),
-        None => world.recorder.clone(),
+        Some(count) => Arc::new(CutShort { inner: road, left: count.into() }),
+        None => road,
+    }
+}
+
+/// Evicts what is clean before every so many calls.
+struct Pressed {
+    inner: Arc<dyn Vfs>,
+    stack: Stack,
+    every: NonZeroU64,
+    calls: AtomicU64,
+}
+
+impl Vfs for Pressed {
+    fn call(&self, caller: Caller, request: Request) -> ReplyFuture<'_> {
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        if calls.is_multiple_of(self.every.get()) {
+            self.stack.vfs.evict_all();
+        }
+        self.inner.call(caller, request)
+    }
+
+    fn end_process(&self, process: ProcessId) -> ReplyFuture<'_> {
+        self.inner.end_process(process)
+    }
+
+    fn take_stale(&self, process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
+        self.inner.take_stale(process)
+    }
+
+    fn take_barred(&self, process: ProcessId) -> Option<Vec<(MappingId, Range<u64>)>> {
+        self.inner.take_barred(process)
     }
 }
 
@@ -255,13 +296,17 @@ fn config(
 /// Takes the faults that a guest asks for.
 fn fault_sink(stack: &Stack) -> FaultSink {
     let (faulty, mirror) = (Arc::clone(&stack.faulty), stack.mirror.clone());
+    let vfs = Arc::clone(&stack.vfs);
     Box::new(move |rule: &str| {
         if let Some(leg) = rule.strip_prefix("lose-leg:") {
             let lost = leg.parse().ok().zip(mirror.as_ref());
             return lost.is_some_and(|(leg, mirror)| mirror.lose(leg).is_ok());
         }
-        let rule = rule.parse();
-        rule.map(|rule| faulty.add(rule)).is_ok()
+        if rule == "evict" {
+            vfs.evict_all();
+            return true;
+        }
+        rule.parse().map(|order: FaultOrder| faulty.obey(order)).is_ok()
     })
 }
 
@@ -306,7 +351,10 @@ fn cut_short(world: &World, plan: &RunPlan, kind: CrashKind) {
         CrashKind::Kernel => recover(&stack.disk.cached_image(), stack_plan).survey(),
         CrashKind::Power => recover(&stack.disk.durable_image(), stack_plan).survey(),
     };
-    world.crash(kind, survey);
+    let history = stack.disk.history();
+    let mut walk = Walk::new(&history);
+    let has_lied = has_lied(walk.advance(history.len()), kind);
+    world.crash(kind, has_lied, survey);
 }
 
 /// A second guest that is asked whether acknowledged lines are true.

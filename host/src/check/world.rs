@@ -10,6 +10,7 @@ use crashproof_spec::promise::Level;
 use crashproof_spec::promise::Promises;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::trace::Event;
+use crashproof_spec::words::Testimony;
 
 use crate::audit;
 use crate::audit::Audits;
@@ -27,6 +28,7 @@ use crate::call::Witness;
 use crate::check::judge::Judge;
 use crate::check::judge::Judged;
 use crate::check::judge::TraceStream;
+use crate::observe::Audit;
 use crate::observe::Notebook;
 use crate::observe::Recorder;
 use crate::sim::Chooser;
@@ -59,7 +61,7 @@ pub enum Chance {
     },
 }
 
-const UNREST: [(Site, Unrest); 8] = [
+const UNREST: [(Site, Unrest); 9] = [
     (Site::Schedule, Unrest::one_in(3)),
     (Site::Preempt, Unrest::one_in(8)),
     (Site::FlusherWakes, Unrest::one_in(16)),
@@ -68,6 +70,7 @@ const UNREST: [(Site, Unrest); 8] = [
     (Site::CompletionDelay, Unrest::one_in(8)),
     (Site::GroupFull, Unrest::one_in(16)),
     (Site::DiscardErases, Unrest::one_in(64)),
+    (Site::DeviceFault, Unrest::one_in(32)),
 ];
 
 const ADVERSITY: [(Site, Unrest); 3] = [
@@ -146,11 +149,10 @@ impl World {
         let stack = sim.block_on(Stack::mount(image, plan, &sim))?;
         let witness = stack.witness.clone();
         let mut world = Self::new(sim, stack.vfs.clone(), witness, expectation);
-        if expectation.audited {
-            let mut audit = Audits::new(stack.vfs.cache(), &stack.cow);
-            world.notebook = world.notebook.with_audit(Box::new(move || audit.take()));
-            world.recorder = Arc::new(Recorder::new(stack.vfs.clone(), world.notebook.clone()));
-        }
+        let audits = || Audits::new(stack.vfs.cache(), &stack.cow);
+        let audits = expectation.audited.then(audits);
+        world.notebook = world.notebook.with_audit(witnesses(&stack, audits));
+        world.recorder = Arc::new(Recorder::new(stack.vfs.clone(), world.notebook.clone()));
         world.stack = Some(stack);
         Ok(world)
     }
@@ -274,9 +276,18 @@ impl World {
         found.into_iter().for_each(|testimony| self.note(Event::Testified(testimony)));
     }
 
-    /// Writes down a crash and what was found after it.
-    pub fn crash(&self, kind: CrashKind, survey: Result<crashproof_spec::words::Survey, String>) {
+    /// Writes down a crash and what was found after it; also, if the medium had said what is not
+    /// so.
+    pub fn crash(
+        &self,
+        kind: CrashKind,
+        has_lied: bool,
+        survey: Result<crashproof_spec::words::Survey, String>,
+    ) {
         self.notebook.note(Event::Crashed(kind));
+        if has_lied {
+            self.notebook.note(Event::Testified(Testimony::Lied));
+        }
         self.notebook.note(Event::Surveyed(survey));
     }
 
@@ -291,6 +302,18 @@ impl World {
         let judge = lock(&self.judge).take().expect("a world is finished once");
         judge.finish()
     }
+}
+
+/// Who else is asked what happened: the device, whether it lied, and the audits.
+pub(super) fn witnesses(stack: &Stack, audits: Option<Audits>) -> Audit {
+    let (faulty, mut audits) = (Arc::clone(&stack.faulty), audits);
+    Box::new(move || {
+        let mut said = audits.as_mut().map(Audits::take).unwrap_or_default();
+        if faulty.take_misplaced() {
+            said.push(Testimony::Lied);
+        }
+        said
+    })
 }
 
 impl Drop for World {

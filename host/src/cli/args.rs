@@ -8,7 +8,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
-use crate::device::FailRule;
+use crate::device::FaultRule;
 use crate::sim::DecisionLog;
 
 const ABOUT: &str = "Runs storage code as WebAssembly guests on a file system that loses power \
@@ -136,9 +136,19 @@ pub struct WorldArguments {
     pub resync: ResyncName,
     /// Fail device writes, as CLASS:NTH, CLASS being data, tree, log, root or any: `data:2` fails
     /// the second data write once, `data:2x3` three from there on, `data:2..` all until healed;
-    /// `=enospc` at its end says no space instead of an error of the medium.
+    /// `=enospc` at its end says no space instead of an error of the medium. Any other rule of a
+    /// fault as well, as one line: `read-error blocks=10..20 nth=3` (host/docs/fault-model.md).
     #[arg(long = "fail-write", value_name = "SPEC")]
-    pub fail_writes: Vec<FailRule>,
+    pub fail_writes: Vec<FaultRule>,
+    /// Faults of the device and shortness of memory from a TOML file: failing reads, writes and
+    /// flushes, torn and misdirected writes, flushes that lie, a lost link, latency, a thin pool
+    /// (host/docs/fault-model.md).
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
+    /// With --seed: let so many requests of the device at most meet with a fault: an error, no
+    /// space, a torn write, or lateness; chance says which. Default: the plan's, or else 0.
+    #[arg(long, value_name = "COUNT")]
+    pub random_faults: Option<u64>,
     /// How the stores of a guest that maps files are seen.
     #[arg(long, default_value = "stores", value_name = "MODE")]
     pub mapping: MappingName,

@@ -23,6 +23,7 @@ use crate::cli::plan::Planned;
 use crate::cli::progress;
 use crate::cli::run;
 use crate::cli::schedules;
+use crate::device::FaultPlan;
 use crate::device::StateBounds;
 use crate::report;
 use crate::report::AccountLines;
@@ -90,7 +91,7 @@ pub(super) fn verifier(name: Option<&str>, planned: &Planned) -> Result<Option<V
     Ok(Some(Verifier {
         process: plan::verifier(planned, name)?,
         // As the survey: what is recovered is used in a world without faults.
-        stack: StackPlan { faults: Vec::new(), ..(**stack).clone() },
+        stack: StackPlan { faults: FaultPlan::default(), ..(**stack).clone() },
         directories: planned.run.directories.clone(),
         limits: planned.run.limits.clone(),
         expectation: planned.run.expectation.clone(),

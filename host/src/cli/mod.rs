@@ -8,6 +8,7 @@ mod conform;
 mod defects;
 pub mod exit;
 mod explore;
+mod faults;
 mod files;
 mod fsck;
 mod guests;

@@ -20,9 +20,12 @@ use crate::cli::args::MappingName;
 use crate::cli::args::ResyncName;
 use crate::cli::args::SubjectName;
 use crate::cli::args::WorldArguments;
+use crate::cli::faults;
+use crate::cli::faults::MemoryEntry;
 use crate::cli::files;
 use crate::cli::profile;
 use crate::cli::scenario::Scenario;
+use crate::device::FaultPlan;
 use crate::device::Geometry;
 use crate::device::LEG_COUNT_MAX;
 use crate::device::Resync;
@@ -119,6 +122,7 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
         directories: arguments.directories.clone(),
         limits,
         actions: scenario.actions(),
+        evict_every: faults(arguments, &scenario)?.1.evict_every,
     };
     Ok(Planned {
         workload: workload(&run),
@@ -298,9 +302,44 @@ fn stack_plan(
         ResyncName::Dirty => Resync::DirtyRegions,
         ResyncName::Full => Resync::All,
     };
-    let mut faults = arguments.fail_writes.clone();
-    faults.extend(scenario.fail_rules().map_err(Failure)?);
+    let (faults, memory) = faults(arguments, scenario)?;
+    if let Some(bytes) = memory.bytes().map_err(Failure)? {
+        policies.cache.cached_bytes_max = bytes;
+    }
     Ok(StackPlan { geometry, policies, faults })
+}
+
+/// What the device does wrong, and how short memory is: by the options, the plan's file and the
+/// scenario, in this order.
+fn faults(
+    arguments: &WorldArguments,
+    scenario: &Scenario,
+) -> Result<(FaultPlan, MemoryEntry), Failure> {
+    let (mut plan, mut memory) = (FaultPlan::default(), MemoryEntry::default());
+    if let Some(path) = &arguments.faults {
+        let parsed = faults::parse(&files::read_text(path)?);
+        (plan, memory) = parsed.map_err(|why| Failure(format!("{}: {why}", path.display())))?;
+    }
+    plan.rules.splice(..0, arguments.fail_writes.iter().cloned());
+    let of_scenario = scenario.fault_plan();
+    plan.rules.extend(of_scenario.rules);
+    plan.pool = plan.pool.or(of_scenario.pool);
+    plan.random_max = arguments.random_faults.unwrap_or(plan.random_max);
+    if let Some(of_scenario) = &scenario.memory
+        && memory == MemoryEntry::default()
+    {
+        memory = of_scenario.clone();
+    }
+    if plan.random_max > 0 && arguments.seed.or(scenario.seed).is_none() {
+        return Err(Failure("random faults need --seed: a calm run has none".to_owned()));
+    }
+    let is_directory = matches!(arguments.subject, SubjectName::Directory(_));
+    if is_directory && (plan != FaultPlan::default() || memory != MemoryEntry::default()) {
+        return Err(Failure(
+            "faults need the reference stack: a directory has no device".to_owned(),
+        ));
+    }
+    Ok((plan, memory))
 }
 
 fn workload(run: &RunPlan) -> String {
@@ -333,6 +372,27 @@ pub(super) fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+fn mirror_options(arguments: &WorldArguments, option: &mut impl FnMut(&str, &str)) {
+    if let Some(legs) = arguments.legs {
+        option("legs", &legs.to_string());
+    }
+    if arguments.resync != ResyncName::Dirty {
+        option("resync", "full");
+    }
+}
+
+fn fault_options(arguments: &WorldArguments, option: &mut impl FnMut(&str, &str)) {
+    for rule in &arguments.fail_writes {
+        option("fail-write", &rule.to_string());
+    }
+    if let Some(path) = &arguments.faults {
+        option("faults", &path.display().to_string());
+    }
+    if let Some(count) = arguments.random_faults {
+        option("random-faults", &count.to_string());
+    }
 }
 
 /// The options of a world that are not the default, and the guest; its arguments come last.
@@ -388,15 +448,8 @@ fn world_words(arguments: &WorldArguments) -> String {
     if arguments.group_size.0 != 64 << 20 {
         option("group-size", &arguments.group_size.0.to_string());
     }
-    if let Some(legs) = arguments.legs {
-        option("legs", &legs.to_string());
-    }
-    if arguments.resync != ResyncName::Dirty {
-        option("resync", "full");
-    }
-    for rule in &arguments.fail_writes {
-        option("fail-write", &rule.to_string());
-    }
+    mirror_options(arguments, &mut option);
+    fault_options(arguments, &mut option);
     if arguments.mapping != MappingName::Stores {
         option("mapping", mapping_word(arguments.mapping));
     }

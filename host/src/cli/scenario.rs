@@ -23,11 +23,17 @@
 use std::str::FromStr;
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::check::Act;
 use crate::check::Action;
 use crate::cli::args::Size;
-use crate::device::FailRule;
+use crate::cli::faults;
+use crate::cli::faults::MemoryEntry;
+use crate::device::FaultDraft;
+use crate::device::FaultPlan;
+use crate::device::FaultRule;
+use crate::device::ThinPool;
 
 /// A scenario as it was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -47,7 +53,14 @@ pub(super) struct Scenario {
     pub(super) processes: Vec<ProcessEntry>,
     /// Faults of the device.
     #[serde(default, rename = "fault")]
-    pub(super) faults: Vec<FaultEntry>,
+    faults: Vec<Spanned<FaultDraft>>,
+    /// The thin pool that the device is in.
+    pool: Option<ThinPool>,
+    /// How short memory is.
+    pub(super) memory: Option<MemoryEntry>,
+    /// What the faults are, once they are read.
+    #[serde(skip)]
+    rules: Vec<FaultRule>,
     /// What happens when a guest prints a line.
     #[serde(default, rename = "action")]
     pub(super) actions: Vec<ActionEntry>,
@@ -62,15 +75,6 @@ pub(super) struct ProcessEntry {
     /// Its arguments.
     #[serde(default)]
     pub(super) args: Vec<String>,
-}
-
-/// A fault of the device.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct FaultEntry {
-    /// As for `--fail-write`.
-    #[serde(rename = "fail-write")]
-    pub(super) fail_write: String,
 }
 
 /// What happens when a guest prints a line.
@@ -105,8 +109,9 @@ impl Scenario {
     /// # Errors
     /// A message with the place in the text, or with the fault that cannot be read.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        scenario.fail_rules()?;
+        let mut scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        scenario.rules = faults::rules(text, &scenario.faults)?;
+        scenario.memory.as_ref().map_or(Ok(None), MemoryEntry::bytes)?;
         scenario.fs_size()?;
         Ok(scenario)
     }
@@ -123,15 +128,8 @@ impl Scenario {
     }
 
     /// The faults.
-    ///
-    /// # Errors
-    /// If one cannot be read.
-    pub(super) fn fail_rules(&self) -> Result<Vec<FailRule>, String> {
-        let parse = |fault: &FaultEntry| {
-            FailRule::from_str(&fault.fail_write)
-                .map_err(|error| format!("fail-write = \"{}\": {error}", fault.fail_write))
-        };
-        self.faults.iter().map(parse).collect()
+    pub(super) fn fault_plan(&self) -> FaultPlan {
+        FaultPlan { rules: self.rules.clone(), pool: self.pool, random_max: 0 }
     }
 
     /// The actions.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::cow::CommitStep;
 use crate::cow::CowError;
+use crate::cow::TreeErrors;
 use crate::cow::format::BlockPtr;
 use crate::cow::format::Generation;
 use crate::cow::format::root::Root;
@@ -150,7 +151,10 @@ impl Store {
         for id in submitted {
             // Every write is waited for: none may land in a block that has a new owner.
             let written = self.written(id).await;
-            outcome = outcome.and(written);
+            outcome = match self.policy.tree_errors {
+                TreeErrors::Kept => outcome.and(written),
+                TreeErrors::Forgotten => outcome,
+            };
         }
         outcome
     }

@@ -82,6 +82,7 @@ pub use policy::Reuse;
 pub use policy::SYNC_ORDER;
 pub use policy::Sharing;
 pub use policy::SyncStep;
+pub use policy::TreeErrors;
 pub use snapshot::SNAPSHOTS_MAX;
 pub use transaction::Transaction;
 

@@ -27,6 +27,15 @@ pub enum RecordFailure {
     Shutdown,
 }
 
+/// What a commit makes of the errors of the tree's blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TreeErrors {
+    /// It fails, and writes no root.
+    Kept,
+    /// They are forgotten before it looks: the root names blocks that are not there (D-34).
+    Forgotten,
+}
+
 /// One step of a sync through the intent log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SyncStep {
@@ -176,6 +185,8 @@ pub struct CowPolicy {
     pub log_failure: RecordFailure,
     /// What a write of the tree or the root that failed means.
     pub tree_failure: RecordFailure,
+    /// What becomes of errors of the tree's blocks before that.
+    pub tree_errors: TreeErrors,
     /// What mounting does with the log.
     pub replay: Replay,
     /// The steps of granting a block for content.
@@ -211,6 +222,7 @@ impl Default for CowPolicy {
             sync_order: SYNC_ORDER.to_vec(),
             log_failure: RecordFailure::Continues,
             tree_failure: RecordFailure::Continues,
+            tree_errors: TreeErrors::Kept,
             replay: Replay::Replayed,
             grant_order: GRANT_ORDER,
             reuse: Reuse::WhenStable,

@@ -23,6 +23,17 @@ pub enum DeviceEvent {
         /// Number of the first write that is not covered.
         until: u64,
     },
+    /// The device said that it did what it did not.
+    Lied(Lie),
+}
+
+/// What a device that lies did not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    /// A flush made nothing durable.
+    Flush,
+    /// A write went to another block.
+    Place,
 }
 
 /// A write that took effect.

@@ -14,6 +14,7 @@ use crate::device::Block;
 use crate::device::DeviceEvent;
 use crate::device::History;
 use crate::device::Image;
+use crate::device::Lie;
 use crate::device::SECTOR_SIZE_BYTES;
 use crate::device::Written;
 use crate::sim::Sim;
@@ -108,9 +109,30 @@ pub struct CrashPoint {
     pub durable: Image,
     /// What may be there, oldest first.
     pub unflushed: Vec<Written>,
+    /// Writes with numbers below this were said to be durable by a flush that lied, and no other
+    /// flush has made them so.
+    lied_until: Option<u64>,
+    /// Did a write go to another block than it was sent to?
+    is_misplaced: bool,
 }
 
 impl CrashPoint {
+    fn new(durable: Image) -> Self {
+        Self { durable, unflushed: Vec::new(), lied_until: None, is_misplaced: false }
+    }
+
+    /// May what a loss of power leaves here be other than the device had said?
+    #[must_use]
+    pub fn is_lied_to(&self) -> bool {
+        self.lied_until.is_some() || self.is_misplaced
+    }
+
+    /// May what a crash of the kernel leaves here be other than the device had said?
+    #[must_use]
+    pub fn is_misplaced(&self) -> bool {
+        self.is_misplaced
+    }
+
     /// The image in which these writes survived.
     #[must_use]
     pub fn state(&self, survivors: Survivors) -> CrashState {
@@ -230,7 +252,7 @@ impl Walk {
     /// A walk from the start of the history.
     #[must_use]
     pub fn new(history: &History) -> Self {
-        let point = CrashPoint { durable: history.start(), unflushed: Vec::new() };
+        let point = CrashPoint::new(history.start());
         Self { history: history.clone(), position: 0, point }
     }
 
@@ -245,7 +267,7 @@ impl Walk {
     }
 
     fn apply(&mut self, event: DeviceEvent) {
-        let CrashPoint { durable, unflushed } = &mut self.point;
+        let CrashPoint { durable, unflushed, lied_until, is_misplaced } = &mut self.point;
         match event {
             DeviceEvent::Written(written) if written.forced => {
                 unflushed.retain(|older| older.block != written.block);
@@ -257,7 +279,13 @@ impl Walk {
                 for written in unflushed.drain(..kept) {
                     durable.set(written.block, written.content);
                 }
+                *lied_until = lied_until.filter(|lied| *lied > until);
             }
+            DeviceEvent::Lied(Lie::Flush) => {
+                let newest = unflushed.last().map(|written| written.number + 1);
+                *lied_until = newest.or(*lied_until);
+            }
+            DeviceEvent::Lied(Lie::Place) => *is_misplaced = true,
         }
     }
 }

@@ -36,11 +36,13 @@ pub enum Site {
     GroupFull,
     /// Does the device get to a discard that waits, and erase its blocks?
     DiscardErases,
+    /// Does this device request meet with a fault, and with which of its kind's?
+    DeviceFault,
 }
 
 impl Site {
     /// All sites, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Schedule,
         Self::Preempt,
         Self::FlusherWakes,
@@ -56,6 +58,7 @@ impl Site {
         Self::WriteFails,
         Self::GroupFull,
         Self::DiscardErases,
+        Self::DeviceFault,
     ];
 
     /// The site's name in a decision log.
@@ -77,6 +80,7 @@ impl Site {
             Self::WriteFails => "write-fails",
             Self::GroupFull => "group-full",
             Self::DiscardErases => "discard-erases",
+            Self::DeviceFault => "device-fault",
         }
     }
 

@@ -3,6 +3,7 @@
 //! Architecture invariant: a defect sets policy values and nothing else; with none of them the
 //! stack is correct, so that every defect is its own negative control.
 
+mod errors;
 mod mirror;
 mod sharing;
 
@@ -75,7 +76,8 @@ const CALM: &str = "run posix_exerciser -- 1 300";
 
 /// Every defect.
 pub fn all() -> impl Iterator<Item = &'static Defect> {
-    BASIC.iter().chain(sharing::SHARING).chain(mirror::MIRROR)
+    let basic = BASIC.iter().chain(sharing::SHARING);
+    basic.chain(mirror::MIRROR).chain(errors::ERRORS)
 }
 
 /// Those of syncs, commits, names, and mapped pages and their writeback.

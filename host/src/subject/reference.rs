@@ -13,7 +13,7 @@ use crate::cow::CowPolicy;
 use crate::device::BlockNo;
 use crate::device::Device;
 use crate::device::Disk;
-use crate::device::FailRule;
+use crate::device::FaultPlan;
 use crate::device::Faulty;
 use crate::device::Geometry;
 use crate::device::Image;
@@ -53,7 +53,7 @@ pub struct StackPlan {
     /// The layers.
     pub policies: Policies,
     /// The device's faults.
-    pub faults: Vec<FailRule>,
+    pub faults: FaultPlan,
 }
 
 impl StackPlan {
@@ -142,17 +142,20 @@ impl Stack {
         Self::mount(blank.durable_image(), plan, sim).await
     }
 
-    /// The file system on `image`, recovered and mounted.
+    /// The file system on `image`, recovered and mounted; the faults begin then.
     ///
     /// # Errors
     /// If it cannot be recovered.
     pub async fn mount(image: Image, plan: &StackPlan, sim: &Sim) -> Result<Self, MountError> {
+        let start = plan.view(&image);
         let disk = Arc::new(Disk::new(image, sim.clone()));
         let (below, mirror) = plan.device(&disk, sim).await.map_err(MountError::Mount)?;
-        let faulty = Arc::new(Faulty::new(below, plan.faults.clone(), sim.clone()));
+        let faulty = Faulty::new(below, FaultPlan::default(), sim.clone());
+        let faulty = Arc::new(faulty.above(start, disk.history()));
         let device: Arc<dyn Device> = faulty.clone();
         let policy = plan.policies.cow.clone();
         let cow = Cow::mount(device, sim.clone(), policy).await.map_err(MountError::Mount)?;
+        faulty.arm(plan.faults.clone());
         let witness = Witness::default();
         let vfs = Arc::new(ReferenceVfs::new(
             cow.clone(),

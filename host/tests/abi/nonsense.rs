@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crashproof::call::Halt;
 use crashproof::call::Vfs;
+use crashproof::device::FaultPlan;
 use crashproof::device::Geometry;
 use crashproof::guest::GuestEnd;
 use crashproof::guest::GuestRun;
@@ -107,7 +108,7 @@ fn whatever_a_guest_asks_is_answered_and_the_same_again() {
 #[test]
 fn whatever_a_guest_asks_of_the_reference_stack_is_answered() {
     let geometry = Geometry { block_size_bytes: 4096, block_count: 512 };
-    let plan = StackPlan { geometry, policies: Policies::default(), faults: Vec::new() };
+    let plan = StackPlan { geometry, policies: Policies::default(), faults: FaultPlan::default() };
     for seed in 0..4 * SEED_COUNT {
         let sim = Sim::calm();
         let stack = sim.block_on(Stack::format(&plan, &sim)).expect("the device is big enough");

@@ -93,7 +93,7 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
                 }
             }
         }
-        Testimony::Committed { .. } | Testimony::Audit { .. } => {}
+        Testimony::Committed { .. } | Testimony::Audit { .. } | Testimony::Lied => {}
     }
 }
 
@@ -503,14 +503,23 @@ fn owed(
     if !is_owed || (judge.level < Level::Linux && was_seen) {
         return None;
     }
-    Some(match (is_own, was_open) {
+    let mut clauses = match (is_own, was_open) {
         (true, _) => vec!["ERR-REPORT-01"],
         (false, true) => vec!["ERR-REPORT-02", "ERR-REPORT-01"],
         (false, false) if lost.is_forgotten => {
             vec!["ERR-REPORT-03", "ERR-REPORT-04", "ERR-REPORT-01"]
         }
         (false, false) => vec!["ERR-REPORT-03", "ERR-REPORT-01"],
-    })
+    };
+    if was_open && is_used_up(judge, lost) && judge.enforces("ERR-REPORT-05") {
+        clauses.insert(0, "ERR-REPORT-05");
+    }
+    Some(clauses)
+}
+
+/// Did everything get synced since a failure of which nobody was told?
+fn is_used_up(judge: &Judge, lost: &Lost) -> bool {
+    lost.reported.is_empty() && judge.synced_all.is_some_and(|synced| lost.step < synced)
 }
 
 fn explain(
@@ -541,8 +550,9 @@ fn explain(
     if clause == "ERR-REPORT-01" {
         also.retain(|clause| *clause != "ERR-CLAIM-01");
     }
-    if lost.errno == Errno::NoSpace && lost.is_stored {
-        also.push("MAP-11");
+    if lost.errno == Errno::NoSpace {
+        also.push("LIM-02");
+        also.extend(lost.is_stored.then_some("MAP-11"));
     }
     Violation {
         clause,
@@ -620,6 +630,8 @@ fn exercise_reports(judge: &mut Judge, frame: &Frame, id: HandleId, file: FileId
             (false, false) => "ERR-REPORT-03",
         });
         told.extend(lost.is_forgotten.then_some("ERR-REPORT-04"));
+        told.extend((lost.errno == Errno::NoSpace).then_some("LIM-02"));
+        told.extend(is_used_up(judge, lost).then_some("ERR-REPORT-05"));
     }
     told.into_iter().for_each(|clause| judge.exercise(clause));
 }

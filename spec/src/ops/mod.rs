@@ -126,6 +126,8 @@ pub(crate) struct Judge {
     pub(crate) lost_somewhere: bool,
     /// When `syncfs` failed last: it has told of all failures before.
     pub(crate) syncfs_told: Option<Step>,
+    /// When it answered last, whatever it said.
+    pub(crate) synced_all: Option<Step>,
     /// Does the subject speak about itself?
     pub(crate) testifies: bool,
     /// Did an attempt to make things durable fail, and was nobody told yet?
@@ -177,6 +179,7 @@ impl Judge {
             effects: OrdMap::new(),
             lost_somewhere: false,
             syncfs_told: None,
+            synced_all: None,
             testifies: false,
             attempt_failed: false,
             has_failed: false,

@@ -34,6 +34,19 @@ pub(crate) fn unlink(judge: &mut Judge, frame: &Frame, at: &At, outcome: &Outcom
         judge.exercise("NS-UNLINK-01");
         apply(judge, frame, "unlink", &place);
     }
+    needs_no_space(judge, frame, crate::crash::text(&at.path), outcome);
+}
+
+/// Removing and cutting files needs no space that somebody else could have taken.
+pub(crate) fn needs_no_space(judge: &mut Judge, frame: &Frame, subject: String, told: &Outcome) {
+    if !judge.enforces("LIM-03") {
+        return;
+    }
+    judge.exercise("LIM-03");
+    if *told == Err(Errno::NoSpace) {
+        let observed = Errno::NoSpace.name().to_owned();
+        judge.broken(frame, "LIM-03", subject, observed, "success".to_owned());
+    }
 }
 
 pub(crate) fn directory(judge: &mut Judge, frame: &Frame, at: &At, outcome: &Outcome) {

@@ -144,6 +144,7 @@ pub(crate) fn write_returned(
 /// Everything, everywhere.
 pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
     let permitted = Permitted::new("DUR-SYNCFS-01", ".".to_owned()).may(true, &[Errno::Again]);
+    judge.synced_all = frame.acked.or(judge.synced_all);
     if !judge.settle(frame, &permitted, outcome) {
         if let Err(errno) = outcome {
             errors::sync_all_failed(judge, frame, *errno);

@@ -6,6 +6,7 @@ use crate::model::Effect;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
+use crate::ops::remove;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Outcome;
@@ -23,6 +24,10 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, o
         .must_by(beyond, &[Errno::FileTooBig, Errno::Invalid], "TRUNC-03")
         .may(size > FILE_SIZE_SURE, &[Errno::FileTooBig, Errno::Invalid])
         .may(true, &[Errno::Again]);
+    if judge.model.regular(handle.file).is_some_and(|regular| size < regular.size) {
+        let subject = judge.model.path_text(handle.file);
+        remove::needs_no_space(judge, frame, subject, outcome);
+    }
     if judge.settle(frame, &permitted, outcome) {
         resize(judge, frame, id, size, "TRUNC-01");
     } else if outcome.is_err()

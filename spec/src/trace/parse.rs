@@ -221,7 +221,7 @@ fn crash(cursor: &mut Cursor<'_>) -> Result<CrashKind, ParseError> {
 }
 
 fn testimony(cursor: &mut Cursor<'_>) -> Result<Testimony, ParseError> {
-    const EXPECTED: &str = "committed, lost, resolved, failed, evicted or audit";
+    const EXPECTED: &str = "committed, lost, resolved, failed, evicted, lied or audit";
     let at = cursor.start();
     match cursor.word(EXPECTED)? {
         "committed" => Ok(Testimony::Committed { call: step(cursor)? }),
@@ -237,6 +237,7 @@ fn testimony(cursor: &mut Cursor<'_>) -> Result<Testimony, ParseError> {
         "resolved" => Ok(Testimony::Resolved { file: ino(cursor)?, range: range(cursor)? }),
         "failed" => Ok(Testimony::Failed { errno: cursor.errno()? }),
         "evicted" => Ok(Testimony::Evicted { file: ino(cursor)?, range: range(cursor)? }),
+        "lied" => Ok(Testimony::Lied),
         "audit" => Ok(Testimony::Audit { clause: cursor.string()?, evidence: cursor.string()? }),
         _ => Err(cursor.expected_at(at, EXPECTED)),
     }

@@ -379,6 +379,7 @@ pub fn write_testimony(out: &mut impl Write, testimony: &Testimony) -> fmt::Resu
         Testimony::Evicted { file, range } => {
             write!(out, "evicted ino={} {}..{}", file.0, range.start, range.end)
         }
+        Testimony::Lied => out.write_str("lied"),
         Testimony::Audit { clause, evidence } => {
             let (clause, evidence) = (clause.as_bytes(), evidence.as_bytes());
             write!(out, "audit {} {}", Quoted(clause), Quoted(evidence))

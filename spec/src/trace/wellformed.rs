@@ -70,6 +70,7 @@ impl Wellformed {
                 | Testimony::Resolved { .. }
                 | Testimony::Failed { .. }
                 | Testimony::Evicted { .. }
+                | Testimony::Lied
                 | Testimony::Audit { .. },
             )
             | Event::Surveyed(_) => {}

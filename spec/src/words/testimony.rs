@@ -47,6 +47,9 @@ pub enum Testimony {
         /// Which bytes.
         range: Range<u64>,
     },
+    /// The medium had said that it did what it had not done. After a crash: what is found then is
+    /// not the subject's doing. Else: what cannot be read from here on has a cause.
+    Lied,
     /// An invariant that only the subject's owner can see is broken.
     Audit {
         /// The clause that is decided from this audit.

@@ -5,6 +5,7 @@ use crashproof_spec::words::Survey;
 
 use super::*;
 use crate::check::recover::Recovery;
+use crate::device::FaultPlan;
 use crate::device::History;
 use crate::device::StateBounds;
 use crate::sim::mix;
@@ -19,7 +20,7 @@ fn run(campaign: &Campaign, seed: u64) -> Option<(Vec<Moment>, History, StackPla
     let (program, chance) = split(&bytes)?;
     let sim = Sim::new(FromBytes::new(chance));
     let policies = campaign.policies.clone();
-    let plan = StackPlan { geometry: TINY, policies, faults: Vec::new() };
+    let plan = StackPlan { geometry: TINY, policies, faults: FaultPlan::default() };
     let stack = sim.block_on(Stack::format(&plan, &sim)).ok()?;
     let table = Table::new(false, Promises::strict_sticky());
     let operations = [&program.before[..], &program.after].concat();

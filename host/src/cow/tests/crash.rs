@@ -10,7 +10,7 @@ use crate::cow::Discards;
 use crate::cow::Replay;
 use crate::cow::SYNC_ORDER;
 use crate::cow::SyncStep;
-use crate::device::FailRule;
+use crate::device::FaultRule;
 use crate::device::Faulty;
 use crate::device::StateBounds;
 use crate::device::Walk;
@@ -185,11 +185,11 @@ async fn perform(cow: &Cow, step: Step) -> Result<(), CowError> {
     }
 }
 
-fn run(policy: CowPolicy, rules: Vec<FailRule>) -> Run {
+fn run(policy: CowPolicy, rules: Vec<FaultRule>) -> Run {
     run_program(&PROGRAM, policy, rules)
 }
 
-fn run_program(program: &[Step], policy: CowPolicy, rules: Vec<FailRule>) -> Run {
+fn run_program(program: &[Step], policy: CowPolicy, rules: Vec<FaultRule>) -> Run {
     let sim = Sim::new(Seeded::new(7, &[(Site::DiscardErases, Unrest::one_in(4))]));
     let disk = Arc::new(Disk::new(empty_image(tiny(96)), sim.clone()));
     let faulty = Arc::new(Faulty::new(disk.clone(), rules, sim.clone()));
@@ -314,7 +314,7 @@ fn one_log_block_makes_every_second_sync_a_commit_and_keeps_the_law() {
 fn a_write_that_fails_is_never_acknowledged_and_the_next_sync_tries_again() {
     for spec in ["data", "tree", "log", "root", "any"] {
         for ordinal in 1..=12 {
-            let rule: FailRule = format!("{spec}:{ordinal}").parse().expect("a rule");
+            let rule: FaultRule = format!("{spec}:{ordinal}").parse().expect("a rule");
             let run = run(CowPolicy::default(), vec![rule]);
             let (found, broken) = explore(&run, Replay::Replayed);
             assert_eq!(broken, 0, "{spec}:{ordinal}, of {found} states");

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::cow::fsck;
-use crate::device::FailRule;
+use crate::device::FaultRule;
 use crate::device::Faulty;
 
-fn world(rules: Vec<FailRule>) -> (Sim, Arc<Disk>, Cow, u64) {
+fn world(rules: Vec<FaultRule>) -> (Sim, Arc<Disk>, Cow, u64) {
     let sim = Sim::calm();
     let disk = Arc::new(Disk::new(empty_image(tiny(96)), sim.clone()));
     let faulty = Arc::new(Faulty::new(disk.clone(), rules, sim.clone()));

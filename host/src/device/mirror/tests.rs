@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device::Disk;
-use crate::device::FailRule;
+use crate::device::FaultRule;
 use crate::device::Faulty;
 use crate::device::Geometry;
 use crate::device::Image;
@@ -174,7 +174,7 @@ fn legs_that_capture_for_themselves_disagree_where_the_log_says_clean() {
 fn a_leg_that_refuses_a_write_is_lost_and_stays_lost() {
     let sim = Sim::calm();
     let below = disk(&sim, blank());
-    let rules = vec!["data:2".parse::<FailRule>().expect("a rule")];
+    let rules = vec!["data:2".parse::<FaultRule>().expect("a rule")];
     let faulty = Arc::new(Faulty::new(below.clone(), rules, sim.clone()));
     let mirror = open(&sim, faulty.clone(), MirrorPolicy::default());
     assert_eq!(sim.block_on(perform(&mirror, put(5, 7))), Ok(Bytes::new()));

@@ -46,7 +46,7 @@ use crate::cow::Cow;
 use crate::cow::CowPolicy;
 use crate::cow::format;
 use crate::device::Disk;
-use crate::device::FailRule;
+use crate::device::FaultRule;
 use crate::device::Faulty;
 use crate::device::Geometry;
 use crate::device::Image;
@@ -305,7 +305,7 @@ impl World {
     }
 
     fn fail(&self, rule: &str) {
-        self.faulty.add(rule.parse::<FailRule>().expect("a rule of this test"));
+        self.faulty.add(rule.parse::<FaultRule>().expect("a rule of this test"));
     }
 
     /// Testimony, without the order of calls.

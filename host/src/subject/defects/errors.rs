@@ -1,0 +1,130 @@
+//! Defects of the record of failed writes (seed 004 and others of its kind).
+
+use crate::cache::ErrorPolicy;
+use crate::cache::Observers;
+use crate::cache::PartFailures;
+use crate::cache::ReportTime;
+use crate::cache::SyncAllReports;
+use crate::cow::TreeErrors;
+use crate::subject::defects::CALM;
+use crate::subject::defects::Defect;
+use crate::subject::defects::EXERCISED_WITH_FAULTS;
+
+/// The same exerciser on the stack of Linux 4.17, held to what that promises.
+const EXERCISED_ON_LINUX: &str = "run posix_exerciser --profile linux-errseq-4.17 --fail-write \
+     data:3x2 --seed 1 --adversity --seeds 4 -- random 300 mapped";
+
+const LINUX_CALM: &str = "run posix_exerciser --profile linux-errseq-4.17 -- 1 300";
+
+pub(super) const ERRORS: &[Defect] = &[
+    Defect {
+        name: "queue_forgotten",
+        number: "DEF-004d",
+        mechanism: "a sync that fails drops whatever else of the file was waiting to be written; \
+                    the next sync has nothing to write, and succeeds",
+        source: "seed 004, D-92; gluster's write-behind (commit d76b0072aa)",
+        needs: "a write that the device refuses",
+        clauses: &["ERR-STICKY-01", "ERR-REPORT-01", "ERR-CLAIM-01", "RSTAB-02"],
+        audit: &[],
+        silent: "runs without a refused write",
+        shown_by: "run seed_004_qemu_fsync",
+        exercised_by: EXERCISED_WITH_FAULTS,
+        controls: &[CALM],
+        apply: |policies| policies.cache.errors = ErrorPolicy::QUEUE_FORGOTTEN,
+    },
+    Defect {
+        name: "syncfs_uses_up_errors",
+        number: "DEF-004g",
+        mechanism: "a sync of everything clears the mark of a failure that the owner's sync would \
+                    have looked for, and tells nobody",
+        source: "seed 004, D-05; Linux before the errors were kept by system-wide syncs",
+        needs: "a write that the device refuses, a syncfs",
+        clauses: &["ERR-REPORT-05", "ERR-REPORT-02", "ERR-REPORT-03", "ERR-REPORT-01"],
+        audit: &[],
+        silent: "runs without a refused write or without syncfs",
+        shown_by: "run litmus_sync_errors --profile linux-flags -- L10",
+        exercised_by: "run posix_exerciser --profile linux-flags --fail-write data:3x2 --seed 1 \
+                       --adversity --seeds 4 -- random 300 mapped",
+        controls: &[
+            "run posix_exerciser --profile linux-flags -- 1 300",
+            "run litmus_sync_errors --profile linux-flags -- L1",
+        ],
+        apply: |policies| policies.cache.errors.sync_all = SyncAllReports::UsedUp,
+    },
+    Defect {
+        name: "late_opener_untold",
+        number: "D-04",
+        mechanism: "a description begins after every failure so far, those too that nobody was \
+                    told of",
+        source: "D-04; Linux 4.13 to 4.16 (commit b4678df184b3)",
+        needs: "a write that the device refuses before the file is opened",
+        clauses: &["ERR-REPORT-03", "ERR-REPORT-01"],
+        audit: &[],
+        silent: "runs without a refused write, or with the file open",
+        shown_by: "run litmus_sync_errors --profile linux-errseq-4.17 -- L4",
+        exercised_by: EXERCISED_ON_LINUX,
+        controls: &[LINUX_CALM, "run litmus_sync_errors --profile linux-errseq-4.17 -- L1"],
+        apply: |policies| policies.cache.errors.observers = Observers::OpenAtError,
+    },
+    Defect {
+        name: "failure_told_late",
+        number: "D-15",
+        mechanism: "a sync says success although its own writeback failed; the next one tells",
+        source: "D-15; ext4 with data=journal",
+        needs: "a write that the device refuses in a sync",
+        clauses: &["ERR-REPORT-01", "ERR-REPORT-02"],
+        audit: &[],
+        silent: "runs without a refused write",
+        shown_by: "run litmus_sync_errors --profile linux-errseq-4.17 -- L18",
+        exercised_by: "run posix_exerciser --profile linux-errseq-4.17 --fail-write data:3x2 \
+                       --seed 35 --seeds 2 -- random 300 files",
+        controls: &[LINUX_CALM],
+        apply: |policies| policies.cache.errors.report = ReportTime::NextSync,
+    },
+    Defect {
+        name: "syncfs_tells_nothing",
+        number: "D-49",
+        mechanism: "syncfs has no record of failures: it says success after any of them",
+        source: "D-49; Linux before 5.8 (commit 735e4ae5ba28)",
+        needs: "a write that the device refuses, a syncfs",
+        clauses: &["ERR-REPORT-06"],
+        audit: &[],
+        silent: "runs without a refused write or without syncfs",
+        shown_by: "run litmus_sync_errors --profile linux-5.8 -- L11",
+        exercised_by: "run posix_exerciser --profile linux-5.8 --fail-write data:3x2 --seed 1 \
+                       --adversity --seeds 4 -- random 300 mapped",
+        controls: &["run posix_exerciser --profile linux-5.8 -- 1 300"],
+        apply: |policies| policies.cache.errors.sync_all = SyncAllReports::Never,
+    },
+    Defect {
+        name: "last_part_counts",
+        number: "D-16",
+        mechanism: "of what was handed to the device together the last part's result counts: that \
+                    an earlier one failed is overwritten",
+        source: "D-16; xfstests generic/108",
+        needs: "a write that the device refuses, of several that are handed down together",
+        clauses: &["ERR-REPORT-01", "ERR-STICKY-01", "ERR-CLAIM-01", "RSTAB-01", "RSTAB-02"],
+        audit: &[],
+        silent: "runs without a refused write",
+        shown_by: "run posix_data --fail-write data:1",
+        exercised_by: EXERCISED_WITH_FAULTS,
+        controls: &[CALM, "run litmus_sync_errors -- L1"],
+        apply: |policies| policies.cache.part_failures = PartFailures::LastAlone,
+    },
+    Defect {
+        name: "tree_errors_forgotten",
+        number: "D-34",
+        mechanism: "that a block of the tree could not be written is forgotten before the commit \
+                    looks: it writes the root that names it",
+        source: "D-34; btrfs (commit 656f30dba7ab)",
+        needs: "a tree block that the device refuses, a crash",
+        clauses: &["CRASH-01"],
+        audit: &[],
+        silent: "runs without a refused write or without a crash",
+        shown_by: "explore posix_mapping --fail-write tree:1",
+        exercised_by: "explore posix_exerciser --fail-write tree:2x2 --seed 1 --seeds 20 -- \
+                       random 60 files",
+        controls: &[CALM, "run posix_exerciser --fail-write tree:2x2 -- 1 300"],
+        apply: |policies| policies.cow.tree_errors = TreeErrors::Forgotten,
+    },
+];
