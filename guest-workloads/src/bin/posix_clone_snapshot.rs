@@ -14,6 +14,10 @@
 //! 7. Calls that must fail: overlaps, odd offsets, destinations opened to be read or to append.
 //!    [COPY-07, COPY-10]
 //! 8. Syncs a destination, and clones to one that is written synchronously. [COPY-08, COPY-09]
+//!
+//! With `compressed` as its argument it does this instead: clones parts of a compressed file, once
+//! more and in another order, to another file and within itself; takes a snapshot; reads all of it,
+//! whole and by the page. [COPY-01, COPY-04, DATA-RW-01, SNAP-04]
 
 use crashproof_guest::attributes;
 use crashproof_guest::file;
@@ -223,6 +227,42 @@ fn in_place() -> Option<()> {
     note("its end", snapshot::delete("unmoved"))
 }
 
+/// Reads all of it, by the page and whole, each as it is on the medium.
+fn look_by_pages(file: &File) {
+    note("drop caches", machine::drop_caches());
+    for page in 0..8 {
+        note("read a page", abi::read_full_at(file, &mut [0; PAGE_SIZE_BYTES], page * PAGE));
+    }
+    note("drop caches", machine::drop_caches());
+    look(file);
+}
+
+fn compressed() -> Option<()> {
+    let one = create("Packed")?;
+    note("compress", attributes::set_flags(&one, attributes::COMPRESSED));
+    let letters = |at: usize| b'a' + (at / PAGE_SIZE_BYTES) as u8;
+    let bytes: Vec<u8> = (0..8 * PAGE_SIZE_BYTES).map(letters).collect();
+    note("fill", abi::write_all_at(&one, &bytes, 0));
+    note("fsync", one.sync_all());
+    let other = create("of packed")?;
+    for (from, count, to) in [(0, 2, 0), (0, 2, 2), (6, 1, 4), (5, 1, 5), (2, 2, 6)] {
+        let (from, count, to) = (from * PAGE, count * PAGE, to * PAGE);
+        note("clone", file::clone_range(&one, from, count, &other, to));
+    }
+    look_by_pages(&other);
+    note("clone in one file", file::clone_range(&one, PAGE, 2 * PAGE, &one, 4 * PAGE));
+    look_by_pages(&one);
+    note("snapshot", snapshot::create("packed"));
+    note("write", abi::write_all_at(&one, &[b'0'; PAGE_SIZE_BYTES], 3 * PAGE));
+    note("write", abi::write_all_at(&other, &[b'1'; PAGE_SIZE_BYTES], 0));
+    for name in ["Packed", "of packed"] {
+        look_frozen("packed", name)?;
+    }
+    look_by_pages(&one);
+    look_by_pages(&other);
+    note("its end", snapshot::delete("packed"))
+}
+
 fn refusals() -> Option<()> {
     let one = filled("Refused", 4 * PAGE_SIZE_BYTES + 10)?;
     let other = filled("refused", 4 * PAGE_SIZE_BYTES)?;
@@ -260,7 +300,9 @@ fn syncs() -> Option<()> {
 }
 
 fn main() {
-    let parts = [clones, clones_of_dirt, copies, dedupes, snapshots, in_place, refusals, syncs];
+    let all = [clones, clones_of_dirt, copies, dedupes, snapshots, in_place, refusals, syncs];
+    let is_compressed = std::env::args().nth(1).is_some_and(|what| what == "compressed");
+    let parts: &[fn() -> Option<()>] = if is_compressed { &[compressed] } else { &all };
     for part in parts {
         if part().is_none() {
             println!("a part stopped");

@@ -23,8 +23,9 @@ impl PageCache {
                 return Ok(Bytes::new());
             }
             let page_size = self.page_size_bytes;
-            for page_no in range.start / page_size..range.end.div_ceil(page_size) {
-                self.load(ino, page_no).await?;
+            let mut pages = range.start / page_size..range.end.div_ceil(page_size);
+            while !pages.is_empty() {
+                pages.start = self.load_some(ino, pages.clone()).await?;
             }
             // Pages may have been evicted, or the file cut, while others were loaded.
             let mut state = self.lock();
@@ -59,33 +60,47 @@ impl PageCache {
 
     /// Brings a page into memory.
     pub(super) async fn load(&self, ino: u64, page_no: u64) -> Result<(), CowError> {
+        self.load_some(ino, page_no..page_no + 1).await.map(drop)
+    }
+
+    /// Brings the first of some pages into memory, with those behind it that are read with it.
+    /// Answers the first page behind them.
+    async fn load_some(&self, ino: u64, pages: Range<u64>) -> Result<u64, CowError> {
+        let first = pages.start;
         loop {
             let generation = {
                 let mut state = self.lock();
                 let file = state.file(ino)?;
-                if file.pages.contains_key(&page_no) {
-                    return Ok(());
+                if file.pages.contains_key(&first) {
+                    return Ok(first + 1);
                 }
                 file.generation
             };
-            let read = self.cow.read_block(ino, page_no).await;
+            let read = self.cow.read_blocks(ino, pages.clone()).await;
             let mut state = self.lock();
             let file = state.file(ino)?;
-            if file.pages.contains_key(&page_no) {
-                return Ok(()); // Somebody was faster, and may have stored to it since.
+            if file.pages.contains_key(&first) {
+                return Ok(first + 1); // Somebody was faster, and may have stored to it since.
             }
             if file.generation != generation {
                 continue; // What was read may be older than what is there now.
             }
-            let mut page = Page::clean(read?.unwrap_or_else(|| self.zero_page.clone()));
             let valid_end =
                 if file.is_tail_clean { file.size_bytes } else { file.stored_size_bytes };
-            let start = self.page_range(page_no).start;
-            let keep = valid_end.saturating_sub(start).min(self.page_size_bytes);
-            page.cut(keep as usize);
-            file.pages.insert(page_no, page);
-            state.page_count += 1;
-            return Ok(());
+            let (mut behind, mut added) = (first, 0);
+            for bytes in read? {
+                let start = self.page_range(behind).start;
+                let keep = valid_end.saturating_sub(start).min(self.page_size_bytes);
+                file.pages.entry(behind).or_insert_with(|| {
+                    added += 1;
+                    let mut page = Page::clean(bytes.unwrap_or_else(|| self.zero_page.clone()));
+                    page.cut(keep as usize);
+                    page
+                });
+                behind += 1;
+            }
+            state.page_count += added;
+            return Ok(behind);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Content of files: reading, writing to fresh blocks, plain or packed, and space set aside for it.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use bytes::Bytes;
 
 use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Packed;
+use crate::cow::RunOffset;
 use crate::cow::Times;
 use crate::cow::alloc::Allocator;
 use crate::cow::codec::unpack;
@@ -148,7 +150,7 @@ async fn place(store: &Store, file: u64, file_block: u64) -> Result<Option<Place
     store.ask_file(file, question).await?
 }
 
-/// The content at a place, its checksum verified.
+/// The content at a place, its checksum verified; of a packed block, all that its run holds.
 async fn content_at(store: &Store, place: &Place) -> Result<Bytes, CowError> {
     match place {
         Place::Plain(ptr) => {
@@ -159,16 +161,15 @@ async fn content_at(store: &Store, place: &Place) -> Result<Bytes, CowError> {
             Ok(bytes)
         }
         Place::Unchecked(block) => store.read(*block).await,
-        Place::Packed(run, index) => {
-            let plain = unpacked(store, run).await?;
-            let size = store.geometry.block_size_bytes as usize;
-            let start = usize::from(*index) * size;
-            if start >= plain.len() {
-                return Err(NO_RUN);
-            }
-            Ok(plain.slice(start..start + size))
-        }
+        Place::Packed(run, _) => unpacked(store, run).await,
     }
+}
+
+/// A block of what a run holds.
+fn block_of_run(store: &Store, plain: &Bytes, index: u8) -> Result<Bytes, CowError> {
+    let size = store.geometry.block_size_bytes as usize;
+    let start = usize::from(index) * size;
+    if start < plain.len() { Ok(plain.slice(start..start + size)) } else { Err(NO_RUN) }
 }
 
 /// What a run holds, its checksum verified.
@@ -188,12 +189,12 @@ async fn unpacked(store: &Store, run: &Run) -> Result<Bytes, CowError> {
         .ok_or(Store::corrupt(at, "F-1: a run unpacks to its blocks"))
 }
 
-/// A block of a file's content; `None` is a hole.
-pub(super) async fn read_block(
+/// Where a block of a file is, and the content there; `None` is a hole.
+async fn read_place(
     store: &Store,
     ino: u64,
     file_block: u64,
-) -> Result<Option<Bytes>, CowError> {
+) -> Result<Option<(Place, Bytes)>, CowError> {
     let mut here = place(store, ino, file_block).await?;
     loop {
         let Some(found) = here else { return Ok(None) };
@@ -201,14 +202,49 @@ pub(super) async fn read_block(
         // Nothing says of a block without a checksum whose it was.
         let is_certain = content.is_ok() && !matches!(found, Place::Unchecked(_));
         if is_certain {
-            return content.map(Some);
+            return content.map(|content| Some((found, content)));
         }
         // The block may have been freed and written over since: then the content is elsewhere.
         here = place(store, ino, file_block).await?;
         if here.as_ref() == Some(&found) {
-            return content.map(Some);
+            return content.map(|content| Some((found, content)));
         }
     }
+}
+
+/// The first of some blocks of a file's content, and those behind it that came with it: a run is
+/// read and unpacked once for all neighbours that are in it, wherever in it each of them is. `None`
+/// is a hole.
+pub(super) async fn read_blocks(
+    store: &Store,
+    ino: u64,
+    blocks: Range<u64>,
+) -> Result<Vec<Option<Bytes>>, CowError> {
+    let Some((place_of_first, content)) = read_place(store, ino, blocks.start).await? else {
+        return Ok(vec![None]);
+    };
+    let Place::Packed(run, first) = place_of_first else { return Ok(vec![Some(content)]) };
+    let mut read = vec![Some(block_of_run(store, &content, first)?)];
+    for block in blocks.start.saturating_add(1)..blocks.end {
+        // What has the same checksum in the same blocks is what was read, whatever changed since.
+        let index = match place(store, ino, block).await? {
+            Some(Place::Packed(other, index)) if other == run => index,
+            Some(_) | None => break,
+        };
+        read.push(Some(match store.policy.run_offset {
+            RunOffset::OfEach => block_of_run(store, &content, index)?,
+            RunOffset::OfFirst => {
+                let index = u64::from(first) + (block - blocks.start);
+                let index = u8::try_from(index).unwrap_or(u8::MAX);
+                block_of_run(store, &content, index).unwrap_or_else(|_| zeros(store))
+            }
+        }));
+    }
+    Ok(read)
+}
+
+fn zeros(store: &Store) -> Bytes {
+    Bytes::from(vec![0; store.geometry.block_size_bytes as usize])
 }
 
 /// Content on its way down.

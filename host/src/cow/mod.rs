@@ -79,6 +79,7 @@ pub use policy::RecordSearch;
 pub use policy::Replay;
 pub use policy::ReplayedUses;
 pub use policy::Reuse;
+pub use policy::RunOffset;
 pub use policy::SYNC_ORDER;
 pub use policy::Sharing;
 pub use policy::SyncStep;
@@ -323,7 +324,18 @@ impl Cow {
 
     /// A block of a file's content, its checksum verified; `None` is a hole.
     pub async fn read_block(&self, ino: u64, file_block: u64) -> Result<Option<Bytes>, CowError> {
-        content::read_block(&self.store, ino, file_block).await
+        let alone = file_block..file_block.saturating_add(1);
+        Ok(self.read_blocks(ino, alone).await?.into_iter().next().flatten())
+    }
+
+    /// The first of some blocks of a file's content, and those behind it that came with it. There
+    /// is at least one block.
+    pub async fn read_blocks(
+        &self,
+        ino: u64,
+        blocks: Range<u64>,
+    ) -> Result<Vec<Option<Bytes>>, CowError> {
+        content::read_blocks(&self.store, ino, blocks).await
     }
 
     /// Which blocks of a part of a file's content are no holes, in order.

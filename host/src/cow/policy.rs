@@ -163,6 +163,16 @@ pub enum Sharing {
     Ignored,
 }
 
+/// Where in a run the blocks are that are read together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RunOffset {
+    /// Where the slot of each says.
+    OfEach,
+    /// As far behind the first one as in the file: a part of the run that the file shows once more,
+    /// or in another order, is read as what follows the first, or as zeros behind the run (D-37).
+    OfFirst,
+}
+
 /// Which transactions the intent log is told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Logged {
@@ -211,6 +221,8 @@ pub struct CowPolicy {
     pub replayed_uses: ReplayedUses,
     /// What writing in place does with what is shared.
     pub sharing: Sharing,
+    /// Where blocks are that are read together.
+    pub run_offset: RunOffset,
     /// What is logged.
     pub logged: Logged,
 }
@@ -235,6 +247,7 @@ impl Default for CowPolicy {
             freed_ranges: FreedRanges::Superseded,
             replayed_uses: ReplayedUses::Counted,
             sharing: Sharing::BrokenFirst,
+            run_offset: RunOffset::OfEach,
             logged: Logged::All,
         }
     }

@@ -1,6 +1,7 @@
 //! Content that is packed: what is read, what is freed, and what a failing device leaves.
 
 use super::*;
+use crate::cow::RunOffset;
 use crate::cow::fsck;
 use crate::device::FaultRule;
 use crate::device::Faulty;
@@ -51,6 +52,40 @@ fn eight_regular_blocks_take_one_and_overwriting_them_gives_it_back() {
     sim.block_on(pack(&cow, ino, &all, 4)).expect("there is space");
     sim.block_on(unlink(&cow, b"file")).expect("there is space");
     assert_eq!(used(&cow), empty);
+}
+
+#[test]
+fn neighbours_of_one_run_are_read_together_and_each_from_its_place_in_it() {
+    for (run_offset, expected) in
+        [(RunOffset::OfEach, [1, 2, 1, 2, 7, 6, 5]), (RunOffset::OfFirst, [1, 2, 3, 4, 5, 6, 7])]
+    {
+        let sim = Sim::calm();
+        let disk = Arc::new(Disk::new(empty_image(tiny(96)), sim.clone()));
+        let policy = CowPolicy { run_offset, ..CowPolicy::default() };
+        let cow = sim.block_on(Cow::mount(disk, sim.clone(), policy)).expect("a healthy disk");
+        let ino = sim.block_on(create(&cow, b"file")).expect("an empty disk");
+        let other = sim.block_on(create(&cow, b"other")).expect("an empty disk");
+        let blocks: Vec<(u64, Bytes)> =
+            (0..8).map(|block| (block, Bytes::from(vec![1 + block as u8; 512]))).collect();
+        let run = Content::Packed(Packed::pack(&blocks, 512).expect("it is regular"));
+        let written = sim.block_on(cow.write_content(ino, vec![run], 4096, Times::default()));
+        assert_eq!(written, [Ok(())]);
+        for (from, to, count) in [(0, 0, 2), (0, 2, 2), (6, 4, 1), (5, 5, 1), (4, 6, 1)] {
+            sim.block_on(clone(&cow, (ino, from), (other, to), count)).expect("there is space");
+        }
+        let alone = sim.block_on(fills(&cow, other, 7));
+        assert_eq!(alone, [1, 2, 1, 2, 7, 6, 5].map(Some), "one at a time");
+        let mut together = Vec::new();
+        while together.len() < 7 {
+            let rest = together.len() as u64..7;
+            let read = sim.block_on(cow.read_blocks(other, rest)).expect("a healthy disk");
+            assert!(!read.is_empty());
+            together.extend(read.iter().map(|bytes| bytes.as_ref().map_or(0, |bytes| bytes[0])));
+        }
+        assert_eq!(together, expected, "D-37: {run_offset:?}");
+        let whole = sim.block_on(cow.read_blocks(ino, 0..9)).expect("a healthy disk");
+        assert_eq!(whole.len(), 8, "a hole is in no run");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::cow::OverwrittenClone;
 use crate::cow::RecordSearch;
 use crate::cow::ReplayedUses;
 use crate::cow::Reuse;
+use crate::cow::RunOffset;
 use crate::cow::Sharing;
 use crate::subject::defects::CALM;
 use crate::subject::defects::Defect;
@@ -470,5 +471,21 @@ pub(super) const SHARING: &[Defect] = &[
         exercised_by: EXERCISED_AND_FROZEN,
         controls: &[CALM, "run posix_data"],
         apply: |policies| policies.vfs.snapshot_hold = SnapshotHold::NotTruncation,
+    },
+    Defect {
+        name: "batched_reads_go_on",
+        number: "D-37",
+        mechanism: "blocks of one compressed run that are read together are taken from it one \
+                    behind the other, also where a clone put a part of the run once more, or in \
+                    another order",
+        source: "D-37; xfstests btrfs/103 and btrfs/106",
+        needs: "a clone of a part of what is compressed, read at once from the medium",
+        clauses: &["DATA-RW-01", "DATA-DIO-01", "COPY-01", "COPY-04", "SNAP-04", "SNAP-01"],
+        audit: &[],
+        silent: "runs without compression or clones; reads of a page at a time",
+        shown_by: "run posix_clone_snapshot -- compressed",
+        exercised_by: EXERCISED,
+        controls: &["run posix_clone_snapshot", "run seed_000_leveldb_mmap"],
+        apply: |policies| policies.cow.run_offset = RunOffset::OfFirst,
     },
 ];
