@@ -49,10 +49,6 @@ fn extended(
     fitting: BTreeSet<FileId>,
 ) -> BTreeSet<FileId> {
     let known = |file: &FileId| &inquest.judge.model.file(*file).attributes;
-    if fitting.iter().any(|file| !known(file).floor.is_empty() || !known(file).log.is_empty()) {
-        inquest.judge.exercise("XATTR-05");
-    }
-    let known = |file: &FileId| &inquest.judge.model.file(*file).attributes;
     let agrees = |file: &&FileId| known(file).wrong_in(&found.attributes).is_none();
     let agreeing: BTreeSet<FileId> = fitting.iter().filter(agrees).copied().collect();
     if !agreeing.is_empty() {

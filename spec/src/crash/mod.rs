@@ -175,6 +175,9 @@ pub(crate) fn survey(
     if survey.names.get(&Bytes::new()).is_some_and(|root| root.mode.is_some()) {
         judge.exercise("MODE-04");
     }
+    if judge.has_attributes {
+        judge.exercise("XATTR-05");
+    }
     let live = match kind {
         CrashKind::Process(_) => {
             let live = judge.model.clone();

@@ -135,5 +135,6 @@ fn remove(judge: &mut Judge, frame: &Frame, id: HandleId, name: &Bytes, outcome:
 fn change(judge: &mut Judge, frame: &Frame, file: FileId, name: &Bytes, value: Option<Bytes>) {
     let order = judge.model.next_order();
     let change = AttributeChange { name: name.clone(), value, acked: frame.acked };
+    judge.has_attributes = true;
     judge.model.attributes_mut(file).change(order, change);
 }

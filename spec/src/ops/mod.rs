@@ -142,6 +142,8 @@ pub(crate) struct Judge {
     pub(crate) is_orderly: bool,
     /// Did a process die within a call, and nobody looked what it did? As `uncertain`.
     pub(crate) half_done: bool,
+    /// Was an extended attribute ever set?
+    pub(crate) has_attributes: bool,
     /// Writes through descriptions that sync, by the step of the call, until they are judged.
     pub(crate) synced_writes: OrdMap<Step, sync::Written>,
     /// Is a rename among the calls that overlap?
@@ -187,6 +189,7 @@ impl Judge {
             half_done: false,
             changed_at: None,
             is_orderly: false,
+            has_attributes: false,
             synced_writes: OrdMap::new(),
             renames: false,
             lock_calls: OrdMap::new(),

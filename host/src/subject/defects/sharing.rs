@@ -30,8 +30,8 @@ const EXERCISED_ALL: &str = "run posix_exerciser --seed 1 --adversity --seeds 30
 const EXERCISED: &str = "run posix_exerciser --seed 1 --adversity --seeds 300 -- random 300 ranges";
 
 /// The same, beside a process that syncs, drops caches and takes snapshots.
-const EXERCISED_IN_COMPANY: &str = "run posix_exerciser --also posix_pressure --seed 1 --adversity \
-     --seeds 100 -- random 300 ranges";
+const EXERCISED_IN_COMPANY: &str = "run posix_exerciser --also posix_pressure --seed 200 \
+     --adversity --seeds 100 -- random 300 ranges";
 
 /// The whole exerciser, beside a process that takes snapshots and reads whatever is in them.
 const EXERCISED_AND_FROZEN: &str = "run posix_exerciser --also 'posix_pressure look 20' --seed 1 \
