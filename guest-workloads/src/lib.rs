@@ -11,6 +11,7 @@ pub mod linked;
 pub mod log;
 pub mod mapped_log;
 pub mod shelf;
+pub mod stores;
 pub mod tagged;
 
 use std::fmt::Display;

@@ -31,7 +31,7 @@ fn ends_with(words: &str, code: i32) -> String {
 fn every_workload_is_accepted_on_the_clean_stack() {
     for guest in crashproof::guests::all() {
         let name = guest.name;
-        let is_program = ["app_", "crash_", "litmus_", "posix_", "seed_"];
+        let is_program = ["app_", "crash_", "litmus_", "posix_", "seed_", "sync_"];
         if is_program.iter().any(|family| name.starts_with(family)) {
             ends_with(&format!("run {name}"), 0);
         }

@@ -48,6 +48,68 @@ fn every_cell_of_the_reactions_of_file_systems_is_as_it_was() {
 }
 
 #[test]
+fn every_cell_of_what_applications_make_of_a_failed_write_is_as_it_was() {
+    is_pinned("applications");
+}
+
+/// Words split at blanks; what was printed.
+fn ends_with(words: &str, code: i32) -> String {
+    let output = crashproof(&words.split(' ').collect::<Vec<_>>());
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "crashproof {words}\n{shown}\n{complaint}");
+    shown
+}
+
+/// The stores that look at what a sync answers lose nothing that they called done, on a device that
+/// is well, and whichever block it refuses.
+#[test]
+fn stores_that_heed_a_failed_sync_lose_nothing_at_any_crash() {
+    let heeding =
+        ["log", "log-everysec", "journal", "wal", "wal-panic", "wal-retry", "mapped", "merge"];
+    for store in heeding {
+        for fault in ["", " --fail-write data:4", " --fail-write data:7"] {
+            ends_with(&format!("explore app_store --verify verify_store{fault} -- {store} 5"), 0);
+        }
+    }
+}
+
+#[test]
+fn a_store_that_ignores_a_failed_sync_loses_what_it_called_done_and_it_is_its_own_fault() {
+    let words = "explore app_store --verify verify_store --fail-write data:3 -- log-ignoring 5";
+    let shown = ends_with(words, 1);
+    assert!(shown.starts_with("REJECTED  the guest "), "{shown}");
+    assert!(shown.contains("the file system kept its promises"), "{shown}");
+    ends_with("explore app_store --verify verify_store -- log-ignoring 5", 0);
+}
+
+/// The guest traps where the answers are not those of the rules that it is given.
+#[test]
+fn reports_of_failed_writes_are_as_xfstests_requires_of_linux_and_otherwise_where_they_should_be() {
+    let rules = [
+        ("linux-5.8", "linux-5.8"),
+        ("linux-errseq-4.17", "linux-4.17"),
+        ("linux-errseq-4.13", "linux-4.13"),
+        ("linux-flags", "linux-flags"),
+        ("strict-sticky", "strict-sticky"),
+    ];
+    for (profile, rules) in rules {
+        for number in ["441", "442", "484", "484-evicted", "487"] {
+            let words = format!("run sync_error_reports --profile {profile} -- {number} {rules}");
+            ends_with(&words, 0);
+        }
+    }
+    for (profile, words) in [
+        ("linux-flags", "441 linux-5.8"),
+        ("strict-sticky", "441 linux-5.8"),
+        ("linux-errseq-4.17", "484 linux-5.8"),
+        ("linux-errseq-4.13", "487 linux-4.17"),
+    ] {
+        ends_with(&format!("run sync_error_reports --profile {profile} -- {words}"), 4);
+    }
+}
+
+#[test]
 fn a_profile_of_ones_own_is_a_file_and_a_mistake_in_it_is_told_with_its_line() {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let path = folder.path().join("mine.toml").display().to_string();

@@ -23,6 +23,8 @@ pub struct Database {
     /// How many pages the file has.
     capacity: u64,
     meta: Meta,
+    /// The newest record that was committed.
+    committed: Meta,
     /// Pages that neither meta record needs.
     free: Vec<u64>,
     /// Pages that this transaction replaced.
@@ -54,6 +56,7 @@ impl Database {
             mapping,
             capacity,
             meta,
+            committed: meta,
             free: Vec::new(),
             replaced: Vec::new(),
             own: BTreeSet::new(),
@@ -63,6 +66,26 @@ impl Database {
         std::fs::rename(UNFINISHED_NAME, DATABASE_NAME)?;
         crate::sync_directory("/")?;
         Ok(database)
+    }
+
+    /// Opens a database of `capacity` pages in `file`. Pages that were free are not found again.
+    ///
+    /// # Errors
+    /// What the file system answered; none, if neither meta record is whole.
+    pub fn open(file: &File, capacity: u64) -> io::Result<Option<Self>> {
+        let mapping = Mapping::shared(file, 0, at(capacity), Access::READ_WRITE)?;
+        let metas = (0..page::META_PAGE_COUNT)
+            .filter_map(|page| Meta::decode(&mapping.bytes(at(page), page::META_SIZE_BYTES)));
+        let newest = metas.max_by_key(|meta| meta.transaction);
+        Ok(newest.map(|meta| Self {
+            mapping,
+            capacity,
+            meta,
+            committed: meta,
+            free: Vec::new(),
+            replaced: Vec::new(),
+            own: BTreeSet::new(),
+        }))
     }
 
     /// Inserts a row, or overwrites it.
@@ -84,11 +107,54 @@ impl Database {
         Ok(())
     }
 
+    /// Removes a row, if it is there. No page is given up for it.
+    ///
+    /// # Errors
+    /// If there is no page left.
+    pub fn remove(&mut self, key: u64) -> io::Result<()> {
+        if self.meta.root != 0 {
+            self.meta.root = self.remove_below(self.meta.root, key)?;
+        }
+        Ok(())
+    }
+
+    fn remove_below(&mut self, page: u64, key: u64) -> io::Result<u64> {
+        let page = self.writable(page)?;
+        let position = self.position(page, key);
+        let count = self.count(page);
+        let is_there = position < count && self.key(page, position) == key;
+        if self.kind(page) == page::LEAF {
+            if is_there {
+                let (to, from) = (self.entry_at(page, position), self.entry_at(page, position + 1));
+                self.mapping.copy_within(from, to, self.entry_at(page, count) - from);
+                self.set_count(page, count - 1);
+            }
+            return Ok(page);
+        }
+        let child_position = if is_there { position } else { position.saturating_sub(1) };
+        let child_at = self.entry_at(page, child_position) + size_of::<u64>();
+        let child = self.remove_below(self.mapping.load_number(child_at), key)?;
+        self.mapping.store_number(child_at, child);
+        Ok(page)
+    }
+
     /// Makes the rows inserted since the last commit durable, all at once.
     ///
     /// # Errors
     /// What the file system answered.
     pub fn commit(&mut self) -> io::Result<u64> {
+        self.sync_pages()?;
+        self.meta.transaction += 1;
+        let meta_at = self.store_meta();
+        self.mapping.sync(meta_at, PAGE_SIZE_BYTES)?;
+        Ok(self.committed())
+    }
+
+    /// Makes the pages durable that the transaction stored to: the first half of a commit.
+    ///
+    /// # Errors
+    /// What the file system answered.
+    pub fn sync_pages(&self) -> io::Result<()> {
         let mut pages = self.own.iter().copied().peekable();
         while let Some(first) = pages.next() {
             let mut end = first + 1;
@@ -97,12 +163,37 @@ impl Database {
             }
             self.mapping.sync(at(first), at(end - first))?;
         }
-        self.meta.transaction += 1;
-        let meta_at = self.store_meta();
-        self.mapping.sync(meta_at, PAGE_SIZE_BYTES)?;
+        Ok(())
+    }
+
+    /// The meta record that commits the transaction, and where in the file it goes.
+    #[must_use]
+    pub fn next_meta(&self) -> (Meta, u64) {
+        let transaction = self.meta.transaction + 1;
+        let place = at(transaction % page::META_PAGE_COUNT) as u64;
+        (Meta { transaction, ..self.meta }, place)
+    }
+
+    /// The meta record of [`Database::next_meta`] is durable: the second half of a commit.
+    pub fn take_up(&mut self) -> u64 {
+        self.meta = self.next_meta().0;
+        self.committed()
+    }
+
+    fn committed(&mut self) -> u64 {
+        self.committed = self.meta;
         self.free.append(&mut self.replaced);
         self.own.clear();
-        Ok(self.meta.transaction)
+        self.meta.transaction
+    }
+
+    /// Takes back what was inserted and removed since the last commit.
+    pub fn abort(&mut self) {
+        let page_count = self.committed.page_count;
+        self.free.extend(self.own.iter().filter(|page| **page < page_count));
+        self.replaced.clear();
+        self.own.clear();
+        self.meta = self.committed;
     }
 
     /// Stores the meta record to its page; says where that begins.

@@ -413,6 +413,21 @@ impl Verifier {
         Verification { said, broken, undecided }
     }
 
+    /// What the program does on an image, which nobody judges.
+    ///
+    /// # Errors
+    /// If the image cannot be mounted, or the program not be run.
+    pub fn look(&self, image: &Image) -> Result<GuestRun, String> {
+        let sim = Sim::calm();
+        let mounted = sim.block_on(Stack::mount(image.clone(), &self.stack, &sim));
+        let stack = mounted.map_err(|error| format!("{error:?}"))?;
+        let witness = stack.witness.clone();
+        let oracle = self.expectation.oracle();
+        let mut world = World::judged_by(oracle, sim, stack.vfs.clone(), witness, false);
+        world.stack = Some(stack);
+        self.run_on(&world, &[])
+    }
+
     fn said(&self, run: GuestRun) -> Verified {
         let said = String::from_utf8_lossy(&run.stderr).trim_end().to_owned();
         let name = &self.process.name;

@@ -289,6 +289,11 @@ pub enum TableName {
     /// What a failed write does to a file system, question by question, beside what was published
     /// of ext4, XFS and btrfs.
     FsReactions,
+    /// What small stores after Redis, SQLite, PostgreSQL, LMDB and LevelDB make of one refused
+    /// write: old values, false failures, corruption and loss, by restart and eviction, beside what
+    /// was published of the real ones. Runs the guest `app_store` some thousand times: half a
+    /// minute.
+    Applications,
 }
 
 /// `crashproof spec`.

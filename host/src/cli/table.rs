@@ -1,5 +1,6 @@
 //! `crashproof table`: tables that are made of runs. No cell is written down anywhere else.
 
+mod applications;
 mod histories;
 mod laboratory;
 mod litmus;
@@ -22,6 +23,7 @@ pub(super) fn table(name: TableName) -> Result<u8, Failure> {
         TableName::Litmus => litmus::page()?,
         TableName::Profiles => profiles::page()?,
         TableName::FsReactions => reactions::page()?,
+        TableName::Applications => applications::page()?,
     };
     print!("{}", page.text);
     page.holes.iter().for_each(|hole| eprintln!("crashproof: {hole}"));

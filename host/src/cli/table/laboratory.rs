@@ -14,11 +14,13 @@ use crashproof_spec::trace::CrashKind;
 use crashproof_spec::trace::Event;
 use crashproof_spec::violation::Verdict;
 use crashproof_spec::words::FoundKind;
+use crashproof_spec::words::Testimony;
 
 use crate::check::judge::TraceStream;
 use crate::check::run::Recorded;
 use crate::check::run::RunPlan;
 use crate::check::run::SubjectPlan;
+use crate::check::run::Verifier;
 use crate::check::run::Watching;
 use crate::check::run::run as run_plan;
 use crate::check::world::Chance;
@@ -29,6 +31,7 @@ use crate::cli::plan;
 use crate::cli::plan::Planned;
 use crate::cli::profile;
 use crate::cli::run;
+use crate::guest::GuestRun;
 
 /// What a run left.
 pub(super) struct Finding {
@@ -43,6 +46,12 @@ impl Finding {
     /// What the guest printed after `key: `.
     pub(super) fn said(&self, key: &str) -> Option<&str> {
         self.lines.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+    }
+
+    /// Was some of a file lost?
+    pub(super) fn has_lost(&self) -> bool {
+        let is_lost = |event: &Event| matches!(event, Event::Testified(Testimony::Lost { .. }));
+        self.events.iter().any(is_lost)
     }
 
     /// A file as the survey after the crash found it: its bytes, zeros where it has none.
@@ -116,6 +125,39 @@ impl Laboratory {
         arguments: &str,
         crash: Option<CrashKind>,
     ) -> Result<Finding, Failure> {
+        let plan = self.plan(profile, arguments)?;
+        Ok(recorded(&plan, crash)?.1)
+    }
+
+    /// Runs it, cuts the power at its end, and runs it again with other arguments on what is left,
+    /// on a device that is well.
+    pub(super) fn run_and_look(
+        &self,
+        profile: &str,
+        arguments: &str,
+        look: &str,
+    ) -> Result<(Finding, Finding), Failure> {
+        let plan = self.plan(profile, arguments)?;
+        let (recorded, finding) = recorded(&plan, None)?;
+        let again = self.plan(profile, look)?;
+        let (Some(stack), SubjectPlan::Reference(of)) = (recorded.stack, &again.subject) else {
+            return Err(Failure("there is no device".to_owned()));
+        };
+        let Some(process) = again.processes.first() else {
+            return Err(Failure("there is no guest".to_owned()));
+        };
+        let verifier = Verifier {
+            process: process.clone(),
+            stack: of.as_ref().clone(),
+            directories: again.directories.clone(),
+            limits: again.limits.clone(),
+            expectation: again.expectation.clone(),
+        };
+        let run = verifier.look(&stack.disk.durable_image()).map_err(Failure)?;
+        Ok((finding, seen([&run].into_iter(), Vec::new())))
+    }
+
+    fn plan(&self, profile: &str, arguments: &str) -> Result<RunPlan, Failure> {
         let profile = profile::find(profile)?;
         let mut plan: RunPlan = self.planned.run.clone();
         if let SubjectPlan::Reference(stack) = &mut plan.subject {
@@ -124,19 +166,24 @@ impl Laboratory {
         plan.expectation.promises = Arc::new(profile.promises()?);
         let words: Vec<String> = arguments.split_whitespace().map(ToOwned::to_owned).collect();
         plan.processes.iter_mut().for_each(|one| one.arguments = words.clone());
-        let kept = Kept::default();
-        let stream = TraceStream::new(Box::new(kept.clone()));
-        let watching = Watching { trace: Some(stream), crash, ..Watching::default() };
-        let recorded = run_plan(&plan, watching).map_err(Failure)?;
-        let text = String::from_utf8_lossy(&kept.lock()).into_owned();
-        let events = trace::parse(&text).map_err(|error| Failure(error.to_string()))?;
-        Ok(found(&recorded, events))
+        Ok(plan)
     }
 }
 
-fn found(recorded: &Recorded, events: Vec<Event>) -> Finding {
+fn recorded(plan: &RunPlan, crash: Option<CrashKind>) -> Result<(Recorded, Finding), Failure> {
+    let kept = Kept::default();
+    let stream = TraceStream::new(Box::new(kept.clone()));
+    let watching = Watching { trace: Some(stream), crash, ..Watching::default() };
+    let recorded = run_plan(plan, watching).map_err(Failure)?;
+    let text = String::from_utf8_lossy(&kept.lock()).into_owned();
+    let events = trace::parse(&text).map_err(|error| Failure(error.to_string()))?;
+    let finding = seen(recorded.ends.iter().map(|(_, run)| run), events);
+    Ok((recorded, finding))
+}
+
+fn seen<'a>(runs: impl Iterator<Item = &'a GuestRun>, events: Vec<Event>) -> Finding {
     let (mut lines, mut cut) = (Vec::new(), None);
-    for (_, run) in &recorded.ends {
+    for run in runs {
         let stdout = String::from_utf8_lossy(&run.stdout).into_owned();
         lines.extend(stdout.lines().map(ToOwned::to_owned));
         let (word, is_doubt) = run::end_word(run);
