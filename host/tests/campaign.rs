@@ -52,6 +52,7 @@ fn every_defect_is_caught_by_a_clause_that_it_names() {
         // There is no mirror here.
         "legs_read_live_pages",
         "region_clean_with_the_first_leg",
+        "returning_leg_read_at_once",
         // Compressed, cloned by parts and read at once from the medium: too rare in short programs.
         "batched_reads_go_on",
     ];

@@ -123,6 +123,7 @@ enforced! {
     "REF-03" Strict,
     "REF-04" Strict,
     "RED-01" Strict,
+    "RED-07" Linux,
     "DUR-FSYNC-01" Posix,
     "DUR-FSYNC-02" Linux,
     "DUR-FSYNC-03" Posix,

@@ -15,7 +15,8 @@ pub fn drop_caches() -> io::Result<()> {
 }
 
 /// Makes the device fail from now on, by a rule in one line (`data:2`, `read-error nth=3`), or says
-/// `heal`, `pool N`, `grow N`, `evict` or `lose-leg:N` to it (`host/docs/fault-model.md`).
+/// `heal`, `pool N`, `grow N`, `evict`, `lose-leg:N` or `return-leg:N` to it
+/// (`host/docs/fault-model.md`).
 ///
 /// # Errors
 /// What the host answered: EINVAL for a rule that it does not read.

@@ -1,9 +1,10 @@
 //! All operations on few names, and on mapped memory, in an order drawn from a seed, each compared
 //! with a model of the program's own.
 //!
-//! 1. Arguments: seed (1), count (300), and `files`, `mapped`, `views`, `ranges`, `modes` or
-//!    `in-place` for a part alone, or `all`, which is without the last two. The draws are its own,
-//!    so that one seed is one program; `random` takes a seed of the system's random bytes.
+//! 1. Arguments: seed (1), count (300), and `files`, `mapped`, `views`, `ranges`, `modes`,
+//!    `in-place` or `legs` for a part alone, or `all`, which is without the last three. The draws
+//!    are its own, so that one seed is one program; `random` takes a seed of the system's random
+//!    bytes.
 //! 2. `files`: opens in every way, with and without names, reads, writes, offsets that descriptors
 //!    share, truncates, times, both kinds of locks; renames, exchanges, links, symbolic links,
 //!    directories, stats, lists; syncs of files and directories. Few names and small offsets make
@@ -13,7 +14,8 @@
 //! 4. `mapped`: one more file that nobody else uses, under stores, msync, truncation, snapshots,
 //!    compression. [MAP-*, DUR-MSYNC-01, SNAP-01, SNAP-04]
 //! 5. `modes`: permission bits of files and directories, and what they deny. [MODE-*]
-//! 6. `in-place`: `files` that are written in place, and a little of them again and again. [RED-*]
+//! 6. `in-place`: `files` that are written in place, and a little of them again and again. `legs`:
+//!    the same, while a leg of the mirror is lost and comes back. [RED-*]
 //! 7. At the end looks at everything once more. Prints each operation with what it was told. What
 //!    no sync covered may be lost anywhere.
 //!

@@ -3,14 +3,15 @@
 //! A file is written in place, and mapped. One of its pages is stored to, the other one written,
 //! while another process, which the scenario of this name adds, begins to write them back, and
 //! syncs a file of its own: the mirror flushes its legs and calls their regions clean. A crash
-//! comes before the pages are written again. Arguments: `change` or `flush`, and how many turns
-//! (12).
+//! comes before the pages are written again. Arguments: `change`, `flush` or `return`, and how many
+//! turns (12). With `return` a leg is lost and comes back. [RED-07]
 //!
 //! Nothing of that is promised. Whatever a read finds after a crash, a read from the other
 //! leg has to find as well. [RED-01, RED-05, RSTAB-01]
 
 use crashproof_guest::attributes;
 use crashproof_guest::file;
+use crashproof_guest::machine;
 use crashproof_guest::mapping::Access;
 use crashproof_guest::mapping::Mapping;
 use crashproof_guest::mapping::PAGE_SIZE_BYTES;
@@ -47,6 +48,22 @@ fn change(turns: u64) -> io::Result<()> {
     mapping.unmap()
 }
 
+/// What is written while a leg is lost is read when it is there again. [RED-07]
+fn return_leg(turns: u64) -> io::Result<()> {
+    let file = open("returned")?;
+    guest::uninterrupted(|| attributes::set_flags(&file, attributes::IN_PLACE))?;
+    for turn in 0..turns {
+        for (fault, mark) in [("lose-leg:0", b'a'), ("return-leg:0", b'A')] {
+            abi::write_all_at(&file, &[mark; PAGE_SIZE_BYTES], turn * PAGE_SIZE_BYTES as u64)?;
+            guest::uninterrupted(|| file.sync_all())?;
+            machine::fault(fault)?;
+        }
+        guest::uninterrupted(machine::drop_caches)?;
+        abi::read_full_at(&file, &mut [0; SIZE_BYTES], 0)?;
+    }
+    Ok(())
+}
+
 fn flush(turns: u64) -> io::Result<()> {
     let (file, other) = (open(NAME)?, open("other")?);
     for turn in 1..=turns {
@@ -60,7 +77,11 @@ fn flush(turns: u64) -> io::Result<()> {
 fn main() {
     let what = std::env::args().nth(1).unwrap_or_default();
     let turns = guest::number_argument(1, 12);
-    let done = if what == "flush" { flush(turns) } else { change(turns) };
+    let done = match what.as_str() {
+        "flush" => flush(turns),
+        "return" => return_leg(turns),
+        _ => change(turns),
+    };
     if let Err(error) = done {
         guest::give_up("seed_001_mirror_legs", &error);
     }

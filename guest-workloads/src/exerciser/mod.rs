@@ -48,6 +48,9 @@ const SIZE_MAX: u64 = 5_000;
 /// The word for `files` that are written in place.
 const IN_PLACE: &str = "in-place";
 
+/// The same, while a leg of the mirror is lost and comes back.
+const LEGS: &str = "legs";
+
 /// Which operations there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
@@ -59,6 +62,7 @@ enum Group {
     Ranges,
     Modes,
     Rewrites,
+    Legs,
 }
 
 impl Group {
@@ -69,6 +73,7 @@ impl Group {
             // A page that is written again soon may be under writeback then.
             IN_PLACE => &[Self::Files, Self::Files, Self::Names, Self::Rewrites, Self::Rewrites],
             "mapped" => &[Self::OneFile],
+            LEGS => &[Self::Files, Self::Files, Self::Names, Self::Rewrites, Self::Legs],
             // Apart from the others: their seeds stay what they are.
             "modes" => &[Self::Files, Self::Names, Self::Modes, Self::Modes, Self::Whole],
             "ranges" => &[Self::Files, Self::Ranges, Self::Ranges, Self::Whole],
@@ -184,7 +189,7 @@ impl Exerciser {
     /// # Panics
     /// If the file system does not do what it should.
     pub fn turn(&mut self, what: &str) -> (String, io::Result<()>) {
-        self.is_in_place = what == IN_PLACE;
+        self.is_in_place = [IN_PLACE, LEGS].contains(&what);
         match Group::drawn(what, &mut self.draws) {
             Group::Files => {
                 let operation = self.draws.below(files::OPERATION_COUNT);
@@ -211,6 +216,10 @@ impl Exerciser {
                 (format!("mode {operation}"), self.on_modes(operation))
             }
             Group::Rewrites => ("rewrite".to_owned(), self.rewrite()),
+            Group::Legs => {
+                let operation = self.draws.below(whole::LEG_OPERATION_COUNT);
+                (format!("leg {operation}"), whole::on_legs(operation))
+            }
             Group::Ranges => {
                 let operation = self.draws.below(ranges::OPERATION_COUNT);
                 (format!("range {operation}"), self.on_ranges(operation))

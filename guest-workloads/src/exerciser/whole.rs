@@ -16,6 +16,8 @@ use crate::abi;
 
 pub(super) const OPERATION_COUNT: u64 = 10;
 
+pub(super) const LEG_OPERATION_COUNT: u64 = 4;
+
 const SNAPSHOTS_MAX: usize = 2;
 
 /// A snapshot, and what should be in it.
@@ -23,6 +25,16 @@ const SNAPSHOTS_MAX: usize = 2;
 pub(super) struct Frozen {
     name: String,
     tree: Tree,
+}
+
+/// Takes the first leg of a mirror away, brings it back, or drops what is in memory. What the
+/// files hold is the same.
+pub(super) fn on_legs(operation: u64) -> io::Result<()> {
+    match operation {
+        0 => machine::fault("lose-leg:0"),
+        1 => machine::fault("return-leg:0"),
+        _ => machine::drop_caches(),
+    }
 }
 
 impl Exerciser {

@@ -6,36 +6,44 @@
 
 mod allocation;
 mod coverage;
+mod legs;
 mod space;
+
+use std::sync::Arc;
 
 use crashproof_spec::words::Testimony;
 
 pub use allocation::AllocationAudit;
 pub use coverage::CoverageAudit;
+pub use legs::LegsAudit;
 pub use space::replay;
 pub use space::space;
 
 use crate::cache::PageCache;
 use crate::cow::Cow;
+use crate::device::Mirror;
 
 /// Every audit of a stack.
-#[derive(Debug)]
 pub struct Audits {
     coverage: CoverageAudit,
     allocation: AllocationAudit,
+    legs: Option<LegsAudit>,
 }
 
 impl Audits {
-    /// Audits a page cache and the file system beneath it from now on.
+    /// Audits a page cache, the file system beneath it, and the mirror beneath that, if there is
+    /// one, from now on.
     #[must_use]
-    pub fn new(cache: &PageCache, cow: &Cow) -> Self {
-        Self { coverage: CoverageAudit::new(cache), allocation: AllocationAudit::new(cow) }
+    pub fn new(cache: &PageCache, cow: &Cow, mirror: Option<&Arc<Mirror>>) -> Self {
+        let (coverage, allocation) = (CoverageAudit::new(cache), AllocationAudit::new(cow));
+        Self { coverage, allocation, legs: mirror.map(LegsAudit::new) }
     }
 
     /// What was found since the last time.
     pub fn take(&mut self) -> Vec<Testimony> {
         let mut found = self.coverage.take();
         found.append(&mut self.allocation.take());
+        found.extend(self.legs.iter_mut().flat_map(LegsAudit::take));
         found
     }
 }

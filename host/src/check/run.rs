@@ -302,6 +302,10 @@ fn fault_sink(stack: &Stack) -> FaultSink {
             let lost = leg.parse().ok().zip(mirror.as_ref());
             return lost.is_some_and(|(leg, mirror)| mirror.lose(leg).is_ok());
         }
+        if let Some(leg) = rule.strip_prefix("return-leg:") {
+            let back = leg.parse().ok().zip(mirror.as_ref());
+            return back.is_some_and(|(leg, mirror)| mirror.bring_back(leg).is_ok());
+        }
         if rule == "evict" {
             vfs.evict_all();
             return true;

@@ -149,7 +149,7 @@ impl World {
         let stack = sim.block_on(Stack::mount(image, plan, &sim))?;
         let witness = stack.witness.clone();
         let mut world = Self::new(sim, stack.vfs.clone(), witness, expectation);
-        let audits = || Audits::new(stack.vfs.cache(), &stack.cow);
+        let audits = || Audits::new(stack.vfs.cache(), &stack.cow, stack.mirror.as_ref());
         let audits = expectation.audited.then(audits);
         world.notebook = world.notebook.with_audit(witnesses(&stack, audits));
         world.recorder = Arc::new(Recorder::new(stack.vfs.clone(), world.notebook.clone()));

@@ -9,9 +9,11 @@
 //!
 //! Source: seed 001, the mirror of the device mapper (drivers/md/dm-raid1.c, dm-region-hash.c).
 
+mod journal;
 mod layout;
 mod log;
 mod policy;
+mod returning;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -36,17 +38,21 @@ use crate::device::Origin;
 use crate::device::Payload;
 use crate::device::Request;
 use crate::device::RequestId;
+use crate::device::mirror::journal::Journal;
 use crate::device::mirror::log::RegionLog;
 use crate::device::perform;
 use crate::sim::Point;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
 
+pub use journal::LegDeed;
+pub use journal::LegEvent;
 pub use layout::MirrorLayout;
 pub use policy::LegPayload;
 pub use policy::MirrorPolicy;
 pub use policy::RegionClearing;
 pub use policy::Resync;
+pub use policy::ReturningLeg;
 
 /// A mirror has at most so many legs: one bit each in the log.
 pub const LEG_COUNT_MAX: u32 = 8;
@@ -68,6 +74,8 @@ struct State {
     /// When the last write to a dirty region ended, in ended writes.
     last_end: BTreeMap<u64, u64>,
     ended: u64,
+    /// Lost legs that came back: they are written, and not read yet.
+    returning: BTreeSet<u32>,
 }
 
 /// What the requests share.
@@ -78,6 +86,9 @@ struct Legs {
     sim: Sim,
     /// Whose turn it is to write the log.
     logging: TaskLock,
+    /// Whose turn it is to copy to legs that came back.
+    copying: TaskLock,
+    journal: Journal,
     state: Mutex<State>,
 }
 
@@ -113,8 +124,18 @@ impl Mirror {
         let read = Request::Read { block: layout.log() };
         let log = RegionLog::decode(&perform(below.as_ref(), read).await?);
         let state = State { durable: log.clone(), log, ..State::default() };
-        let logging = TaskLock::default();
-        let legs = Legs { below, layout, policy, sim, logging, state: Mutex::new(state) };
+        let (logging, copying) = (TaskLock::default(), TaskLock::default());
+        let journal = Journal::default();
+        let legs = Legs {
+            below,
+            layout,
+            policy,
+            sim,
+            logging,
+            copying,
+            journal,
+            state: Mutex::new(state),
+        };
         legs.resync().await?;
         Ok(Self { legs: Arc::new(legs), requests: Mutex::default() })
     }
@@ -129,8 +150,30 @@ impl Mirror {
         if leg >= legs.layout.leg_count || legs.present().iter().all(|left| *left == leg) {
             return Err(DeviceError::OutOfRange);
         }
-        lock(&legs.state).log.lost.insert(leg);
+        let mut state = lock(&legs.state);
+        state.log.lost.insert(leg);
+        state.returning.remove(&leg);
         Ok(())
+    }
+
+    /// A leg that was lost is there again: it is written from now on, and read when it has what it
+    /// missed, which the next flush sees to.
+    ///
+    /// # Errors
+    /// [`DeviceError::OutOfRange`] if it is not lost.
+    pub fn bring_back(&self, leg: u32) -> Result<(), DeviceError> {
+        self.legs.bring_back(leg)
+    }
+
+    /// Keeps what becomes of blocks from now on, for [`Mirror::take_events`].
+    pub fn watch(&self) {
+        self.legs.journal.watch();
+    }
+
+    /// What became of blocks since the last time.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<LegEvent> {
+        self.legs.journal.take()
     }
 }
 
@@ -169,6 +212,12 @@ impl Legs {
         (0..self.layout.leg_count).filter(|leg| !state.log.lost.contains(leg)).collect()
     }
 
+    /// The legs that are written: those that came back are, before they are read.
+    fn written(&self) -> BTreeSet<u32> {
+        let returning = lock(&self.state).returning.clone();
+        self.present().into_iter().chain(returning).collect()
+    }
+
     async fn perform(&self, request: Request) -> Completion {
         let count = self.layout.leg().block_count;
         let (first, len) = match request {
@@ -194,6 +243,7 @@ impl Legs {
     async fn read(&self, block: BlockNo) -> Completion {
         let mut outcome = Err(DeviceError::Io);
         for leg in self.present() {
+            self.journal.note(leg, block.0..block.0 + 1, LegDeed::Read);
             let block = self.layout.on_leg(leg, block);
             outcome = perform(self.below.as_ref(), Request::Read { block }).await;
             if outcome != Err(DeviceError::Io) {
@@ -229,11 +279,15 @@ impl Legs {
         regions: &BTreeSet<u64>,
     ) -> Result<(), DeviceError> {
         let below = self.below.as_ref();
-        let present = self.present();
+        let (blocks, present) = (blocks_of(request), self.present());
         let mut under_way: Vec<(u32, RequestId)> = Vec::new();
-        let asked = self.for_each_leg(request);
-        for leg in &present {
-            under_way.push((*leg, below.submit(self.on_leg(*leg, &asked))));
+        let (asked, written) = (self.for_each_leg(request), self.written());
+        for leg in 0..self.layout.leg_count {
+            if written.contains(&leg) {
+                under_way.push((leg, below.submit(self.on_leg(leg, &asked))));
+            } else {
+                self.journal.note(leg, blocks.clone(), LegDeed::Missed);
+            }
         }
         let (mut failed, mut error) = (BTreeSet::new(), None);
         let mut is_first = true;
@@ -242,7 +296,7 @@ impl Legs {
             self.sim.point(Point::LegRead).await;
             let (leg, outcome) = next_of(below, &mut under_way).await;
             match outcome {
-                Ok(_) => {}
+                Ok(_) => self.journal.note(leg, blocks.clone(), LegDeed::Put),
                 Err(DeviceError::PowerOff) => return Err(DeviceError::PowerOff),
                 Err(why) => {
                     failed.insert(leg);
@@ -257,10 +311,14 @@ impl Legs {
         }
         match error {
             None => Ok(()),
-            Some(error) if failed.len() == present.len() => Err(error),
+            Some(error) if present.iter().all(|leg| failed.contains(leg)) => Err(error),
             // Nobody may rely on the others before the log says which leg is behind.
             Some(_) => {
-                lock(&self.state).log.lost.extend(failed);
+                {
+                    let mut state = lock(&self.state);
+                    state.returning.retain(|leg| !failed.contains(leg));
+                    state.log.lost.extend(failed);
+                }
                 self.write_log(regions).await
             }
         }
@@ -311,6 +369,7 @@ impl Legs {
     }
 
     async fn flush(&self) -> Completion {
+        self.catch_up().await?;
         let until = lock(&self.state).ended;
         perform(self.below.as_ref(), Request::Flush).await?;
         let is_cleaner = {
@@ -405,6 +464,15 @@ async fn next_of(below: &dyn Device, under_way: &mut Vec<(u32, RequestId)>) -> (
         Poll::Pending
     })
     .await
+}
+
+/// The blocks that a request changes.
+fn blocks_of(request: &Request) -> std::ops::Range<u64> {
+    match request {
+        Request::Write { block, .. } => block.0..block.0 + 1,
+        Request::Discard { block, count } => block.0..block.0 + count,
+        Request::Read { .. } | Request::Flush => 0..0,
+    }
 }
 
 fn write(block: BlockNo, payload: Payload, force_unit_access: bool, origin: Origin) -> Request {

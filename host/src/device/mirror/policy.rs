@@ -27,6 +27,15 @@ pub enum Resync {
     All,
 }
 
+/// When a leg that was lost, and came back, is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReturningLeg {
+    /// When it has what it missed.
+    CaughtUp,
+    /// At once (D-95).
+    AtOnce,
+}
+
 /// What a mirror is assembled from. The default is correct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MirrorPolicy {
@@ -38,6 +47,8 @@ pub struct MirrorPolicy {
     pub clearing: RegionClearing,
     /// What a recovery makes equal.
     pub resync: Resync,
+    /// When a leg that came back is read.
+    pub returning: ReturningLeg,
 }
 
 impl Default for MirrorPolicy {
@@ -47,6 +58,7 @@ impl Default for MirrorPolicy {
             payload: LegPayload::Once,
             clearing: RegionClearing::AfterAllLegs,
             resync: Resync::DirtyRegions,
+            returning: ReturningLeg::CaughtUp,
         }
     }
 }

@@ -190,6 +190,38 @@ fn a_leg_that_refuses_a_write_is_lost_and_stays_lost() {
     assert_eq!(first_byte(&sim, &mirror, 5), 8, "it had no effect");
 }
 
+/// What is read of a block that was changed while the first leg was lost, after it came back and
+/// a flush; and the disk.
+fn returned(policy: MirrorPolicy) -> (u8, Arc<Disk>) {
+    let sim = Sim::calm();
+    let below = disk(&sim, blank());
+    let mirror = open(&sim, below.clone(), policy);
+    sim.block_on(perform(&mirror, put(5, 7))).expect("it is healthy");
+    assert_eq!(mirror.bring_back(0), Err(DeviceError::OutOfRange), "it is not lost");
+    assert_eq!(mirror.lose(0), Ok(()));
+    sim.block_on(perform(&mirror, put(5, 8))).expect("one leg is left");
+    assert_eq!(mirror.bring_back(0), Ok(()));
+    sim.block_on(perform(&mirror, put(6, 9))).expect("it is healthy");
+    sim.block_on(perform(&mirror, Request::Flush)).expect("it is healthy");
+    (first_byte(&sim, &mirror, 5), below)
+}
+
+#[test]
+fn a_leg_that_comes_back_is_read_when_it_has_what_it_missed() {
+    let (found, below) = returned(MirrorPolicy::default());
+    assert_eq!(found, 8);
+    let image = below.durable_image();
+    assert_eq!(layout().said(&image), RegionLog::default(), "it is not lost any more");
+    let views = [0, 1].map(|leg| layout().view(&image, leg).hash());
+    assert_eq!(views[0], views[1]);
+    for image in crash_images(&below) {
+        let whole = recovered(&image, MirrorPolicy::default());
+        assert_eq!(layout().disagreements(&whole), Vec::new());
+    }
+    let at_once = MirrorPolicy { returning: ReturningLeg::AtOnce, ..MirrorPolicy::default() };
+    assert_eq!(returned(at_once).0, 7, "D-95");
+}
+
 #[test]
 fn the_other_leg_has_everything_when_one_is_lost() {
     let sim = Sim::calm();

@@ -3,6 +3,7 @@
 use crate::cache::PagePayload;
 use crate::device::LegPayload;
 use crate::device::RegionClearing;
+use crate::device::ReturningLeg;
 use crate::subject::defects::Defect;
 
 /// The general exerciser on files that are written in place, on a mirror, beside a process that
@@ -51,5 +52,23 @@ pub(super) const MIRROR: &[Defect] = &[
         exercised_by: EXERCISED_ON_A_MIRROR,
         controls: &[UNCRASHED, RESYNCED],
         apply: |policies| policies.mirror.clearing = RegionClearing::AfterFirstLeg,
+    },
+    Defect {
+        name: "returning_leg_read_at_once",
+        number: "D-95",
+        mechanism: "a leg that was lost and comes back is read at once: what was written meanwhile \
+                    is older on it",
+        source: "xfstests btrfs/124",
+        needs: "a mirror, a leg that is lost and comes back",
+        clauses: &["DATA-RW-03", "DATA-RW-01", "ERR-FALSE-01"],
+        audit: &["RED-07"],
+        silent: "runs in which no leg is lost",
+        shown_by: "run seed_001_mirror_legs -- return 3",
+        exercised_by: "run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 legs",
+        controls: &[
+            "run seed_001_mirror_legs --seed 1 --seeds 20",
+            "run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 in-place",
+        ],
+        apply: |policies| policies.mirror.returning = ReturningLeg::AtOnce,
     },
 ];

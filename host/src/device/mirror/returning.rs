@@ -1,0 +1,104 @@
+//! Legs that were lost and are there again.
+//!
+//! Such a leg is written again from then on, and read again when it has all that it missed: it is
+//! copied to by the next flush. Until then the log calls it lost, so that after a loss of power it
+//! is lost again.
+
+use crate::device::BlockNo;
+use crate::device::Device;
+use crate::device::DeviceError;
+use crate::device::Payload;
+use crate::device::Request;
+use crate::device::mirror::Legs;
+use crate::device::mirror::OF_RESYNC;
+use crate::device::mirror::ReturningLeg;
+use crate::device::mirror::journal::LegDeed;
+use crate::device::mirror::lock;
+use crate::device::mirror::write;
+use crate::device::perform;
+
+/// So often a block is copied that is written to meanwhile. Then the next flush tries again.
+const TRIES_MAX: u32 = 8;
+
+impl Legs {
+    /// A leg that was lost is there again.
+    pub(super) fn bring_back(&self, leg: u32) -> Result<(), DeviceError> {
+        let mut state = lock(&self.state);
+        if !state.log.lost.contains(&leg) {
+            return Err(DeviceError::OutOfRange);
+        }
+        match self.policy.returning {
+            ReturningLeg::CaughtUp => {
+                state.returning.insert(leg);
+            }
+            ReturningLeg::AtOnce => {
+                state.log.lost.remove(&leg);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies what they missed to the legs that came back; from then on they are read.
+    pub(super) async fn catch_up(&self) -> Result<(), DeviceError> {
+        let returning = || lock(&self.state).returning.clone();
+        if returning().is_empty() {
+            return Ok(());
+        }
+        let _turn = self.copying.acquire().await;
+        for leg in returning() {
+            match self.copy_to(leg).await {
+                Ok(true) => {
+                    let mut state = lock(&self.state);
+                    // It may have been lost again meanwhile.
+                    if state.returning.remove(&leg) {
+                        state.log.lost.remove(&leg);
+                    }
+                }
+                Ok(false) => {}
+                Err(DeviceError::PowerOff) => return Err(DeviceError::PowerOff),
+                // It is as lost as it was.
+                Err(DeviceError::Io | DeviceError::NoSpace | DeviceError::OutOfRange) => {
+                    lock(&self.state).returning.remove(&leg);
+                }
+            }
+        }
+        let _turn = self.logging.acquire().await;
+        self.put_log().await
+    }
+
+    /// Makes a leg equal to those that are read; `false` if it was written to all the time.
+    async fn copy_to(&self, leg: u32) -> Result<bool, DeviceError> {
+        for block in (0..self.layout.leg().block_count).map(BlockNo) {
+            if !self.copy_block(leg, block).await? {
+                return Ok(false);
+            }
+        }
+        perform(self.below.as_ref(), Request::Flush).await?;
+        Ok(true)
+    }
+
+    async fn copy_block(&self, leg: u32, block: BlockNo) -> Result<bool, DeviceError> {
+        let below: &dyn Device = self.below.as_ref();
+        let region = self.layout.region(block);
+        for _ in 0..TRIES_MAX {
+            let ended = lock(&self.state).ended;
+            let Some(source) = self.present().first().copied() else { return Ok(false) };
+            let of = |leg| Request::Read { block: self.layout.on_leg(leg, block) };
+            let right = perform(below, of(source)).await?;
+            if perform(below, of(leg)).await? != right {
+                let to = self.layout.on_leg(leg, block);
+                perform(below, write(to, Payload::Owned(right), false, OF_RESYNC)).await?;
+            }
+            let is_quiet = {
+                let state = lock(&self.state);
+                state.ended == ended && !state.writes.contains_key(&region)
+            };
+            if is_quiet {
+                self.journal.note(leg, block.0..block.0 + 1, LegDeed::Put);
+                return Ok(true);
+            }
+            self.sim.yield_now().await;
+        }
+        Ok(false)
+    }
+}
