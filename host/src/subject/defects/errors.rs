@@ -87,7 +87,7 @@ pub(super) const ERRORS: &[Defect] = &[
         mechanism: "syncfs has no record of failures: it says success after any of them",
         source: "D-49; Linux before 5.8 (commit 735e4ae5ba28)",
         needs: "a write that the device refuses, a syncfs",
-        clauses: &["ERR-REPORT-06"],
+        clauses: &["ERR-REPORT-06", "ERR-REPORT-01", "ERR-STICKY-01"],
         audit: &[],
         silent: "runs without a refused write or without syncfs",
         shown_by: "run litmus_sync_errors --profile linux-5.8 -- L11",
