@@ -497,7 +497,13 @@ fn takes_effect_early(pending: &Pending, overlapped: bool) -> bool {
 
 /// Does the call bring bytes to a file?
 fn writes(call: &Call) -> bool {
-    matches!(call, Call::Write { .. } | Call::CopyRange { .. } | Call::CloneRange { .. })
+    matches!(
+        call,
+        Call::Write { .. }
+            | Call::CopyRange { .. }
+            | Call::CloneRange { .. }
+            | Call::Memory(Memory::Store { .. })
+    )
 }
 
 fn is_search(call: &Call) -> bool {
