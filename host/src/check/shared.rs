@@ -5,10 +5,12 @@ use arbitrary::Unstructured;
 use bytes::Bytes;
 
 use crate::call::AllocateMode;
+use crate::call::Attribute;
 use crate::call::HandleId;
 use crate::call::Manage;
 use crate::call::OpenOptions;
 use crate::call::Request;
+use crate::call::SetAttribute;
 use crate::call::StatusFlags;
 use crate::call::Whence;
 use crate::check::program::Asked;
@@ -45,6 +47,26 @@ pub enum SharedOperation {
     Snapshot(bool, bool),
     /// `FS_IOC_SETFLAGS`: an empty file is written in place from now on, or no more.
     NoCow(u8, bool),
+    /// An extended attribute is set, looked for, listed or removed: which, and how.
+    Attribute(u8, u8, u8),
+}
+
+fn attribute(handle: HandleId, which: u8, how: u8) -> Attribute {
+    let name = Bytes::from_static([b"user.a", b"user.b"][usize::from(which % 2)]);
+    match how % 8 {
+        0 => Attribute::Get { handle, name },
+        1 => Attribute::List { handle },
+        2 => Attribute::Remove { handle, name },
+        kind => {
+            let how = match kind {
+                3 => SetAttribute::Create,
+                4 => SetAttribute::Replace,
+                _ => SetAttribute::Any,
+            };
+            let value = vec![which; usize::from(which)].into();
+            Attribute::Set { handle, name, value, how }
+        }
+    }
 }
 
 /// Lengths from which on `copy_file_range` uses the offsets of its descriptions.
@@ -143,6 +165,9 @@ impl Slots {
             }
             O::NoCow(slot, on) => {
                 self.with(slot, |handle| Request::Manage(Manage::SetNoCow { handle, on }))
+            }
+            O::Attribute(slot, which, how) => {
+                self.with(slot, |handle| Request::Attribute(attribute(handle, which, how)))
             }
         }
     }
