@@ -52,15 +52,7 @@ impl Database {
         let size_bytes = at(capacity);
         let mapping = Mapping::shared(&file, 0, size_bytes, Access::READ_WRITE)?;
         let meta = Meta { transaction: 0, root: 0, page_count: page::META_PAGE_COUNT };
-        let database = Self {
-            mapping,
-            capacity,
-            meta,
-            committed: meta,
-            free: Vec::new(),
-            replaced: Vec::new(),
-            own: BTreeSet::new(),
-        };
+        let database = Self::of(mapping, capacity, meta);
         database.store_meta();
         file.sync_all()?;
         std::fs::rename(UNFINISHED_NAME, DATABASE_NAME)?;
@@ -77,15 +69,12 @@ impl Database {
         let metas = (0..page::META_PAGE_COUNT)
             .filter_map(|page| Meta::decode(&mapping.bytes(at(page), page::META_SIZE_BYTES)));
         let newest = metas.max_by_key(|meta| meta.transaction);
-        Ok(newest.map(|meta| Self {
-            mapping,
-            capacity,
-            meta,
-            committed: meta,
-            free: Vec::new(),
-            replaced: Vec::new(),
-            own: BTreeSet::new(),
-        }))
+        Ok(newest.map(|meta| Self::of(mapping, capacity, meta)))
+    }
+
+    fn of(mapping: Mapping, capacity: u64, meta: Meta) -> Self {
+        let (free, replaced, own) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { mapping, capacity, meta, committed: meta, free, replaced, own }
     }
 
     /// Inserts a row, or overwrites it.

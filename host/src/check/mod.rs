@@ -5,6 +5,8 @@
 
 pub mod campaign;
 pub mod explore;
+#[cfg(feature = "wasm")]
+mod gate;
 pub mod judge;
 #[cfg(test)]
 mod locks;

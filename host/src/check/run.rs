@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use crashproof_spec::oracle::Oracle;
@@ -13,12 +10,7 @@ use crashproof_spec::trace::CrashKind;
 use crashproof_spec::words::Pid;
 use crashproof_spec::words::Step;
 
-use crate::call::Caller;
-use crate::call::Halt;
-use crate::call::MappingId;
 use crate::call::ProcessId;
-use crate::call::ReplyFuture;
-use crate::call::Request;
 use crate::call::Vfs;
 use crate::check::Act;
 use crate::check::Action;
@@ -30,6 +22,7 @@ use crate::check::explore::Verified;
 use crate::check::explore::Verify;
 use crate::check::explore::acknowledged;
 use crate::check::explore::has_lied;
+use crate::check::gate;
 use crate::check::judge::Judged;
 use crate::check::judge::Line;
 use crate::check::judge::TraceStream;
@@ -155,7 +148,7 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
         (process.module.clone(), config(&world, plan, process, id, &handles))
     };
     let mut guests: Vec<_> = plan.processes.iter().enumerate().map(started).collect();
-    let vfs = road(&world, plan.evict_every, watching.call_count_max);
+    let vfs = gate::before_calls(&world, plan.evict_every, watching.call_count_max);
     let ground = guest::World { sim: world.sim.clone(), vfs };
     let runs = match guests.len() {
         1 => {
@@ -179,77 +172,6 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
     let names = plan.processes.iter().map(|process| process.name.clone());
     let ends = names.zip(runs).collect();
     Ok(Recorded { judged: world.finish(), ends, history, image, decisions, stack })
-}
-
-/// What the guests call: the recorder, which may be short of memory, or go silent after some calls.
-fn road(world: &World, evict: Option<NonZeroU64>, call_count_max: Option<u64>) -> Arc<dyn Vfs> {
-    let mut road: Arc<dyn Vfs> = world.recorder.clone();
-    if let Some((every, stack)) = evict.zip(world.stack.as_ref()) {
-        let (inner, stack) = (road, stack.clone());
-        road = Arc::new(Pressed { inner, stack, every, calls: AtomicU64::new(0) });
-    }
-    match call_count_max {
-        Some(count) => Arc::new(CutShort { inner: road, left: count.into() }),
-        None => road,
-    }
-}
-
-/// Evicts what is clean before every so many calls.
-struct Pressed {
-    inner: Arc<dyn Vfs>,
-    stack: Stack,
-    every: NonZeroU64,
-    calls: AtomicU64,
-}
-
-impl Vfs for Pressed {
-    fn call(&self, caller: Caller, request: Request) -> ReplyFuture<'_> {
-        let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        if calls.is_multiple_of(self.every.get()) {
-            self.stack.vfs.evict_all();
-        }
-        self.inner.call(caller, request)
-    }
-
-    fn end_process(&self, process: ProcessId) -> ReplyFuture<'_> {
-        self.inner.end_process(process)
-    }
-
-    fn take_stale(&self, process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
-        self.inner.take_stale(process)
-    }
-
-    fn take_barred(&self, process: ProcessId) -> Option<Vec<(MappingId, Range<u64>)>> {
-        self.inner.take_barred(process)
-    }
-}
-
-/// Ends a run after so many calls.
-struct CutShort {
-    inner: Arc<dyn Vfs>,
-    left: AtomicU64,
-}
-
-impl Vfs for CutShort {
-    fn call(&self, caller: Caller, request: Request) -> ReplyFuture<'_> {
-        let fewer = |left: u64| left.checked_sub(1);
-        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer) {
-            Ok(_) => self.inner.call(caller, request),
-            Err(_) => Box::pin(async { Err(Halt::Crashed) }),
-        }
-    }
-
-    fn end_process(&self, process: ProcessId) -> ReplyFuture<'_> {
-        self.inner.end_process(process)
-    }
-
-    fn take_stale(&self, process: ProcessId) -> Vec<(MappingId, Range<u64>)> {
-        self.inner.take_stale(process)
-    }
-
-    fn take_barred(&self, process: ProcessId) -> Option<Vec<(MappingId, Range<u64>)>> {
-        self.inner.take_barred(process)
-    }
 }
 
 fn make_world(plan: &RunPlan) -> Result<World, String> {
