@@ -98,12 +98,7 @@ impl PageCache {
 
     /// The first byte from an offset on that is in no run of data.
     async fn next_hole(&self, ino: u64, offset: u64) -> Result<u64, CowError> {
-        let mut at = offset;
-        while let Some(data) = self.next_data(ino, at).await?
-            && data.contains(&at)
-        {
-            at = data.end;
-        }
-        Ok(at)
+        let data = self.next_data(ino, offset).await?.filter(|data| data.contains(&offset));
+        Ok(data.map_or(offset, |data| data.end))
     }
 }

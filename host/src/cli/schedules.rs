@@ -68,6 +68,11 @@ fn search_shown(
         .or(accepted)
         .ok_or_else(|| Failure("--seeds 0: at least one is wanted".to_owned()))?;
     report.schedules = Some(Schedules { first_seed: first, tried });
+    if report.verdict == Verdict::Accepted {
+        // What is said of all of them is said again by all of them.
+        let of_all = format!("--seed {first} --seeds {tried}");
+        report.command = report.command.replacen(&format!("--seed {first}"), &of_all, 1);
+    }
     Ok(report)
 }
 

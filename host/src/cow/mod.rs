@@ -359,8 +359,8 @@ impl Cow {
         self.store.settle().await;
     }
 
-    /// The next run of blocks that are neither holes nor only set aside, from a block on. Of a file
-    /// that is dirty too: what it is then was so at one moment.
+    /// The next run of blocks that are neither holes nor only set aside, from a block on and up to
+    /// the first that is. Of a file that is dirty too: what it is then was so at one moment.
     ///
     /// # Errors
     /// If it cannot be read, or the file's snapshot is gone.
