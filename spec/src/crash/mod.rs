@@ -17,6 +17,7 @@ mod ground;
 mod names;
 mod numbers;
 mod order;
+mod readings;
 mod survive;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,8 @@ pub(crate) use adopt::adopt;
 pub(crate) use content::Mismatch;
 pub(crate) use ground::Ground;
 use ground::Reading;
+use readings::Next;
+use readings::Readings;
 
 /// A survey under judgement.
 pub(crate) struct Inquest<'a> {
@@ -61,8 +64,12 @@ pub(crate) struct Inquest<'a> {
     doubtful: Doubtful,
     /// Whether a file may have what was found under a number.
     checked: BTreeMap<(FileId, Ino), Option<Mismatch>>,
-    /// Is nothing wrong, and each directory in one place?
-    is_good: bool,
+    /// Is nothing wrong?
+    is_explained: bool,
+    /// Is each directory in one place?
+    is_placed: bool,
+    /// Which directories are found under names that several may have.
+    readings: Readings,
 }
 
 /// What is not as it was in the survey that this one is compared with.
@@ -83,8 +90,19 @@ impl<'a> Inquest<'a> {
         is_orderly: bool,
     ) -> Self {
         let (reading, doubtful) = (ground.reading.clone(), Doubtful::default());
-        let (checked, is_good) = (BTreeMap::new(), true);
-        Self { judge, step, survey, is_orderly, ground, reading, doubtful, checked, is_good }
+        Self {
+            judge,
+            step,
+            survey,
+            is_orderly,
+            ground,
+            reading,
+            doubtful,
+            checked: BTreeMap::new(),
+            is_explained: true,
+            is_placed: true,
+            readings: Readings::default(),
+        }
     }
 
     /// Judges what differs from the ground.
@@ -106,7 +124,7 @@ impl<'a> Inquest<'a> {
         allowed: String,
         chain: Vec<(Step, String)>,
     ) {
-        self.is_good = false;
+        self.is_explained = false;
         let (step, mut also, allowed) = (self.step, also.to_vec(), vec![allowed]);
         if self.is_orderly {
             also.push("CRASH-12");
@@ -116,7 +134,7 @@ impl<'a> Inquest<'a> {
 
     /// Says why it cannot be told.
     fn undecided(&mut self, what: &'static str) {
-        self.is_good = false;
+        self.is_explained = false;
         self.judge.undecided(self.step, what);
     }
 
@@ -128,9 +146,15 @@ impl<'a> Inquest<'a> {
         }
     }
 
+    /// Can the next survey be compared with this one?
+    fn is_good(&self) -> bool {
+        self.is_explained && self.is_placed
+    }
+
     /// What to compare the next survey with, if this one is good, and what there is now.
     fn finish(self, kind: CrashKind) -> (Option<Arc<Ground>>, Adoption) {
-        let Self { judge, step, survey, reading, is_good, .. } = self;
+        let is_good = self.is_good();
+        let Self { judge, step, survey, reading, .. } = self;
         let (survey, taken) = (survey.clone(), reading.taken.clone());
         let model = &judge.model;
         let ground = is_good.then(|| {
@@ -198,20 +222,57 @@ pub(crate) fn survey(
         let mut attempt = judge.clone();
         let mut inquest = Inquest::new(&mut attempt, step, survey, ground, is_orderly);
         inquest.judge();
-        if inquest.is_good {
+        if inquest.is_good() {
             let (ground, adoption) = inquest.finish(kind);
             *judge = attempt;
             judge.uncertain = false;
             return Surveyed { ground, adoption: Some(adoption), is_known: true };
         }
     }
-    let nothing = Ground::default();
-    let mut inquest = Inquest::new(judge, step, survey, &nothing, is_orderly);
-    inquest.judge();
-    let (ground, adoption) = inquest.finish(kind);
+    let surveyed = by_some_reading(judge, step, kind, survey, is_orderly);
     // Whatever was guessed before, this was found.
     judge.uncertain = false;
-    Surveyed { ground, adoption: Some(adoption), is_known: true }
+    surveyed
+}
+
+/// Judges all that was found. It is good if it is so by some choice of which directories the names
+/// mean that several directories had; else it is told by the choice that what was found suggests.
+fn by_some_reading(
+    judge: &mut Judge,
+    step: Step,
+    kind: CrashKind,
+    survey: &Survey,
+    is_orderly: bool,
+) -> Surveyed {
+    let nothing = Ground::default();
+    let mut readings = Readings::default();
+    let mut first: Option<(Judge, Surveyed)> = None;
+    loop {
+        let mut attempt = judge.clone();
+        let mut inquest = Inquest::new(&mut attempt, step, survey, &nothing, is_orderly);
+        inquest.readings = readings;
+        inquest.judge();
+        readings = std::mem::take(&mut inquest.readings);
+        let is_explained = inquest.is_explained;
+        let (ground, adoption) = inquest.finish(kind);
+        let surveyed = Surveyed { ground, adoption: Some(adoption), is_known: true };
+        if is_explained {
+            *judge = attempt;
+            return surveyed;
+        }
+        let (told, surveyed) = first.take().unwrap_or((attempt, surveyed));
+        match readings.next() {
+            Next::Reading => first = Some((told, surveyed)),
+            Next::Nothing => {
+                *judge = told;
+                return surveyed;
+            }
+            Next::TooMany => {
+                judge.undecided(step, "too many readings of a survey: directories of one name");
+                return Surveyed { ground: None, ..surveyed };
+            }
+        }
+    }
 }
 
 /// After the death of a process the others go on, with what was promised to them.

@@ -197,15 +197,25 @@ fn identify(
     }
     fitting = attributes::judge(inquest, path, found, fitting);
     if found.kind == FoundKind::Directory {
-        fitting = directory(inquest, path, found.ino, &fitting);
+        let suggested = directory(inquest, path, found.ino, &fitting);
         // One that was found elsewhere is there; of the others the last one is taken.
         let elsewhere = |directory: &&FileId| {
             let place = inquest.reading.found_directories.get(*directory);
             place.is_some_and(|place| place != path)
         };
-        let chosen = fitting.iter().rev().find(|directory| !elsewhere(directory));
-        let chosen = chosen.or(fitting.last()).copied().expect("a name that fits has a candidate");
-        inquest.is_good &= inquest.reading.place(path, chosen);
+        let chosen = suggested.iter().rev().find(|directory| !elsewhere(directory));
+        let mut chosen =
+            chosen.or(suggested.last()).copied().expect("a name that fits has a candidate");
+        let others: Vec<FileId> =
+            fitting.iter().rev().copied().filter(|directory| *directory != chosen).collect();
+        fitting = match inquest.readings.choose(1 + others.len()) {
+            0 => suggested,
+            other => {
+                chosen = others[other - 1];
+                BTreeSet::from([chosen])
+            }
+        };
+        inquest.is_placed &= inquest.reading.place(path, chosen);
     } else {
         inquest.reading.may_mean(path, fitting.iter().copied());
     }
