@@ -13,6 +13,7 @@ pub mod mapped_log;
 pub mod shelf;
 pub mod stores;
 pub mod tagged;
+pub mod volume;
 
 use std::fmt::Display;
 use std::fs;

@@ -1,10 +1,16 @@
 //! Pages that change while they are written to the legs of a mirror, after dm-raid1 (seed 001).
 //!
-//! A file is written in place, and mapped. One of its pages is stored to, the other one written,
-//! while another process, which the scenario of this name adds, begins to write them back, and
-//! syncs a file of its own: the mirror flushes its legs and calls their regions clean. A crash
-//! comes before the pages are written again. Arguments: `change`, `flush` or `return`, and how many
-//! turns (12). With `return` a leg is lost and comes back. [RED-07]
+//! A file is written in place. Its pages are changed while another process, which the scenario of
+//! this name adds, begins to write them back, and syncs a file of its own: the mirror flushes its
+//! legs and calls their regions clean. A crash comes before the pages are written again. Arguments:
+//! `volume`, `change`, `return` or `flush`, and how many turns (12).
+//!
+//! - `volume`: the file is a toy volume. Each turn adds an object to it: its bit in the map of used
+//!   blocks, its entry in the table, its block. Where the legs differ in the map, a repair that
+//!   reads the first one finds nothing amiss; when that is lost, a block is given away twice.
+//! - `change`: one page is stored to through a mapping, the other one written.
+//! - `return`: a leg is lost and comes back. [RED-07]
+//! - `flush`: the other process.
 //!
 //! Nothing of that is promised. Whatever a read finds after a crash, a read from the other
 //! leg has to find as well. [RED-01, RED-05, RSTAB-01]
@@ -17,17 +23,25 @@ use crashproof_guest::mapping::Mapping;
 use crashproof_guest::mapping::PAGE_SIZE_BYTES;
 use crashproof_guests as guest;
 use crashproof_guests::abi;
+use crashproof_guests::volume::Volume;
 use std::fs::File;
 use std::io;
+use std::thread;
 
 const NAME: &str = "legs";
 const PAGE_COUNT: usize = 2;
+const PAUSE_STEPS: u32 = 6;
 const SIZE_BYTES: usize = PAGE_COUNT * PAGE_SIZE_BYTES;
 
 fn open(name: &str) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     guest::uninterrupted(|| options.open(name))
+}
+
+/// Lets the other process get on with its writeback: what is changed meanwhile is what counts.
+fn pause() {
+    (0..PAUSE_STEPS).for_each(|_| thread::yield_now());
 }
 
 fn change(turns: u64) -> io::Result<()> {
@@ -41,11 +55,26 @@ fn change(turns: u64) -> io::Result<()> {
         guest::uninterrupted(|| Mapping::shared(&file, 0, SIZE_BYTES, Access::READ_WRITE))?;
     for turn in 1..=turns {
         let mark = b'a' + u8::try_from(turn % 26).unwrap_or(0);
-        mapping.store(8, &[mark; 8]);
-        abi::write_all_at(&file, &[mark; 8], PAGE_SIZE_BYTES as u64 + 8)?;
+        let stored = turn as usize % PAGE_COUNT;
+        mapping.store(stored * PAGE_SIZE_BYTES + 8, &[mark; 8]);
+        let written = (PAGE_COUNT - 1 - stored) * PAGE_SIZE_BYTES;
+        abi::write_all_at(&file, &[mark; 8], written as u64 + 8)?;
         abi::read_full_at(&file, &mut [0; 16], 0)?;
+        pause();
     }
     mapping.unmap()
+}
+
+fn volume(turns: u64) -> io::Result<()> {
+    let volume = Volume::create(open(NAME)?)?;
+    guest::sync_directory("/")?;
+    println!("the volume is durable");
+    for _ in 0..turns {
+        volume.add()?;
+        volume.blocks()?;
+        pause();
+    }
+    Ok(())
 }
 
 /// What is written while a leg is lost is read when it is there again. [RED-07]
@@ -79,8 +108,9 @@ fn main() {
     let turns = guest::number_argument(1, 12);
     let done = match what.as_str() {
         "flush" => flush(turns),
+        "change" => change(turns),
         "return" => return_leg(turns),
-        _ => change(turns),
+        _ => volume(turns),
     };
     if let Err(error) = done {
         guest::give_up("seed_001_mirror_legs", &error);

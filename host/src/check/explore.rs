@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
+use crashproof_spec::clause::Catalogue;
+use crashproof_spec::clause::Evidence;
 use crashproof_spec::oracle::Ground;
 use crashproof_spec::oracle::Oracle;
 use crashproof_spec::trace::CrashKind;
@@ -108,6 +110,8 @@ pub struct CrashFinding {
 pub enum CrashFault {
     /// The subject broke a clause.
     Subject(Violation),
+    /// The subject broke a clause in what it answered a verifier, and what that made of it.
+    Misled(Violation, String),
     /// The subject kept its promises, and the guest acknowledged what none covers.
     Guest(String),
     /// It could not be told.
@@ -117,10 +121,12 @@ pub enum CrashFault {
 impl CrashFault {
     /// Equal for findings that are one.
     fn fingerprint(&self) -> (u8, String) {
+        let of = |violation: &Violation| {
+            format!("{} {} {}", violation.clause, violation.subject, violation.observed)
+        };
         match self {
-            Self::Subject(violation) => {
-                (0, format!("{} {} {}", violation.clause, violation.subject, violation.observed))
-            }
+            Self::Subject(violation) => (0, of(violation)),
+            Self::Misled(violation, said) => (3, format!("{} {said}", of(violation))),
             Self::Guest(message) => (1, message.clone()),
             Self::Unknown(reason) => (2, reason.clone()),
         }
@@ -401,8 +407,12 @@ impl<'a> Explorer<'a> {
         {
             tally.passed_over.insert(what, 1);
         }
+        // What an audit saw before the crash is told of the run.
+        let before = self.moments[asked.moment].step;
+        let is_new = |violation: &&Violation| was_answered(violation) || violation.step > before;
+        let violations = oracle.violations().skip(crashed.violation_count).filter(is_new);
         Judged {
-            violations: oracle.violations().skip(crashed.violation_count).cloned().collect(),
+            violations: violations.cloned().collect(),
             undecided: oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
             lost: oracle.lost_allowed().map(|lost| lost.what.clone()).collect(),
             tally,
@@ -415,7 +425,7 @@ impl<'a> Explorer<'a> {
         let recovered = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
         let crashed = Crashed::new(&self.moments[asked.moment], self.plan.crash);
         let oracle = self.surveyed(&crashed, recovered, asked.has_lied);
-        let is_sound = oracle.violations().len() == 0 && oracle.undecided().len() == 0;
+        let is_sound = !oracle.violations().any(was_answered) && oracle.undecided().len() == 0;
         verifier.verify(&content.image, lines, is_sound.then_some(oracle))
     }
 
@@ -465,16 +475,21 @@ impl Verification {
     /// What it found wrong.
     #[must_use]
     pub fn faults(&self) -> Vec<CrashFault> {
-        let said = match &self.said {
-            Verified::True => None,
-            Verified::False(why) => Some(CrashFault::Guest(why.clone())),
-            Verified::Unknown(why) => Some(CrashFault::Unknown(why.clone())),
-        };
+        let mut broken = self.broken.iter().cloned();
         // Where the answers were wrong, what the verifier makes of them is no other finding.
-        let said = said.filter(|_| self.broken.is_empty());
-        let broken = self.broken.iter().cloned().map(CrashFault::Subject);
+        let first = match (broken.next(), &self.said) {
+            (Some(violation), Verified::False(why)) => {
+                Some(CrashFault::Misled(violation, why.clone()))
+            }
+            (Some(violation), Verified::True | Verified::Unknown(_)) => {
+                Some(CrashFault::Subject(violation))
+            }
+            (None, Verified::False(why)) => Some(CrashFault::Guest(why.clone())),
+            (None, Verified::Unknown(why)) => Some(CrashFault::Unknown(why.clone())),
+            (None, Verified::True) => None,
+        };
         let undecided = self.undecided.iter().cloned().map(CrashFault::Unknown);
-        broken.chain(said).chain(undecided).collect()
+        first.into_iter().chain(broken.map(CrashFault::Subject)).chain(undecided).collect()
     }
 }
 
@@ -495,6 +510,14 @@ impl Exploration {
         known.insert(fingerprint, self.findings.len());
         self.findings.push(CrashFinding { what, at: at.clone(), line_count, state_count: 1 });
     }
+}
+
+/// Is it about what was answered or found? What an audit alone can see says nothing of that.
+fn was_answered(violation: &Violation) -> bool {
+    let is_seen = |id| {
+        Catalogue::embedded().get(id).is_none_or(|clause| clause.decided_from != [Evidence::Audit])
+    };
+    violation.clauses().any(is_seen)
 }
 
 /// What the verifier reads: the lines of each process, in order.

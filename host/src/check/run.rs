@@ -322,6 +322,7 @@ impl Verifier {
         let witness = stack.witness.clone();
         let is_judged = oracle.is_some();
         let oracle = oracle.unwrap_or_else(|| self.expectation.oracle());
+        let known = oracle.violations().len();
         let mut world = World::judged_by(oracle, sim, stack.vfs.clone(), witness, false);
         world.stack = Some(stack);
         let said = match self.run_on(&world, lines) {
@@ -332,7 +333,8 @@ impl Verifier {
         let (broken, undecided) = match &judged {
             Some(judged) => {
                 let undecided = judged.oracle.undecided().map(|reason| reason.what.to_owned());
-                (judged.oracle.violations().cloned().collect(), undecided.collect())
+                let broken = judged.oracle.violations().skip(known);
+                (broken.cloned().collect(), undecided.collect())
             }
             None => (Vec::new(), Vec::new()),
         };

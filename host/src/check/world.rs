@@ -61,7 +61,7 @@ pub enum Chance {
     },
 }
 
-const UNREST: [(Site, Unrest); 9] = [
+const UNREST: [(Site, Unrest); 11] = [
     (Site::Schedule, Unrest::one_in(3)),
     (Site::Preempt, Unrest::one_in(8)),
     (Site::FlusherWakes, Unrest::one_in(16)),
@@ -71,6 +71,8 @@ const UNREST: [(Site, Unrest); 9] = [
     (Site::GroupFull, Unrest::one_in(16)),
     (Site::DiscardErases, Unrest::one_in(64)),
     (Site::DeviceFault, Unrest::one_in(32)),
+    (Site::LegOrder, Unrest::one_in(2)),
+    (Site::LegSkew, Unrest::one_in(2)),
 ];
 
 const ADVERSITY: [(Site, Unrest); 3] = [

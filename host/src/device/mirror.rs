@@ -9,6 +9,7 @@
 //!
 //! Source: seed 001, the mirror of the device mapper (drivers/md/dm-raid1.c, dm-region-hash.c).
 
+mod change;
 mod journal;
 mod layout;
 mod log;
@@ -17,7 +18,6 @@ mod returning;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -41,7 +41,6 @@ use crate::device::RequestId;
 use crate::device::mirror::journal::Journal;
 use crate::device::mirror::log::RegionLog;
 use crate::device::perform;
-use crate::sim::Point;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
 
@@ -168,6 +167,8 @@ impl Mirror {
     /// Keeps what becomes of blocks from now on, for [`Mirror::take_events`].
     pub fn watch(&self) {
         self.legs.journal.watch();
+        let said = lock(&self.legs.state).durable.clone();
+        self.legs.note_log(&said);
     }
 
     /// What became of blocks since the last time.
@@ -253,125 +254,10 @@ impl Legs {
         outcome
     }
 
-    /// A write or a discard, on every leg.
-    async fn change(&self, request: Request, regions: BTreeSet<u64>) -> Completion {
-        {
-            let mut state = lock(&self.state);
-            state.log.dirty.extend(&regions);
-            for region in &regions {
-                *state.writes.entry(*region).or_insert(0) += 1;
-            }
-        }
-        let marked = self.write_log(&regions).await;
-        let changed = match marked {
-            Ok(()) => self.change_legs(&request, &regions).await,
-            Err(error) => Err(error),
-        };
-        if self.policy.clearing == RegionClearing::AfterAllLegs || marked.is_err() {
-            self.end(&regions);
-        }
-        changed.map(|()| Bytes::new())
-    }
-
-    async fn change_legs(
-        &self,
-        request: &Request,
-        regions: &BTreeSet<u64>,
-    ) -> Result<(), DeviceError> {
-        let below = self.below.as_ref();
-        let (blocks, present) = (blocks_of(request), self.present());
-        let mut under_way: Vec<(u32, RequestId)> = Vec::new();
-        let (asked, written) = (self.for_each_leg(request), self.written());
-        for leg in 0..self.layout.leg_count {
-            if written.contains(&leg) {
-                under_way.push((leg, below.submit(self.on_leg(leg, &asked))));
-            } else {
-                self.journal.note(leg, blocks.clone(), LegDeed::Missed);
-            }
-        }
-        let (mut failed, mut error) = (BTreeSet::new(), None);
-        let mut is_first = true;
-        while !under_way.is_empty() {
-            // Between two legs there is time: each reads what the request brings when it writes it.
-            self.sim.point(Point::LegRead).await;
-            let (leg, outcome) = next_of(below, &mut under_way).await;
-            match outcome {
-                Ok(_) => self.journal.note(leg, blocks.clone(), LegDeed::Put),
-                Err(DeviceError::PowerOff) => return Err(DeviceError::PowerOff),
-                Err(why) => {
-                    failed.insert(leg);
-                    error = Some(why);
-                }
-            }
-            if std::mem::take(&mut is_first)
-                && self.policy.clearing == RegionClearing::AfterFirstLeg
-            {
-                self.end(regions);
-            }
-        }
-        match error {
-            None => Ok(()),
-            Some(error) if present.iter().all(|leg| failed.contains(leg)) => Err(error),
-            // Nobody may rely on the others before the log says which leg is behind.
-            Some(_) => {
-                {
-                    let mut state = lock(&self.state);
-                    state.returning.retain(|leg| !failed.contains(leg));
-                    state.log.lost.extend(failed);
-                }
-                self.write_log(regions).await
-            }
-        }
-    }
-
-    /// Has each leg captured what a write brings for itself, or all of them the same?
-    fn for_each_leg(&self, request: &Request) -> Request {
-        match (request, self.policy.payload) {
-            (Request::Write { block, payload, force_unit_access, origin }, LegPayload::Once) => {
-                let payload = Payload::Owned(payload.capture());
-                write(*block, payload, *force_unit_access, *origin)
-            }
-            (Request::Write { .. }, LegPayload::EachLeg)
-            | (Request::Read { .. } | Request::Flush | Request::Discard { .. }, _) => {
-                request.clone()
-            }
-        }
-    }
-
-    fn on_leg(&self, leg: u32, request: &Request) -> Request {
-        let at = |block: &BlockNo| self.layout.on_leg(leg, *block);
-        match request {
-            Request::Read { block } => Request::Read { block: at(block) },
-            Request::Write { block, payload, force_unit_access, origin } => {
-                write(at(block), payload.clone(), *force_unit_access, *origin)
-            }
-            Request::Discard { block, count } => {
-                Request::Discard { block: at(block), count: *count }
-            }
-            Request::Flush => Request::Flush,
-        }
-    }
-
-    /// A write to some regions is done with: the next flush may call them clean.
-    fn end(&self, regions: &BTreeSet<u64>) {
-        let mut state = lock(&self.state);
-        state.ended += 1;
-        let ended = state.ended;
-        for region in regions {
-            state.last_end.insert(*region, ended);
-            if let Some(count) = state.writes.get_mut(region) {
-                *count -= 1;
-                if *count == 0 {
-                    state.writes.remove(region);
-                }
-            }
-        }
-    }
-
     async fn flush(&self) -> Completion {
         self.catch_up().await?;
         let until = lock(&self.state).ended;
-        perform(self.below.as_ref(), Request::Flush).await?;
+        self.flush_below().await?;
         let is_cleaner = {
             let mut state = lock(&self.state);
             let State { log, writes, last_end, .. } = &mut *state;
@@ -387,6 +273,14 @@ impl Legs {
             self.put_log().await?;
         }
         Ok(Bytes::new())
+    }
+
+    /// Makes durable what legs and log have.
+    async fn flush_below(&self) -> Result<(), DeviceError> {
+        let flush = self.journal.flush_begins();
+        perform(self.below.as_ref(), Request::Flush).await?;
+        self.journal.push(LegEvent::Flushed { flush });
+        Ok(())
     }
 
     /// Waits until the log says, on the medium, that these regions are dirty and which legs are
@@ -413,8 +307,14 @@ impl Legs {
         };
         let payload = Payload::Owned(log.encode(self.layout.leg().block_size_bytes));
         perform(self.below.as_ref(), write(self.layout.log(), payload, true, OF_LOG)).await?;
+        self.note_log(&log);
         lock(&self.state).durable = log;
         Ok(())
+    }
+
+    fn note_log(&self, log: &RegionLog) {
+        let dirty = log.dirty.iter().map(|region| self.layout.blocks_of(*region)).collect();
+        self.journal.push(LegEvent::Logged { dirty, lost: log.lost.clone() });
     }
 
     /// Copies the first leg to the others where they may differ.
@@ -448,30 +348,6 @@ impl Legs {
         }
         lock(&self.state).log.dirty.clear();
         self.put_log().await
-    }
-}
-
-/// The first of some requests that completes.
-async fn next_of(below: &dyn Device, under_way: &mut Vec<(u32, RequestId)>) -> (u32, Completion) {
-    poll_fn(|cx| {
-        for at in 0..under_way.len() {
-            let (leg, id) = under_way[at];
-            if let Poll::Ready(outcome) = below.poll(id, cx) {
-                under_way.remove(at);
-                return Poll::Ready((leg, outcome));
-            }
-        }
-        Poll::Pending
-    })
-    .await
-}
-
-/// The blocks that a request changes.
-fn blocks_of(request: &Request) -> std::ops::Range<u64> {
-    match request {
-        Request::Write { block, .. } => block.0..block.0 + 1,
-        Request::Discard { block, count } => block.0..block.0 + count,
-        Request::Read { .. } | Request::Flush => 0..0,
     }
 }
 

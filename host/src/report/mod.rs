@@ -63,6 +63,8 @@ pub struct Finding {
     pub step: Option<u64>,
     /// What was answered, found or said.
     pub observed: String,
+    /// What a verifier made of the answers that it got, if they were wrong.
+    pub verifier: Option<String>,
     /// What would have been allowed.
     pub allowed: Vec<String>,
     /// The steps that led there.
@@ -220,6 +222,7 @@ pub fn from_violation(violation: &Violation, replay: String) -> Finding {
         statement: statement(violation.clause),
         step: Some(violation.step.0),
         observed: violation.observed.clone(),
+        verifier: None,
         allowed: violation.allowed.clone(),
         chain: violation
             .chain
@@ -245,6 +248,12 @@ pub fn from_crash(found: &CrashFinding, replay: String) -> Option<Finding> {
             state_count: found.state_count,
             ..from_violation(violation, replay)
         }),
+        CrashFault::Misled(violation, said) => Some(Finding {
+            crash: Some(crash),
+            state_count: found.state_count,
+            verifier: Some(said.clone()),
+            ..from_violation(violation, replay)
+        }),
         CrashFault::Guest(message) => Some(Finding {
             against: Against::Guest,
             clause: None,
@@ -254,6 +263,7 @@ pub fn from_crash(found: &CrashFinding, replay: String) -> Option<Finding> {
                 .to_owned(),
             step: None,
             observed: message.clone(),
+            verifier: None,
             allowed: Vec::new(),
             chain: Vec::new(),
             crash: Some(crash),

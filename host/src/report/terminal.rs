@@ -67,6 +67,9 @@ fn show_finding(out: &mut String, report: &Report, finding: &Finding) {
         let label = if number == 0 { "allowed" } else { "" };
         line(out, format_args!("  {label:<width$}   {allowed}", width = word.len() + step.len()));
     }
+    if let Some(said) = &finding.verifier {
+        line(out, format_args!("\n  verifier  {said}"));
+    }
     line(out, format_args!("\n  replay    {}\n", finding.replay));
 }
 

@@ -38,11 +38,15 @@ pub enum Site {
     DiscardErases,
     /// Does this device request meet with a fault, and with which of its kind's?
     DeviceFault,
+    /// Which leg of a mirror is the first to get to this write?
+    LegOrder,
+    /// How many steps after the leg before it does a leg of a mirror get to this write?
+    LegSkew,
 }
 
 impl Site {
     /// All sites, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Schedule,
         Self::Preempt,
         Self::FlusherWakes,
@@ -59,6 +63,8 @@ impl Site {
         Self::GroupFull,
         Self::DiscardErases,
         Self::DeviceFault,
+        Self::LegOrder,
+        Self::LegSkew,
     ];
 
     /// The site's name in a decision log.
@@ -81,6 +87,8 @@ impl Site {
             Self::GroupFull => "group-full",
             Self::DiscardErases => "discard-erases",
             Self::DeviceFault => "device-fault",
+            Self::LegOrder => "leg-order",
+            Self::LegSkew => "leg-skew",
         }
     }
 

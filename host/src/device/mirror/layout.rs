@@ -1,5 +1,7 @@
 //! Where the legs and the log of a mirror are on one device, and what a crash left of them.
 
+use std::ops::Range;
+
 use crate::device::Block;
 use crate::device::BlockNo;
 use crate::device::Geometry;
@@ -52,6 +54,12 @@ impl MirrorLayout {
 
     pub(super) fn region(&self, block: BlockNo) -> u64 {
         block.0 / self.region_blocks
+    }
+
+    /// The blocks of a region, as numbers on a leg.
+    pub(super) fn blocks_of(&self, region: u64) -> Range<u64> {
+        let start = region * self.region_blocks;
+        start..start + self.region_blocks
     }
 }
 

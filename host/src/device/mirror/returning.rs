@@ -73,7 +73,7 @@ impl Legs {
                 return Ok(false);
             }
         }
-        perform(self.below.as_ref(), Request::Flush).await?;
+        self.flush_below().await?;
         Ok(true)
     }
 

@@ -9,15 +9,15 @@ use crate::subject::defects::Defect;
 /// The general exerciser on files that are written in place, on a mirror, beside a process that
 /// begins writeback and syncs; cut short after every event of the device.
 const EXERCISED_ON_A_MIRROR: &str = "explore posix_exerciser --legs 2 --also \
-     'posix_pressure flush 20' --verify verify_mirror_legs --seed 1 --seeds 40 -- \
+     'posix_pressure flush 20' --verify verify_mirror_legs --seed 1 --seeds 10 -- \
      random 60 in-place";
 
-/// No leg is read but the first.
-const UNCRASHED: &str = "run seed_001_mirror_legs --seed 1 --seeds 20";
+/// No leg is read but the first. An audit sees the legs differ all the same.
+const UNCRASHED: &str = "run seed_001_mirror_legs --seed 1 --seeds 10 --no-audits";
 
-/// Nothing differs that is made equal whole after each crash.
+/// Nothing differs that is made equal whole after each crash. An audit sees that it would.
 const RESYNCED: &str = "explore seed_001_mirror_legs --resync full --verify verify_mirror_legs \
-                        --seed 1 --seeds 20";
+                        --seed 1 --seeds 10 --no-audits";
 
 pub(super) const MIRROR: &[Defect] = &[
     Defect {
@@ -28,9 +28,10 @@ pub(super) const MIRROR: &[Defect] = &[
         source: "seed 001; dm-devel, 2 April 2008",
         needs: "a mirror, a file that is written in place, a crash",
         clauses: &["RSTAB-01", "DATA-RW-01"],
-        audit: &["RED-01"],
-        silent: "runs without a crash; a mirror that is made equal whole after a crash",
-        shown_by: "explore seed_001_mirror_legs --verify verify_mirror_legs --seed 1 --seeds 20",
+        audit: &["RED-02", "RED-01"],
+        silent: "runs without a crash, and a mirror that is made equal whole after a crash, both \
+                 judged from outside: an audit sees each write that the legs read differently",
+        shown_by: "explore seed_001_mirror_legs --verify verify_mirror_legs --seed 1 --seeds 10",
         exercised_by: EXERCISED_ON_A_MIRROR,
         controls: &[UNCRASHED, RESYNCED],
         apply: |policies| {
@@ -46,9 +47,10 @@ pub(super) const MIRROR: &[Defect] = &[
         source: "seed 001, a variant",
         needs: "a mirror, a flush beside a write, a crash",
         clauses: &["RSTAB-01", "DATA-RW-01"],
-        audit: &["RED-01"],
-        silent: "runs without a crash; a mirror that is made equal whole after a crash",
-        shown_by: "explore seed_001_mirror_legs --verify verify_mirror_legs --seed 1 --seeds 20",
+        audit: &["RED-03", "RED-01"],
+        silent: "runs without a crash, and a mirror that is made equal whole after a crash, both \
+                 judged from outside: an audit sees each region that is called clean too early",
+        shown_by: "explore seed_001_mirror_legs --verify verify_mirror_legs --seed 1 --seeds 10",
         exercised_by: EXERCISED_ON_A_MIRROR,
         controls: &[UNCRASHED, RESYNCED],
         apply: |policies| policies.mirror.clearing = RegionClearing::AfterFirstLeg,
