@@ -3,6 +3,7 @@
 //! Flow: [`world::World`] (a subject, a recorder, a judge) -> a run of guests or of a program ->
 //! moments -> [`explore::Explorer`] -> findings and an account.
 
+pub mod ace;
 pub mod campaign;
 pub mod explore;
 #[cfg(feature = "wasm")]

@@ -28,6 +28,7 @@ use crate::call::Witness;
 use crate::check::judge::Judge;
 use crate::check::judge::Judged;
 use crate::check::judge::TraceStream;
+use crate::device::Image;
 use crate::observe::Audit;
 use crate::observe::Notebook;
 use crate::observe::Recorder;
@@ -144,10 +145,29 @@ impl World {
         chance: &Chance,
         expectation: &Expectation,
     ) -> Result<Self, MountError> {
+        Self::mounted(Self::blank(plan)?, plan, chance, expectation)
+    }
+
+    /// An empty file system. What is prepared before a run is no part of its chance.
+    ///
+    /// # Errors
+    /// If it cannot be made on a device of that shape.
+    pub fn blank(plan: &StackPlan) -> Result<Image, MountError> {
+        let calm = Sim::calm();
+        Ok(calm.block_on(Stack::format(plan, &calm))?.disk.durable_image())
+    }
+
+    /// The reference stack on what `image` holds, in a world of such chance.
+    ///
+    /// # Errors
+    /// If it cannot be mounted.
+    pub fn mounted(
+        image: Image,
+        plan: &StackPlan,
+        chance: &Chance,
+        expectation: &Expectation,
+    ) -> Result<Self, MountError> {
         let sim = chance.sim();
-        // What is prepared before the run is no part of its chance.
-        let stack = Sim::calm();
-        let image = stack.block_on(Stack::format(plan, &stack))?.disk.durable_image();
         let stack = sim.block_on(Stack::mount(image, plan, &sim))?;
         let witness = stack.witness.clone();
         let mut world = Self::new(sim, stack.vfs.clone(), witness, expectation);

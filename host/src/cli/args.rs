@@ -44,6 +44,9 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Run a guest, then crash it after every device write and flush, recover, survey and judge.
     Explore(Box<ExploreArguments>),
+    /// Do every short sequence of file operations, crash each everywhere, and judge: CrashMonkey's
+    /// bounded workloads (ACE), without guests.
+    Ace(AceArguments),
     /// Run again what a report names: the same decisions, the same crash.
     Replay(Box<ReplayArguments>),
     /// Run every built-in guest and write a report, clause by clause.
@@ -215,6 +218,60 @@ pub struct ExploreArguments {
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// As many writes are unflushed at once in short workloads, and rarely more.
+pub const ACE_SUBSET_BOUND: u32 = 12;
+
+/// `crashproof ace`.
+#[derive(Debug, Args)]
+pub struct AceArguments {
+    /// Operations in a workload, apart from what they depend on: 1, 2 or 3.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub seq: u8,
+    /// Which operations.
+    #[arg(long, default_value = "ace", value_name = "SET")]
+    pub set: SetName,
+    /// Do one workload alone: its number, as a report and --list have it.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "list")]
+    pub only: Option<u64>,
+    /// List the workloads and do none.
+    #[arg(long)]
+    pub list: bool,
+    /// Put a defect into the reference stack (`crashproof defects` lists them).
+    #[arg(long = "defect", value_name = "NAME")]
+    pub defects: Vec<String>,
+    /// Judge by answers and surveys alone, as any subject can be.
+    #[arg(long)]
+    pub no_audits: bool,
+    /// All subsets of the unflushed writes are tried while there are at most so many.
+    #[arg(long, default_value_t = ACE_SUBSET_BOUND, value_name = "COUNT")]
+    pub subset_bound: u32,
+    /// Also tear surviving writes at sector boundaries.
+    #[arg(long)]
+    pub torn_writes: bool,
+    /// Fail, as Undecided, if any bound was hit.
+    #[arg(long)]
+    pub exhaustive: bool,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Which operations bounded workloads are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SetName {
+    /// ACE's: creat, mkdir, falloc, write, dwrite, mmapwrite, link, unlink, remove, rename,
+    /// fsetxattr, removexattr, truncate; on two directories with two files each.
+    Ace,
+    /// Of these, those that change content.
+    Data,
+    /// Of these, those that change names and attributes, and write.
+    Metadata,
+    /// As metadata, with one more directory inside another.
+    Nested,
+    /// ACE's, and symlink, rmdir, clone, snapshot, and mapped stores with a msync of some of them.
+    All,
 }
 
 /// `crashproof replay`.

@@ -85,6 +85,7 @@ fn explored(guest: &guests::Guest, args: &[&str], profile: &str) -> Result<Repor
         Command::Explore(arguments) => explore::report_of(&arguments, &mut |_| {}),
         Command::Run(_)
         | Command::Replay(_)
+        | Command::Ace(_)
         | Command::Conform(_)
         | Command::Guests
         | Command::Defects(_)
@@ -141,6 +142,7 @@ fn refused(guest: &guests::Guest, profile: &str, why: &Failure) -> Report {
         passed_over: BTreeMap::new(),
         account: None,
         schedules: None,
+        workloads: None,
         decisions: String::new(),
         command: format!("crashproof run {}", guest.name),
     }

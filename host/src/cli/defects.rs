@@ -208,7 +208,8 @@ fn report_of(command: &str) -> Result<Report, Failure> {
     match parsed.command {
         Command::Run(arguments) => run::report_of(&arguments, &mut |_| {}),
         Command::Explore(arguments) => explore::report_of(&arguments, &mut |_| {}),
-        Command::Replay(_)
+        Command::Ace(_)
+        | Command::Replay(_)
         | Command::Conform(_)
         | Command::Guests
         | Command::Defects(_)

@@ -3,6 +3,7 @@
 //! Reports go to standard output, everything else to standard error. Nothing below this module
 //! prints, exits or reads the environment.
 
+mod ace;
 pub mod args;
 mod conform;
 mod defects;
@@ -48,6 +49,7 @@ pub fn main(arguments: Arguments) -> u8 {
     let done = match arguments.command {
         Command::Run(arguments) => run::run(*arguments),
         Command::Explore(arguments) => explore::explore(*arguments),
+        Command::Ace(arguments) => ace::ace(&arguments),
         Command::Replay(arguments) => replay::replay(*arguments),
         Command::Conform(arguments) => conform::conform(&arguments),
         Command::Guests => Ok(guests::list()),

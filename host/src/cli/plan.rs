@@ -269,6 +269,20 @@ fn process(
     })
 }
 
+/// Puts defects into the policies of a stack.
+///
+/// # Errors
+/// If there is none of such a name.
+pub(super) fn put(defects: &[String], policies: &mut Policies) -> Result<(), Failure> {
+    for name in defects {
+        let defect = subject::defect_named(name).ok_or_else(|| {
+            Failure(format!("--defect {name}: `crashproof defects` lists the defects"))
+        })?;
+        (defect.apply)(policies);
+    }
+    Ok(())
+}
+
 fn stack_plan(
     arguments: &WorldArguments,
     scenario: &Scenario,
@@ -286,12 +300,7 @@ fn stack_plan(
     };
     let block_count = size_bytes / block;
     let geometry = Geometry { block_size_bytes: block as u32, block_count };
-    for name in &arguments.defects {
-        let defect = subject::defect_named(name).ok_or_else(|| {
-            Failure(format!("--defect {name}: `crashproof defects` lists the defects"))
-        })?;
-        (defect.apply)(&mut policies);
-    }
+    put(&arguments.defects, &mut policies)?;
     policies.cow.group_dirty_bytes_max = arguments.group_size.0;
     let legs = arguments.legs.or(scenario.legs).unwrap_or(1);
     if !(1..=LEG_COUNT_MAX).contains(&legs) {

@@ -151,6 +151,7 @@ pub(super) fn report(
         passed_over: BTreeMap::new(),
         account: None,
         schedules: None,
+        workloads: None,
         decisions: recorded.decisions.to_string(),
         command: format!("crashproof run {}{chance}{more_words}{tail}", planned.world_words),
     };

@@ -80,6 +80,7 @@ fn judged(path: &Path, oracle: &Oracle, expectation: String) -> Report {
         passed_over: BTreeMap::new(),
         account: None,
         schedules: None,
+        workloads: None,
         decisions: String::new(),
         command,
     };

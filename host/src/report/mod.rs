@@ -53,6 +53,9 @@ pub enum Against {
 pub struct Finding {
     /// Who broke a promise.
     pub against: Against,
+    /// The workload, where a report is about many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
     /// The clause, if the file system broke one.
     pub clause: Option<String>,
     /// Other clauses that the same fact breaks.
@@ -114,6 +117,9 @@ pub struct Report {
     /// The seeds that were tried, where that was asked for: the last is the one reported, if that
     /// was not accepted.
     pub schedules: Option<Schedules>,
+    /// The bounded workloads that were done, where they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workloads: Option<WorkloadCount>,
     /// The answers of chance, one by one, as `replay --log` takes them.
     pub decisions: String,
     /// The command that produces this report again.
@@ -140,6 +146,19 @@ pub struct Schedules {
     pub first_seed: u64,
     /// How many were tried, that one included.
     pub tried: u64,
+}
+
+/// Bounded workloads.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkloadCount {
+    /// How many there are, as ACE counts them.
+    pub counted: u64,
+    /// How many were done: those that equal another one were not.
+    pub done: u64,
+    /// How many showed that something is wrong.
+    pub rejected: u64,
+    /// Findings by clause: more than are told.
+    pub findings: BTreeMap<String, u64>,
 }
 
 /// An exploration's account, as it is shown.
@@ -217,6 +236,7 @@ pub fn statement(clause: &str) -> String {
 pub fn from_violation(violation: &Violation, replay: String) -> Finding {
     Finding {
         against: Against::Subject,
+        workload: None,
         clause: Some(violation.clause.to_owned()),
         also: violation.also.iter().map(ToString::to_string).collect(),
         statement: statement(violation.clause),
@@ -256,6 +276,7 @@ pub fn from_crash(found: &CrashFinding, replay: String) -> Option<Finding> {
         }),
         CrashFault::Guest(message) => Some(Finding {
             against: Against::Guest,
+            workload: None,
             clause: None,
             also: Vec::new(),
             statement: "the file system kept its promises; what the guest acknowledged was \

@@ -10,6 +10,7 @@ use crate::report::Finding;
 use crate::report::Report;
 use crate::report::Schedules;
 use crate::report::Verdict;
+use crate::report::WorkloadCount;
 
 /// More findings are counted, not shown.
 const FINDING_COUNT_MAX: usize = 3;
@@ -41,7 +42,8 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 fn show_finding(out: &mut String, report: &Report, finding: &Finding) {
     let head = finding.clause.as_deref().unwrap_or("the guest");
     line(out, format_args!("REJECTED  {head}  {}\n", finding.statement));
-    line(out, format_args!("  workload  {}", report.workload));
+    let workload = finding.workload.as_ref().unwrap_or(&report.workload);
+    line(out, format_args!("  workload  {workload}"));
     line(out, format_args!("  subject   {}", report.subject));
     line(out, format_args!("  expected  {}", report.expectation));
     if !finding.also.is_empty() {
@@ -102,10 +104,27 @@ fn show_summary(out: &mut String, report: &Report) {
     if let Some(account) = &report.account {
         show_account(out, account);
     }
+    if let Some(workloads) = &report.workloads {
+        show_workloads(out, workloads);
+    }
     if let Some(Schedules { first_seed, tried }) = report.schedules {
         line(out, format_args!("  schedules {tried} were tried, from seed {first_seed} on"));
     }
     line(out, format_args!("  again     {}", report.command));
+}
+
+fn show_workloads(out: &mut String, workloads: &WorkloadCount) {
+    let WorkloadCount { counted, done, rejected, findings } = workloads;
+    line(
+        out,
+        format_args!(
+            "  workloads {done} were done, of {counted} (the others equal one of them, or were \
+             not asked for); {rejected} show something wrong"
+        ),
+    );
+    for (clause, count) in findings {
+        line(out, format_args!("    {clause}: {count} findings"));
+    }
 }
 
 fn show_account(out: &mut String, account: &AccountLines) {

@@ -1,5 +1,5 @@
-//! Which directory a name was found to mean, where it meant several and nothing but the rest of what
-//! was found tells them apart.
+//! Which directory a name was found to mean, where it meant several, and nothing but the rest of
+//! what was found tells them apart.
 //!
 //! Each such name is a choice; the choices are counted through like the digits of a number, the
 //! one that what was found suggests first.

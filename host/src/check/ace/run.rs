@@ -1,0 +1,81 @@
+//! One bounded workload, straight on the stack: done, recorded, judged, and crashed everywhere.
+
+use crashproof_spec::trace::CrashKind;
+use crashproof_spec::violation::Violation;
+
+use crate::check::ace::Workload;
+use crate::check::ace::actor::Actor;
+use crate::check::explore::Exploration;
+use crate::check::explore::ExplorePlan;
+use crate::check::explore::Explorer;
+use crate::check::tally::Tally;
+use crate::check::world::Chance;
+use crate::check::world::Expectation;
+use crate::check::world::World;
+use crate::device::Image;
+use crate::device::StateBounds;
+use crate::subject::StackPlan;
+
+/// Where workloads are done: an empty file system, and how it is judged.
+pub struct Bench {
+    plan: ExplorePlan,
+    blank: Image,
+    expectation: Expectation,
+}
+
+/// What came of a workload.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What was wrong while it was done.
+    pub violations: Vec<Violation>,
+    /// What could not be told then.
+    pub undecided: Vec<String>,
+    /// What was counted while it was done; the exploration has its own.
+    pub tally: Tally,
+    /// What its crashes showed.
+    pub exploration: Exploration,
+}
+
+impl Bench {
+    /// A bench for workloads on an empty file system of this stack, crashed within these bounds.
+    ///
+    /// # Errors
+    /// If no file system can be made on it.
+    pub fn new(
+        stack: StackPlan,
+        bounds: StateBounds,
+        expectation: Expectation,
+    ) -> Result<Self, String> {
+        let blank = World::blank(&stack).map_err(|error| error.to_string())?;
+        let audited = expectation.audited;
+        let plan = ExplorePlan { crash: CrashKind::Power, bounds, stack, audited };
+        Ok(Self { plan, blank, expectation })
+    }
+
+    /// Does a workload, and explores every crash.
+    ///
+    /// # Errors
+    /// If it could not be begun.
+    pub fn run(&self, workload: &Workload) -> Result<Outcome, String> {
+        let (blank, stack) = (self.blank.clone(), &self.plan.stack);
+        let world = World::mounted(blank, stack, &Chance::Calm, &self.expectation);
+        let world = world.map_err(|error| error.to_string())?;
+        let Some(disk) = world.stack.as_ref().map(|stack| stack.disk.clone()) else {
+            return Err("a world without a device has no crashes".to_owned());
+        };
+        world.watch();
+        let actor = Actor::new(&world.recorder, stack.geometry.block_size_bytes);
+        // If the stack halts, what was answered and audited until then says why.
+        let _ = world.sim.block_on(actor.run(workload));
+        world.audit_space();
+        let judged = world.finish();
+        let explorer = Explorer::new(&self.plan, &judged.moments, &judged.lines, None);
+        let exploration = explorer.explore(&disk.history(), &|_| ());
+        Ok(Outcome {
+            violations: judged.oracle.violations().cloned().collect(),
+            undecided: judged.oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
+            tally: Tally::of(&judged.oracle),
+            exploration,
+        })
+    }
+}

@@ -1,0 +1,112 @@
+//! Bounded workloads: every short sequence of operations, each crashed everywhere.
+
+use std::process::Command;
+use std::process::Output;
+
+fn crashproof(words: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_crashproof"))
+        .args(words.split(' '))
+        .output()
+        .expect("the program can be started")
+}
+
+fn ends_with(words: &str, code: i32) -> String {
+    let output = crashproof(words);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "crashproof {words}\n{shown}\n{complaint}");
+    shown
+}
+
+#[test]
+fn every_workload_of_one_operation_is_accepted_at_every_crash_and_no_bound_is_hit() {
+    for set in ["ace", "data", "metadata", "nested", "all"] {
+        let shown = ends_with(&format!("ace --seq 1 --set {set} --exhaustive"), 0);
+        assert!(shown.contains("never hit: every subset was tried"), "{shown}");
+        assert!(shown.contains("; 0 show something wrong"), "{shown}");
+    }
+}
+
+#[test]
+fn the_same_workloads_say_the_same_however_many_threads_there_are() {
+    let words = "ace --seq 1 --set all --json /dev/stdout";
+    let once = crashproof(words);
+    let again = Command::new(env!("CARGO_BIN_EXE_crashproof"))
+        .args(words.split(' '))
+        .env("RAYON_NUM_THREADS", "1")
+        .output()
+        .expect("the program can be started");
+    assert_eq!(once.status.code(), Some(0));
+    assert!(once.stdout == again.stdout, "two reports differ");
+}
+
+#[test]
+fn a_finding_names_its_workload_and_is_found_again_by_its_number() {
+    let shown = ends_with("ace --seq 1 --defect sync_without_flush", 1);
+    let replay = shown.lines().find_map(|line| line.trim().strip_prefix("replay"));
+    let replay = replay.expect("a finding says how it is found again").trim();
+    let words = replay.strip_prefix("crashproof ").expect("it is a command");
+    let alone = ends_with(words, 1);
+    let workload = |shown: &str| {
+        let line = shown.lines().find(|line| line.trim().starts_with("workload "));
+        line.map(ToOwned::to_owned)
+    };
+    assert_eq!(workload(&alone), workload(&shown));
+    assert!(alone.contains("1 were done"), "{alone}");
+}
+
+#[test]
+fn a_bound_that_was_hit_is_told_and_is_no_acceptance_where_all_was_asked_for() {
+    let shown = ends_with("ace --seq 1 --subset-bound 1", 0);
+    assert!(shown.contains("hit at"), "{shown}");
+    ends_with("ace --seq 1 --subset-bound 1 --exhaustive", 4);
+}
+
+#[test]
+fn a_number_or_a_length_that_is_not_there_is_told_with_what_there_is() {
+    for (words, said) in [
+        ("ace --seq 1 --only 328", "0 to 327"),
+        ("ace --seq 4", "1..=3"),
+        ("ace --seq 1 --set odd", "metadata"),
+        ("ace --seq 1 --defect odd", "odd"),
+    ] {
+        let output = crashproof(words);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words}: {complaint}");
+        assert!(complaint.contains(said), "{words}: {complaint}");
+    }
+}
+
+/// What one operation and one sync can show, by answers and surveys alone. The others need more
+/// operations, other processes, or a device that fails.
+const SHOWN_BY_ONE_OPERATION: [&str; 9] = [
+    "sync_without_flush",
+    "root_before_tree",
+    "log_not_replayed",
+    "directory_sync_ignored",
+    "sync_without_log",
+    "stale_lookup_skips_pages",
+    "reuse_at_once",
+    "clone_no_source_flush",
+    "clones_not_logged",
+];
+
+#[test]
+fn the_defects_that_one_operation_can_show_are_found_and_the_others_are_not() {
+    let listed = ends_with("defects", 0);
+    let names = listed.lines().filter(|line| !line.starts_with(' '));
+    let names: Vec<&str> = names.filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.len() > 50, "{listed}");
+    let found: Vec<&str> = names
+        .into_iter()
+        .filter(|name| {
+            let words = format!("ace --seq 1 --set all --no-audits --defect {name}");
+            match crashproof(&words).status.code() {
+                Some(0) => false,
+                Some(1) => true,
+                code => panic!("crashproof {words}: {code:?}"),
+            }
+        })
+        .collect();
+    assert_eq!(found, SHOWN_BY_ONE_OPERATION);
+}
