@@ -160,26 +160,6 @@ pub struct Account {
     pub tally: Tally,
 }
 
-impl Account {
-    /// Adds what another exploration covered.
-    pub fn add(&mut self, other: &Self) {
-        let Self { lost, tally, .. } = other;
-        self.moment_count += other.moment_count;
-        self.state_count += other.state_count;
-        self.shared_count += other.shared_count;
-        self.repeated_count += other.repeated_count;
-        self.recovered_count += other.recovered_count;
-        self.judged_count += other.judged_count;
-        self.verified_count += other.verified_count;
-        self.unverified_count += other.unverified_count;
-        self.bounded_count += other.bounded_count;
-        for (effect, count) in lost {
-            *self.lost.entry(effect.clone()).or_default() += count;
-        }
-        self.tally.add(tally);
-    }
-}
-
 /// What an exploration found.
 #[derive(Debug, Clone, Default)]
 pub struct Exploration {

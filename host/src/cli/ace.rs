@@ -12,7 +12,6 @@ use crate::check::ace::Outcome;
 use crate::check::ace::Set;
 use crate::check::ace::Workload;
 use crate::check::ace::Workloads;
-use crate::check::explore::Account;
 use crate::check::explore::CrashFault;
 use crate::check::world::Expectation;
 use crate::cli::Failure;
@@ -42,9 +41,9 @@ const BATCH_SIZE: usize = 1024;
 /// So many findings of one clause are kept; the others are counted.
 const KEPT_MAX: u64 = 3;
 
-/// A sector to a block, and few of them: the files of a workload are small, and so are its crash
-/// states.
-const GEOMETRY: Geometry = Geometry { block_size_bytes: 512, block_count: 512 };
+/// Blocks as large as pages of memory, so that a part of a mapping can be synced alone; few of
+/// them, for the files of a workload are small.
+const GEOMETRY: Geometry = Geometry { block_size_bytes: 4096, block_count: 512 };
 
 fn set(name: SetName) -> Set {
     match name {
@@ -140,9 +139,10 @@ fn report_of(arguments: &AceArguments, workloads: &Workloads) -> Result<Report, 
 /// What came of the workloads so far.
 struct Gathered {
     report: Report,
-    account: Account,
+    account: Option<AccountLines>,
     done: u64,
     rejected: u64,
+    errors: u64,
     /// Findings by clause.
     by_clause: BTreeMap<String, u64>,
 }
@@ -154,32 +154,22 @@ impl Gathered {
         } else {
             format!("reference with {}", arguments.defects.join(", "))
         };
-        let report = Report {
-            version: 1,
-            workload: format!("bounded workloads of {} operations", arguments.seq),
-            subject,
-            expectation: "strict-sticky, level strict".to_owned(),
-            verdict: report::Verdict::Accepted,
-            ends: Vec::new(),
-            findings: Vec::new(),
-            undecided: Vec::new(),
-            exercised: BTreeMap::new(),
-            passed_over: BTreeMap::new(),
-            account: None,
-            schedules: None,
-            workloads: None,
-            decisions: String::new(),
-            command: String::new(),
-        };
-        let (account, by_clause) = (Account::default(), BTreeMap::new());
-        Self { report, account, done: 0, rejected: 0, by_clause }
+        let workload = format!("bounded workloads of {} operations", arguments.seq);
+        let expectation = "strict-sticky, level strict".to_owned();
+        let report = Report::new(workload, subject, expectation, command(arguments));
+        Self { report, account: None, done: 0, rejected: 0, errors: 0, by_clause: BTreeMap::new() }
     }
 
     fn add(&mut self, arguments: &AceArguments, workload: &Workload, outcome: Outcome) {
         self.done += 1;
         self.report.count(&outcome.tally);
         self.report.count(&outcome.exploration.account.tally);
-        self.account.add(&outcome.exploration.account);
+        self.errors += outcome.errors;
+        let account = AccountLines::new(&outcome.exploration.account, arguments.subset_bound);
+        match &mut self.account {
+            Some(all) => all.add(account),
+            None => self.account = Some(account),
+        }
         let replay = format!("{} --only {}", command(arguments), workload.number);
         let violations = outcome.violations.iter();
         let mut found: Vec<Finding> =
@@ -208,22 +198,26 @@ impl Gathered {
 
     fn finish(self, arguments: &AceArguments, counted: u64) -> Report {
         let mut report = self.report;
-        if arguments.exhaustive && self.account.bounded_count > 0 {
+        let bounded = self.account.as_ref().map_or(0, |account| account.bounded);
+        if arguments.exhaustive && bounded > 0 {
             report.undecided.push(format!(
-                "--exhaustive: {} positions have more than {} unflushed writes, and not every \
-                 subset of them was tried; --subset-bound raises the bound",
-                self.account.bounded_count, arguments.subset_bound,
+                "--exhaustive: {bounded} positions have more than {} unflushed writes, and not \
+                 every subset of them was tried; --subset-bound raises the bound",
+                arguments.subset_bound,
             ));
         }
+        if report.exercised.is_empty() {
+            report.undecided.push(run::NOTHING_JUDGED.to_owned());
+        }
         report.verdict = run::verdict(self.rejected > 0, !report.undecided.is_empty());
-        report.account = Some(AccountLines::new(&self.account, arguments.subset_bound));
+        report.account = self.account;
         report.workloads = Some(WorkloadCount {
             counted,
             done: self.done,
             rejected: self.rejected,
+            errors: self.errors,
             findings: self.by_clause,
         });
-        report.command = command(arguments);
         if arguments.exhaustive {
             report.command.push_str(" --exhaustive");
         }

@@ -1,7 +1,5 @@
 //! `crashproof conform --out DIR`: every built-in guest, one record.
 
-use std::collections::BTreeMap;
-
 use clap::Parser;
 
 use crate::cli::Failure;
@@ -129,23 +127,11 @@ fn adversary(guest: &guests::Guest, profile: &str) -> Result<Report, Failure> {
 fn refused(guest: &guests::Guest, profile: &str, why: &Failure) -> Report {
     // What is offered instead makes a long list.
     let why = why.0.split([',', ';']).next().unwrap_or_default();
-    Report {
-        version: 1,
-        workload: guest.name.to_owned(),
-        subject: format!("reference, profile {profile}"),
-        expectation: format!("{profile}, level strict"),
-        verdict: report::Verdict::Accepted,
-        ends: vec![(guest.name.to_owned(), format!("refused: {why}"))],
-        findings: Vec::new(),
-        undecided: Vec::new(),
-        exercised: BTreeMap::new(),
-        passed_over: BTreeMap::new(),
-        account: None,
-        schedules: None,
-        workloads: None,
-        decisions: String::new(),
-        command: format!("crashproof run {}", guest.name),
-    }
+    let (subject, expectation) =
+        (format!("reference, profile {profile}"), format!("{profile}, level strict"));
+    let command = format!("crashproof run {}", guest.name);
+    let ends = vec![(guest.name.to_owned(), format!("refused: {why}"))];
+    Report { ends, ..Report::new(guest.name.to_owned(), subject, expectation, command) }
 }
 
 /// Enough for a guest that ends, and soon used up by one that does not.

@@ -1,7 +1,5 @@
 //! `crashproof run GUEST`.
 
-use std::collections::BTreeMap;
-
 use crashproof_spec::violation::Reason;
 
 use crate::check::run::Recorded;
@@ -138,22 +136,15 @@ pub(super) fn report(
     if tally.exercised.is_empty() {
         undecided.push(NOTHING_JUDGED.to_owned());
     }
+    let command = format!("crashproof run {}{chance}{more_words}{tail}", planned.world_words);
+    let (workload, subject) = (planned.workload.clone(), planned.subject.clone());
     let mut report = Report {
-        version: 1,
-        workload: planned.workload.clone(),
-        subject: planned.subject.clone(),
-        expectation: planned.expectation.clone(),
         verdict: verdict(!findings.is_empty(), !undecided.is_empty()),
         ends,
         findings,
         undecided,
-        exercised: BTreeMap::new(),
-        passed_over: BTreeMap::new(),
-        account: None,
-        schedules: None,
-        workloads: None,
         decisions: recorded.decisions.to_string(),
-        command: format!("crashproof run {}{chance}{more_words}{tail}", planned.world_words),
+        ..Report::new(workload, subject, planned.expectation.clone(), command)
     };
     report.count(&tally);
     report

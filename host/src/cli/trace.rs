@@ -1,6 +1,5 @@
 //! `crashproof trace show|judge FILE`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,25 +64,12 @@ fn judged(path: &Path, oracle: &Oracle, expectation: String) -> Report {
     let mut undecided: Vec<String> = oracle.undecided().map(run::undecided_word).collect();
     let tally = Tally::of(oracle);
     if tally.exercised.is_empty() {
-        undecided.push("nothing was judged".to_owned());
+        undecided.push(run::NOTHING_JUDGED.to_owned());
     }
-    let mut report = Report {
-        version: 1,
-        workload: name,
-        subject: "whoever was traced".to_owned(),
-        expectation,
-        verdict: run::verdict(!findings.is_empty(), !undecided.is_empty()),
-        ends: Vec::new(),
-        findings,
-        undecided,
-        exercised: BTreeMap::new(),
-        passed_over: BTreeMap::new(),
-        account: None,
-        schedules: None,
-        workloads: None,
-        decisions: String::new(),
-        command,
-    };
+    let verdict = run::verdict(!findings.is_empty(), !undecided.is_empty());
+    let subject = "whoever was traced".to_owned();
+    let mut report =
+        Report { verdict, findings, undecided, ..Report::new(name, subject, expectation, command) };
     report.count(&tally);
     report
 }

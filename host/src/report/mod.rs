@@ -127,6 +127,28 @@ pub struct Report {
 }
 
 impl Report {
+    /// That nothing is wrong, and nothing was judged yet.
+    #[must_use]
+    pub fn new(workload: String, subject: String, expectation: String, command: String) -> Self {
+        Self {
+            version: 1,
+            workload,
+            subject,
+            expectation,
+            verdict: Verdict::Accepted,
+            ends: Vec::new(),
+            findings: Vec::new(),
+            undecided: Vec::new(),
+            exercised: BTreeMap::new(),
+            passed_over: BTreeMap::new(),
+            account: None,
+            schedules: None,
+            workloads: None,
+            decisions: String::new(),
+            command,
+        }
+    }
+
     /// Adds what was counted.
     pub fn count(&mut self, tally: &Tally) {
         let counts =
@@ -157,6 +179,8 @@ pub struct WorkloadCount {
     pub done: u64,
     /// How many showed that something is wrong.
     pub rejected: u64,
+    /// Calls that were answered with an error. What follows such a call may do nothing.
+    pub errors: u64,
     /// Findings by clause: more than are told.
     pub findings: BTreeMap<String, u64>,
 }

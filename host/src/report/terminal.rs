@@ -114,7 +114,7 @@ fn show_summary(out: &mut String, report: &Report) {
 }
 
 fn show_workloads(out: &mut String, workloads: &WorkloadCount) {
-    let WorkloadCount { counted, done, rejected, findings } = workloads;
+    let WorkloadCount { counted, done, rejected, errors, findings } = workloads;
     line(
         out,
         format_args!(
@@ -122,6 +122,9 @@ fn show_workloads(out: &mut String, workloads: &WorkloadCount) {
              not asked for); {rejected} show something wrong"
         ),
     );
+    if *errors > 0 {
+        line(out, format_args!("    {errors} calls were answered with an error"));
+    }
     for (clause, count) in findings {
         line(out, format_args!("    {clause}: {count} findings"));
     }

@@ -3,7 +3,6 @@
 mod deeds;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 
 use bytes::Bytes;
 
@@ -58,6 +57,7 @@ pub(super) struct Actor<'a> {
     open: BTreeMap<&'static str, HandleId>,
     written: u8,
     has_snapshot: bool,
+    errors: u64,
 }
 
 /// Read and write.
@@ -93,6 +93,7 @@ impl<'a> Actor<'a> {
             open: BTreeMap::new(),
             written: 0,
             has_snapshot: false,
+            errors: 0,
         }
     }
 
@@ -100,7 +101,7 @@ impl<'a> Actor<'a> {
     ///
     /// # Errors
     /// If the file system is no more there.
-    pub(super) async fn run(mut self, workload: &Workload) -> Done {
+    pub(super) async fn run(&mut self, workload: &Workload) -> Done {
         for (operation, persistence) in &workload.operations {
             self.perform(*operation).await?;
             self.persist(*persistence).await?;
@@ -108,10 +109,16 @@ impl<'a> Actor<'a> {
         Ok(())
     }
 
+    /// How many calls were answered with an error.
+    pub(super) fn errors(&self) -> u64 {
+        self.errors
+    }
+
     /// One call; `None` is an error, which the oracle judges.
-    fn ask(&self, request: Request) -> impl Future<Output = Result<Option<Value>, Halt>> {
-        let answer = self.recorder.call(CALLER, request);
-        async { Ok(answer.await?.ok()) }
+    async fn ask(&mut self, request: Request) -> Result<Option<Value>, Halt> {
+        let answer = self.recorder.call(CALLER, request).await?;
+        self.errors += u64::from(answer.is_err());
+        Ok(answer.ok())
     }
 
     async fn perform(&mut self, operation: AceOperation) -> Done {
@@ -353,3 +360,6 @@ impl Actor<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

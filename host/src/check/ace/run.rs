@@ -30,6 +30,8 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// What could not be told then.
     pub undecided: Vec<String>,
+    /// Calls that were answered with an error.
+    pub errors: u64,
     /// What was counted while it was done; the exploration has its own.
     pub tally: Tally,
     /// What its crashes showed.
@@ -64,16 +66,20 @@ impl Bench {
             return Err("a world without a device has no crashes".to_owned());
         };
         world.watch();
-        let actor = Actor::new(&world.recorder, stack.geometry.block_size_bytes);
-        // If the stack halts, what was answered and audited until then says why.
-        let _ = world.sim.block_on(actor.run(workload));
+        let mut actor = Actor::new(&world.recorder, stack.geometry.block_size_bytes);
+        let halt = world.sim.block_on(actor.run(workload)).err();
+        let errors = actor.errors();
         world.audit_space();
         let judged = world.finish();
+        let doubts = judged.oracle.undecided().map(|reason| reason.what.to_owned());
+        // What is left of the workload was not done.
+        let halted = halt.map(|halt| format!("the stack halted: {halt:?}"));
         let explorer = Explorer::new(&self.plan, &judged.moments, &judged.lines, None);
         let exploration = explorer.explore(&disk.history(), &|_| ());
         Ok(Outcome {
             violations: judged.oracle.violations().cloned().collect(),
-            undecided: judged.oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
+            undecided: doubts.chain(halted).collect(),
+            errors,
             tally: Tally::of(&judged.oracle),
             exploration,
         })

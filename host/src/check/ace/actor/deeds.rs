@@ -74,11 +74,12 @@ impl Actor<'_> {
             }
         }
         let (access, sharing) = (Access { read: true, write: true }, Sharing::Shared);
-        let map = Memory::Map { handle, offset: 0, len: end, access, sharing };
+        let block = self.block_size_bytes;
+        let mapped = end.next_multiple_of(block);
+        let map = Memory::Map { handle, offset: 0, len: mapped, access, sharing };
         let Some(Value::Mapping(mapping)) = self.ask(Request::Memory(map)).await? else {
             return Ok(());
         };
-        let block = self.block_size_bytes;
         let mut from = offset;
         while from < end {
             let until = (from + block).next_multiple_of(block).min(end).min(from + block);
@@ -92,7 +93,7 @@ impl Actor<'_> {
         let len = offset - first + synced;
         let sync = Memory::SyncMapping { mapping, offset: first, len, wait, invalidate };
         self.ask(Request::Memory(sync)).await?;
-        let unmap = Memory::Unmap { mapping, offset: 0, len: end };
+        let unmap = Memory::Unmap { mapping, offset: 0, len: mapped };
         self.ask(Request::Memory(unmap)).await.map(drop)
     }
 
