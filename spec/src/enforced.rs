@@ -158,6 +158,7 @@ enforced! {
     "ERR-REPORT-05" Linux,
     "ERR-REPORT-06" Linux,
     "ERR-RETRY-01" Posix,
+    "ERR-SUSP-01" Posix,
     "ERR-STICKY-01" Strict,
     "ERR-STICKY-02" Linux,
     "ERR-STICKY-03" Posix,
@@ -168,6 +169,7 @@ enforced! {
     "LIM-03" Linux,
     "RSTAB-01" Posix,
     "RSTAB-02" Strict,
+    "RSTAB-03" Strict,
 }
 
 /// The level from which on a clause is enforced; a clause of no rule binds as the catalogue says.
@@ -227,7 +229,9 @@ mod tests {
         include_str!("crash/names.rs"),
         include_str!("crash/order.rs"),
         include_str!("crash/survive.rs"),
-        include_str!("errors/mod.rs"),
+        include_str!("errors/failure.rs"),
+        include_str!("errors/ledger.rs"),
+        include_str!("errors/success.rs"),
         include_str!("errors/reads.rs"),
     ];
 

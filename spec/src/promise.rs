@@ -81,6 +81,19 @@ pub enum AfterFailure {
     MayRevert,
 }
 
+/// What becomes of bytes that could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unwritten {
+    /// They are given up, and a failure is told.
+    Lost,
+    /// They are still due, and success means that they were written [ERR-RETRY-01].
+    Due,
+    /// They are still due, and callers wait for the device instead of being told of a failure
+    /// [ERR-SUSP-01].
+    WaitedFor,
+}
+
 /// What `syncfs` tells of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -117,9 +130,8 @@ pub struct ErrorPromise {
     pub report: ReportTime,
     /// What reads find.
     pub after_failure: AfterFailure,
-    /// Is what could not be written still due, so that success means that it was written
-    /// [ERR-RETRY-01]?
-    pub retries: bool,
+    /// What becomes of what could not be written.
+    pub unwritten: Unwritten,
     /// Is a failure that nobody has seen reported to whoever opens the file next?
     pub unseen_reaches_next_opener: bool,
     /// Is it still reported once nobody holds the file and memory was short?
@@ -133,7 +145,15 @@ pub struct ErrorPromise {
 impl ErrorPromise {
     /// Does every sync fail while a range is lost, whoever was told before [ERR-STICKY-01]?
     pub(crate) fn is_sticky(&self) -> bool {
-        self.clear == ClearRule::SupersededAndStable && !self.retries
+        self.clear == ClearRule::SupersededAndStable && !self.retries()
+    }
+
+    /// Is what could not be written still due?
+    pub(crate) fn retries(&self) -> bool {
+        match self.unwritten {
+            Unwritten::Lost => false,
+            Unwritten::Due | Unwritten::WaitedFor => true,
+        }
     }
 
     /// Which key's value cannot be had beside the others, and why.
@@ -142,7 +162,7 @@ impl ErrorPromise {
             Observers::Everyone => &[ClearRule::SupersededAndStable, ClearRule::LastClose],
             Observers::OpenAtError => &[ClearRule::PerDescriptionCursor, ClearRule::Reopen],
             Observers::FirstWaiter => &[ClearRule::FirstReport],
-            Observers::Waiter if self.retries => {
+            Observers::Waiter if self.retries() => {
                 &[ClearRule::SupersededAndStable, ClearRule::LastClose]
             }
             Observers::Waiter => &[ClearRule::FirstReport],
@@ -151,8 +171,8 @@ impl ErrorPromise {
         if !clears.contains(&self.clear) {
             return Some(("clear", "does not go with these observers"));
         }
-        if self.retries && !ends.contains(&self.clear) {
-            return Some(("retries", "what is still due is told of until it is written"));
+        if self.retries() && !ends.contains(&self.clear) {
+            return Some(("unwritten", "what is still due is told of until it is written"));
         }
         if self.report == ReportTime::NextSync && self.clear != ClearRule::PerDescriptionCursor {
             return Some(("report", "next-sync needs clear = \"per-description-cursor\""));
@@ -263,7 +283,7 @@ impl Promises {
                 clear: ClearRule::SupersededAndStable,
                 report: ReportTime::SameSync,
                 after_failure: AfterFailure::KeepsNew,
-                retries: false,
+                unwritten: Unwritten::Lost,
                 unseen_reaches_next_opener: true,
                 survives_inode_eviction: true,
                 syncfs: SyncfsReport::Always,

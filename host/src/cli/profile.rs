@@ -148,7 +148,7 @@ mod tests {
             ),
             ("survives_eviction = true", "survives_eviction = 1", vec!["expected a boolean"]),
             ("[stack]", "[stacks]", vec!["unknown field `stacks`", "`stack`", "`oracle`"]),
-            ("retries = false", "retries = \"no\"", vec!["expected a boolean", "line "]),
+            ("unwritten = \"lost\"", "unwritten = true", vec!["`lost`", "line "]),
             (
                 "\nreport = \"same-sync\"",
                 "\nreport = \"next-sync\"",

@@ -1,7 +1,10 @@
 //! What a read may find: the newest bytes; after a failure, what is promised about failures.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
+use crate::errors::Lost;
 use crate::errors::mapped;
 use crate::errors::may_revert;
 use crate::errors::placed;
@@ -12,9 +15,11 @@ use crate::model::Regular;
 use crate::model::Run;
 use crate::model::differs;
 use crate::model::overlaps;
+use crate::model::subtract;
 use crate::model::was_since;
 use crate::ops::Frame;
 use crate::ops::Judge;
+use crate::promise::AfterFailure;
 use crate::violation::Violation;
 use crate::violation::show;
 use crate::words::MappingId;
@@ -151,6 +156,7 @@ pub(crate) fn compare(
     if crosses {
         judge.exercise("DATA-DIO-01");
     }
+    note_kept(judge, frame, file, (at, end), &wrong);
     let mut reported = false;
     for (from, to, run) in wrong {
         let told = found.part(from, to).unwrap_or_default();
@@ -171,6 +177,36 @@ pub(crate) fn compare(
 /// Did bytes go one way, past the cache or through it, and are they read the other way?
 fn is_by_other_way(run: &Run, view: View) -> bool {
     run.data.is_some() && (run.origin == Origin::Direct) != (view == View::Direct)
+}
+
+/// Notes which lost bytes were read as they had been written, after a sync had said success.
+fn note_kept(
+    judge: &mut Judge,
+    frame: &Frame,
+    file: FileId,
+    (at, end): (u64, u64),
+    wrong: &[(u64, u64, Run)],
+) {
+    let Some(regular) = judge.model.regular_mut(file).filter(|file| !file.lost.is_empty()) else {
+        return;
+    };
+    let wrong: Vec<Range<u64>> = wrong.iter().map(|(from, to, _)| *from..*to).collect();
+    let runs = regular.live.runs(at..end);
+    let mut is_exercised = false;
+    for lost in regular.lost.iter_mut().filter(|lost| lost.passed.is_some()) {
+        is_exercised |= lost.meets(&(at..end));
+        if frame.overlapped {
+            continue;
+        }
+        let written = runs.iter().filter(|run| run.order <= lost.order);
+        let seen: Vec<Range<u64>> = written.map(|run| run.start..run.end).collect();
+        let others = subtract(seen.clone(), &lost.ranges);
+        let seen = subtract(subtract(seen, &others), &wrong);
+        lost.seen_since.extend(subtract(seen, &lost.seen_since));
+    }
+    if is_exercised {
+        judge.exercise("RSTAB-03");
+    }
 }
 
 fn note(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, end: u64) {
@@ -197,14 +233,12 @@ fn explained(
 ) -> bool {
     let Some(regular) = judge.model.regular(file) else { return false };
     let to = from + told.len() as u64;
-    let reverts = regular.lost.iter().any(|lost| {
-        lost.ranges.iter().any(|lost| overlaps(lost, &(from..to))) && may_revert(judge, lost)
-    });
-    let is_lost = judge.frozen.is_some()
-        && regular
-            .lost
-            .iter()
-            .any(|lost| lost.ranges.iter().any(|lost| overlaps(lost, &(from..to))));
+    let is_late = |lost: &Lost| judge.enforces("RSTAB-03") && lost.was_seen_since(&(from..to));
+    let reverts = regular
+        .lost
+        .iter()
+        .any(|lost| lost.meets(&(from..to)) && may_revert(judge, lost) && !is_late(lost));
+    let is_lost = judge.frozen.is_some() && regular.lost.iter().any(|lost| lost.meets(&(from..to)));
     let reverts = reverts || is_lost;
     let mut is_forgotten = false;
     let explained = told.iter().zip(from..).all(|(byte, at)| {
@@ -254,24 +288,23 @@ fn report(
     let Some(regular) = judge.model.regular(file) else { return };
     let to = from + told.len() as u64;
     let older = told.iter().zip(from..).all(|(byte, at)| is_older(regular, at, *byte));
-    let lost = regular
-        .lost
-        .iter()
-        .find(|lost| lost.ranges.iter().any(|lost| overlaps(lost, &(from..to))))
-        .cloned();
+    let lost = regular.lost.iter().find(|lost| lost.meets(&(from..to))).cloned();
+    let passed = lost.as_ref().filter(|lost| lost.was_seen_since(&(from..to)));
+    let passed = passed.and_then(|lost| lost.passed).filter(|_| judge.enforces("RSTAB-03"));
+    let may_revert = judge.promises.error.after_failure == AfterFailure::MayRevert;
     let earlier = regular.reads.iter().find(|(read, _)| overlaps(read, &(from..to))).cloned();
     let subject = judge.model.path_text(file);
-    let mut chain: Vec<(Step, String)> = Vec::new();
     let promised = regular
         .floor
         .runs(from..from + 1)
         .into_iter()
         .find_map(|floor| floor.promise.filter(|_| floor.order == run.order));
-    if let Some(change) = regular.log.get(&run.order) {
-        chain.push((change.step, change.describe(&subject)));
-    } else if let Some(promise) = promised {
-        chain.push((promise.step, "the right bytes were durable from here on".to_owned()));
-    }
+    let right = match regular.log.get(&run.order) {
+        Some(change) => Some((change.step, change.describe(&subject))),
+        None => promised
+            .map(|promise| (promise.step, "the right bytes were durable from here on".to_owned())),
+    };
+    let chain = what_happened(right, lost.as_ref(), passed, earlier.as_ref().map(|read| read.1));
     let mut special = Vec::new();
     if !frame.overlapped && is_by_other_way(run, view) {
         special.push("DATA-DIO-01");
@@ -285,6 +318,7 @@ fn report(
     special.extend(mapped::clauses(judge, file, (from, told, view), run, older));
     let clause = match (&lost, &earlier) {
         (None, _) if !special.is_empty() => special[0],
+        (Some(_), _) if older && may_revert && passed.is_some() => "RSTAB-03",
         (Some(_), Some(_)) if older => "RSTAB-01",
         (Some(_), None) if older => "RSTAB-02",
         (Some(_), _) => "DATA-RW-03",
@@ -298,18 +332,18 @@ fn report(
         (Some(_), None) if promised.is_some() => "SNAP-03",
         (Some(_), None) => "SNAP-01",
     };
-    if let Some(lost) = lost {
-        chain.push((lost.step, format!("writeback failed: {}", lost.errno.name())));
-    }
-    if let Some((_, step)) = earlier {
-        chain.push((step, "read, and nothing was changed since".to_owned()));
-    }
-    chain.sort();
     let verb = if matches!(view, View::Read | View::Direct) { "read" } else { "loaded" };
     let expected = run.part(from, to).unwrap_or_else(|| vec![0; told.len()].into());
     // Foreign bytes in a file without names: its space was given away too early. What is of none
     // of the versions of calls that overlap is of no order of them.
-    let broken = [("NS-UNLINK-02", is_given_away), ("DATA-RW-06", frame.overlapped)];
+    let is_late = passed.is_some() && older && clause != "RSTAB-03";
+    let is_given_up = lost.is_some() && judge.enforces("ERR-SUSP-01") && older;
+    let broken = [
+        ("NS-UNLINK-02", is_given_away),
+        ("DATA-RW-06", frame.overlapped),
+        ("RSTAB-03", is_late),
+        ("ERR-SUSP-01", is_given_up),
+    ];
     let mut also = if clause == *special.first().unwrap_or(&"") { special } else { Vec::new() };
     also.extend(broken.into_iter().filter(|(_, breaks)| *breaks).map(|(id, _)| id));
     judge.report(Violation {
@@ -321,6 +355,23 @@ fn report(
         allowed: vec![show(&expected)],
         chain,
     });
+}
+
+/// What explains wrong bytes, in its order: where the right ones come from, the failure, a success
+/// that hid it, and an earlier read.
+fn what_happened(
+    right: Option<(Step, String)>,
+    lost: Option<&Lost>,
+    passed: Option<Step>,
+    read: Option<Step>,
+) -> Vec<(Step, String)> {
+    let failed = lost.map(|lost| (lost.step, format!("writeback failed: {}", lost.errno.name())));
+    let said = "a sync said success, and the new bytes were read later";
+    let said = passed.map(|step| (step, said.to_owned()));
+    let read = read.map(|step| (step, "read, and nothing was changed since".to_owned()));
+    let mut chain: Vec<_> = [right, failed, said, read].into_iter().flatten().collect();
+    chain.sort();
+    chain
 }
 
 /// Which clause bytes break that differ without a failure.

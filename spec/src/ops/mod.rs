@@ -53,10 +53,12 @@ use crate::model::Handle;
 use crate::model::Model;
 use crate::model::NameOp;
 use crate::model::Place;
+use crate::promise::AfterFailure;
 use crate::promise::ClearRule;
 use crate::promise::Level;
 use crate::promise::Promises;
 use crate::promise::Stops;
+use crate::promise::Unwritten;
 use crate::violation::LostEffect;
 use crate::violation::Reason;
 use crate::violation::Violation;
@@ -204,7 +206,10 @@ impl Judge {
 
     pub(crate) fn enforces(&self, clause: &str) -> bool {
         let is_promised = match clause {
-            "ERR-RETRY-01" => self.promises.error.retries,
+            "ERR-RETRY-01" => self.promises.error.retries(),
+            "ERR-SUSP-01" => self.promises.error.unwritten == Unwritten::WaitedFor,
+            // Where old bytes come back only from the device, nobody promises when.
+            "RSTAB-03" => self.promises.error.after_failure != AfterFailure::MayRevertAfterEviction,
             "ERR-STICKY-03" => self.promises.error.clear == ClearRule::LastClose,
             _ => true,
         };

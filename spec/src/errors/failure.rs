@@ -1,0 +1,191 @@
+//! Who was told of a failure, and whether there was one.
+
+use std::ops::Range;
+
+use crate::errors::Lost;
+use crate::errors::ledger::enter;
+use crate::errors::ledger::identified;
+use crate::errors::success::is_used_up;
+use crate::model::FileId;
+use crate::model::overlaps;
+use crate::model::subtract;
+use crate::ops::Floating;
+use crate::ops::Frame;
+use crate::ops::Judge;
+use crate::ops::sync::Written;
+use crate::promise::ClearRule;
+use crate::promise::SyncfsReport;
+use crate::words::Errno;
+use crate::words::HandleId;
+use crate::words::Ino;
+
+/// A write through a description that syncs failed: who asked has been told.
+pub(crate) fn synced_write_failed(
+    judge: &mut Judge,
+    frame: &Frame,
+    written: Written,
+    errno: Errno,
+) {
+    if ![Errno::Io, Errno::NoSpace].contains(&errno) {
+        return;
+    }
+    let Some(regular) = judge.model.regular_mut(written.file) else { return };
+    for lost in &mut regular.lost {
+        lost.reported.push_back((written.handle, frame.step()));
+    }
+}
+
+/// `syncfs` failed: it has told of all that failed before.
+pub(crate) fn sync_all_failed(judge: &mut Judge, frame: &Frame, errno: Errno) {
+    if [Errno::Io, Errno::NoSpace].contains(&errno) {
+        judge.syncfs_told = Some(frame.step());
+        if judge.promises.error.syncfs == SyncfsReport::Once {
+            judge.exercise("ERR-REPORT-06");
+        }
+    }
+}
+
+/// A sync of a file failed: who asked has been told.
+pub(crate) fn sync_failed(
+    judge: &mut Judge,
+    frame: &Frame,
+    id: HandleId,
+    file: FileId,
+    range: &Range<u64>,
+    errno: Errno,
+) {
+    if ![Errno::Io, Errno::NoSpace].contains(&errno) {
+        return;
+    }
+    // An attempt that failed is a cause, whatever it was that it could not write.
+    let has_cause = std::mem::take(&mut judge.attempt_failed);
+    let clause = if has_cause { None } else { false_error(judge, id, file) };
+    if let Some(clause) = clause {
+        let subject = judge.model.path_text(file);
+        let observed = format!("{}, with nothing left to fail", errno.name());
+        judge.broken(frame, clause, subject, observed, "success".to_owned());
+    }
+    claim_floating(judge, file);
+    let infer = !judge.testifies;
+    let order = judge.model.order;
+    let error = judge.promises.error;
+    let sticky = error.is_sticky();
+    let is_lost = judge.model.regular(file).is_some_and(|regular| !regular.lost.is_empty());
+    if is_lost {
+        judge.exercise("ERR-REPORT-01");
+    }
+    if is_lost && sticky {
+        judge.exercise("ERR-STICKY-01");
+    }
+    exercise_reports(judge, frame, id, file);
+    if is_lost && error.clear == ClearRule::LastClose {
+        judge.exercise("ERR-STICKY-03");
+    }
+    let Some(regular) = judge.model.regular_mut(file) else { return };
+    for lost in &mut regular.lost {
+        lost.reported.push_back((id, frame.step()));
+    }
+    if infer {
+        let before = regular.lost.len();
+        // A subject that says nothing has no numbers: the file is known.
+        let (ino, range, step) = (Ino(0), range.clone(), frame.called);
+        let seen = Some(frame.called);
+        enter(regular, &Floating { ino, range, errno, step, order, seen });
+        for lost in regular.lost.iter_mut().skip(before) {
+            lost.inferred = true;
+            lost.reported.push_back((id, frame.step()));
+        }
+    }
+}
+
+/// Notes what kinds of reports an error is that a description was told.
+fn exercise_reports(judge: &mut Judge, frame: &Frame, id: HandleId, file: FileId) {
+    let opened = judge.model.handles.get(&id).map(|handle| handle.opened);
+    let (Some(opened), Some(regular)) = (opened, judge.model.regular(file)) else { return };
+    let mut told = Vec::new();
+    for lost in &regular.lost {
+        told.push(match (frame.called < lost.step, opened < lost.step) {
+            (true, _) => "ERR-REPORT-01",
+            (false, true) => "ERR-REPORT-02",
+            (false, false) => "ERR-REPORT-03",
+        });
+        told.extend(lost.is_forgotten.then_some("ERR-REPORT-04"));
+        told.extend((lost.errno == Errno::NoSpace).then_some("LIM-02"));
+        told.extend(is_used_up(judge, lost).then_some("ERR-REPORT-05"));
+    }
+    told.into_iter().for_each(|clause| judge.exercise(clause));
+}
+
+/// A loss of a file of unknown number is taken to be of the file whose sync failed, if no other
+/// loss could be.
+fn claim_floating(judge: &mut Judge, file: FileId) {
+    if judge.model.file(file).ino.is_some() {
+        return;
+    }
+    let Some(regular) = judge.model.regular(file) else { return };
+    let mut inos: Vec<Ino> = judge
+        .floating
+        .iter()
+        .filter(|said| regular.log.values().any(|change| overlaps(&change.range(), &said.range)))
+        .map(|said| said.ino)
+        .collect();
+    inos.dedup();
+    if let [ino] = inos[..] {
+        judge.model.file_mut(file).ino = Some(ino);
+        judge.model.inos.insert(ino, file);
+        identified(judge, file, ino);
+    }
+}
+
+/// Which clause an error breaks for which there is no cause.
+fn false_error(judge: &mut Judge, id: HandleId, file: FileId) -> Option<&'static str> {
+    if !judge.testifies || !judge.floating.is_empty() || !is_quiet(judge) {
+        return None;
+    }
+    let regular = judge.model.regular(file)?;
+    if !regular.lost_unacknowledged.is_empty() {
+        return None;
+    }
+    let told = |lost: &Lost| lost.reported.iter().any(|(told, _)| *told == id);
+    let error = judge.promises.error;
+    if !regular.lost_ever {
+        judge.exercise("ERR-FALSE-01");
+        return Some("ERR-FALSE-01");
+    }
+    let seen = |lost: &Lost| !lost.reported.is_empty();
+    let lost = &regular.lost;
+    match error.clear {
+        ClearRule::SupersededAndStable if lost.is_empty() => Some("ERR-FALSE-02"),
+        ClearRule::PerDescriptionCursor if !lost.is_empty() && lost.iter().all(told) => {
+            Some("ERR-STICKY-02")
+        }
+        ClearRule::FirstReport if !lost.is_empty() && lost.iter().all(seen) => {
+            Some("ERR-STICKY-02")
+        }
+        ClearRule::SupersededAndStable
+        | ClearRule::PerDescriptionCursor
+        | ClearRule::FirstReport
+        | ClearRule::LastClose
+        | ClearRule::Reopen => None,
+    }
+}
+
+/// Is there nothing, anywhere, that a sync would still have to write?
+fn is_quiet(judge: &Judge) -> bool {
+    judge.model.names.log.is_empty()
+        && judge.model.files.keys().all(|file| {
+            judge.model.regular(*file).is_none_or(|regular| {
+                regular.log.iter().all(|(order, change)| {
+                    let mut done: Vec<Range<u64>> = regular
+                        .lost
+                        .iter()
+                        .filter(|lost| *order <= lost.order)
+                        .flat_map(|lost| lost.ranges.iter().cloned())
+                        .collect();
+                    let stable = regular.said_stable.iter().filter(|(_, last)| order <= last);
+                    done.extend(stable.map(|(range, _)| range.clone()));
+                    change.brings_bytes() && subtract(vec![change.range()], &done).is_empty()
+                })
+            })
+        })
+}

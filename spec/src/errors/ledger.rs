@@ -1,0 +1,235 @@
+//! What is lost: what the subject says, and what removes it.
+
+use std::ops::Range;
+
+use imbl::Vector;
+
+use crate::clause::Catalogue;
+use crate::errors::Lost;
+use crate::model::Effect;
+use crate::model::FileId;
+use crate::model::Regular;
+use crate::model::overlaps;
+use crate::model::subtract;
+use crate::ops::Floating;
+use crate::ops::Judge;
+use crate::violation::Violation;
+use crate::words::Ino;
+use crate::words::Step;
+use crate::words::Testimony;
+
+/// Clauses that an audit of the subject decides, whatever else does.
+const AUDITED: [&str; 21] = [
+    "MAP-03", "MAP-04", "MAP-12", "SNAP-05", "SNAP-06", "ALLOC-01", "ALLOC-02", "ALLOC-03",
+    "ALLOC-04", "ALLOC-05", "ALLOC-06", "ALLOC-07", "REF-01", "REF-02", "REF-03", "REF-04",
+    "RED-01", "RED-02", "RED-03", "RED-04", "RED-07",
+];
+
+const WRITES_NAMED_MAX: usize = 4;
+
+/// The subject says something about a file.
+pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
+    if let Testimony::Audit { clause, evidence } = testimony {
+        return audited(judge, step, clause, evidence);
+    }
+    match testimony {
+        Testimony::Lost { file, range, errno, seen } => {
+            let (ino, range, errno) = (*file, range.clone(), *errno);
+            let order = judge.order_at(*seen);
+            lost(judge, Floating { ino, range, errno, step, order, seen: *seen });
+        }
+        Testimony::Resolved { file, range } => resolved(judge, *file, range),
+        Testimony::Failed { .. } => judge.attempt_failed = true,
+        Testimony::Evicted { file, range } => {
+            let id = judge.model.inos.get(file).copied();
+            let is_held = id.is_some_and(|id| judge.model.file(id).handles > 0);
+            if let Some(regular) = known(judge, *file) {
+                for lost in &mut regular.lost {
+                    let is_gone = lost.meets(range);
+                    lost.evicted |= is_gone;
+                    lost.is_forgotten |= is_gone && !is_held;
+                }
+            }
+        }
+        Testimony::Committed { .. } | Testimony::Audit { .. } | Testimony::Lied => {}
+    }
+}
+
+/// Somebody who sees more than calls says that a clause is broken.
+fn audited(judge: &mut Judge, step: Step, clause: &str, evidence: &str) {
+    let Some(clause) = Catalogue::embedded().get(clause).filter(|clause| !clause.guard) else {
+        return judge.undecided(step, "audit of an unknown clause");
+    };
+    if AUDITED.contains(&&*clause.id) {
+        judge.exercise(&clause.id);
+    }
+    judge.report_certain(Violation {
+        clause: &clause.id,
+        also: Vec::new(),
+        step,
+        subject: ".".to_owned(),
+        observed: evidence.to_owned(),
+        allowed: vec![clause.statement.clone()],
+        chain: Vec::new(),
+    });
+}
+
+fn known(judge: &mut Judge, ino: Ino) -> Option<&mut Regular> {
+    let file = judge.model.inos.get(&ino).copied()?;
+    judge.model.regular_mut(file)
+}
+
+fn lost(judge: &mut Judge, said: Floating) {
+    judge.lost_somewhere = true;
+    let Some(file) = judge.model.inos.get(&said.ino).copied() else {
+        judge.floating.push_back(said);
+        return;
+    };
+    if let Some(regular) = judge.model.regular_mut(file) {
+        enter(regular, &said);
+    }
+}
+
+/// The only file of unknown number that has unsynced bytes in a range.
+fn only_candidate(judge: &Judge, range: &Range<u64>) -> Option<FileId> {
+    let mut candidates = judge.model.files.iter().filter(|(id, file)| {
+        file.ino.is_none()
+            && judge.model.regular(**id).is_some_and(|regular| {
+                let mut changes = regular.log.values().chain(regular.maybes.values());
+                changes.any(|change| overlaps(&change.range(), range))
+            })
+    });
+    let first = candidates.next().map(|(id, _)| *id);
+    if candidates.next().is_some() { None } else { first }
+}
+
+/// All calls of a group took effect: what was said of a file of unknown number is said of the only
+/// one that it can be about.
+pub(crate) fn attribute(judge: &mut Judge) {
+    for Floating { ino, range, .. } in judge.floating.clone() {
+        if judge.model.inos.contains_key(&ino) {
+            continue;
+        }
+        if let Some(file) = only_candidate(judge, &range) {
+            judge.model.file_mut(file).ino = Some(ino);
+            judge.model.inos.insert(ino, file);
+            identified(judge, file, ino);
+        }
+    }
+}
+
+/// A file is opened: if nobody held it, what failed before was closed over.
+pub(crate) fn opened(judge: &mut Judge, file: FileId) {
+    let is_silent = !judge.testifies;
+    if judge.model.file(file).handles > 0 {
+        return;
+    }
+    let Some(regular) = judge.model.regular_mut(file).filter(|file| !file.lost.is_empty()) else {
+        return;
+    };
+    for lost in &mut regular.lost {
+        lost.is_closed_over = true;
+        // Nobody tells whether memory was short.
+        lost.is_forgotten |= is_silent;
+    }
+}
+
+/// The number of a file became known: what was said of it is now said of the file.
+pub(crate) fn identified(judge: &mut Judge, file: FileId, ino: Ino) {
+    let said: Vec<Floating> =
+        judge.floating.iter().filter(|said| said.ino == ino).cloned().collect();
+    judge.floating.retain(|said| said.ino != ino);
+    if let Some(regular) = judge.model.regular_mut(file) {
+        said.iter().for_each(|said| enter(regular, said));
+    }
+}
+
+pub(super) fn enter(regular: &mut Regular, said: &Floating) {
+    let Floating { range, errno, step, order, .. } = said;
+    let (errno, step, order) = (*errno, *step, *order);
+    regular.lost_ever = true;
+    let mut ranges = vec![];
+    let mut writes: Vec<(Step, Range<u64>)> = vec![];
+    let mut is_stored = false;
+    let until = regular.log.range(..=order).map(|(_, change)| change);
+    for change in until.filter(|change| change.brings_bytes()) {
+        let of = change.range();
+        if change.step < step && overlaps(&of, range) {
+            let part = of.start.max(range.start)..of.end.min(range.end);
+            ranges.extend(subtract(vec![part.clone()], &ranges));
+            writes.push((change.step, part));
+            is_stored |= matches!(change.effect, Effect::Store { .. });
+        }
+    }
+    if ranges.is_empty() {
+        // Bytes of a call that failed: nobody was told that they are there, but now it is said.
+        let ends = regular.maybes.values().map(|change| change.range().end.min(range.end));
+        regular.size = ends.fold(regular.size, u64::max);
+        let of_failed = regular.maybes.values().any(|change| overlaps(&change.range(), range));
+        regular.lost_unacknowledged.push(range.clone());
+        if !of_failed && said.seen.is_none() {
+            regular.lost_unexplained.push_back(said.clone());
+        }
+        return;
+    }
+    let few = writes.len().saturating_sub(WRITES_NAMED_MAX);
+    let writes = writes.split_off(few);
+    let (reported, inferred, evicted) = (Vector::new(), false, false);
+    let (is_closed_over, is_forgotten, passed) = (false, false, None);
+    regular.lost.push_back(Lost {
+        ranges,
+        errno,
+        step,
+        order,
+        writes,
+        reported,
+        inferred,
+        evicted,
+        is_stored,
+        is_closed_over,
+        is_forgotten,
+        passed,
+        seen_since: Vec::new(),
+    });
+}
+
+fn resolved(judge: &mut Judge, ino: Ino, range: &Range<u64>) {
+    let order = judge.model.order;
+    let Some(regular) = known(judge, ino) else {
+        let is_gone = |lost: &Range<u64>| {
+            subtract(vec![lost.clone()], std::slice::from_ref(range)).is_empty()
+        };
+        let kept = |said: &Floating| said.ino != ino || !is_gone(&said.range);
+        return judge.floating.retain(kept);
+    };
+    regular.said_stable.push_back((range.clone(), order));
+    let unacknowledged = std::mem::take(&mut regular.lost_unacknowledged);
+    regular.lost_unacknowledged = subtract(unacknowledged, std::slice::from_ref(range));
+    let mut entries = std::mem::take(&mut regular.lost);
+    for lost in &mut entries {
+        // Without a change since the loss there is nothing that could have been made durable.
+        // A write that failed may have brought its bytes, and they may be what became durable.
+        let mut changed = superseding(regular, lost, None);
+        changed.extend(regular.maybes.range(lost.order + 1..).map(|(_, change)| change.range()));
+        if changed.iter().any(|changed| overlaps(changed, range)) {
+            lost.ranges = subtract(std::mem::take(&mut lost.ranges), std::slice::from_ref(range));
+        }
+    }
+    entries.retain(|lost| !lost.ranges.is_empty());
+    regular.lost = entries;
+}
+
+/// What was changed since a loss, by calls acknowledged before `began` if it is given.
+pub(super) fn superseding(regular: &Regular, lost: &Lost, began: Option<Step>) -> Vec<Range<u64>> {
+    let later = regular.log.range(lost.order + 1..).map(|(_, change)| change);
+    let mut ranges: Vec<Range<u64>> = later
+        .filter(|change| began.is_none_or(|began| change.acked.is_some_and(|at| at < began)))
+        .map(|change| change.range())
+        .collect();
+    for range in &lost.ranges {
+        let runs = regular.floor.runs(range.clone());
+        ranges
+            .extend(runs.iter().filter(|run| run.order > lost.order).map(|run| run.start..run.end));
+    }
+    ranges
+}
