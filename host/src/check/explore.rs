@@ -5,6 +5,9 @@
 //!
 //! The key of a verdict is the content and the moment, never the content alone: between two
 //! moments with equal content a promise may have been made, by an fsync that writes nothing.
+//!
+//! Of several shards each has the contents whose hash is its own, at every moment, so that what
+//! equal content shares is shared within one shard: what they count adds up to the whole.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use crate::check::judge::Line;
 use crate::check::judge::Moment;
 use crate::check::recover::Recovered;
 use crate::check::recover::Recovery;
+use crate::check::shard::Shard;
 use crate::check::tally::Tally;
 use crate::device::CrashPoint;
 use crate::device::CrashState;
@@ -92,11 +96,18 @@ pub struct CrashAt {
     pub survivors: Survivors,
 }
 
+/// When something was met, in an order that is the same however the work is split: the batch,
+/// before or after its verifications, the state in the batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Met(pub [u64; 3]);
+
 /// Something that is wrong, with the first crash that shows it.
 #[derive(Debug, Clone)]
 pub struct CrashFinding {
     /// What.
     pub what: CrashFault,
+    /// When it was met first.
+    pub met: Met,
     /// The first crash that shows it.
     pub at: CrashAt,
     /// How many lines had been printed.
@@ -120,7 +131,8 @@ pub enum CrashFault {
 
 impl CrashFault {
     /// Equal for findings that are one.
-    fn fingerprint(&self) -> (u8, String) {
+    #[must_use]
+    pub fn fingerprint(&self) -> (u8, String) {
         let of = |violation: &Violation| {
             format!("{} {} {}", violation.clause, violation.subject, violation.observed)
         };
@@ -171,12 +183,30 @@ pub struct Exploration {
 
 /// One state to be judged.
 struct Question {
+    /// Which one of its batch, those of other shards included.
+    number: u64,
     moment: usize,
     position: usize,
     survivors: Survivors,
     content: Arc<Content>,
     /// Had the medium said what is not so?
     has_lied: bool,
+}
+
+/// States that are judged together.
+#[derive(Default)]
+struct Batch {
+    number: u64,
+    /// How many there are, those of other shards included.
+    asked_count: usize,
+    questions: Vec<Question>,
+}
+
+impl Batch {
+    fn next(&mut self) -> Self {
+        let next = Self { number: self.number + 1, ..Self::default() };
+        std::mem::replace(self, next)
+    }
 }
 
 /// Had the medium said what is not so, as far as a crash of this kind shows it?
@@ -223,6 +253,7 @@ struct Judged {
 /// Explores a recorded run.
 pub struct Explorer<'a> {
     plan: &'a ExplorePlan,
+    shard: Shard,
     moments: &'a [Moment],
     lines: &'a [Line],
     verifier: Option<&'a dyn Verify>,
@@ -249,6 +280,7 @@ impl<'a> Explorer<'a> {
     ) -> Self {
         Self {
             plan,
+            shard: Shard::WHOLE,
             moments,
             lines,
             verifier,
@@ -261,22 +293,29 @@ impl<'a> Explorer<'a> {
         }
     }
 
+    /// Only the contents of one shard are looked at. Moments, and positions at which a bound was
+    /// hit, are counted by each.
+    #[must_use]
+    pub fn of_shard(self, shard: Shard) -> Self {
+        Self { shard, ..self }
+    }
+
     /// Explores every moment, in order. `progress` is told how many moments are done.
     #[must_use]
     pub fn explore(mut self, history: &History, progress: &dyn Fn(usize)) -> Exploration {
         let mut walk = Walk::new(history);
-        let mut questions = Vec::new();
+        let mut batch = Batch::default();
         for (number, moment) in self.moments.iter().enumerate() {
             self.exploration.account.moment_count += 1;
             for position in moment.positions.clone() {
-                self.ask(&mut walk, number, position, &mut questions);
-                if questions.len() >= BATCH_SIZE {
-                    self.answer(&std::mem::take(&mut questions));
+                self.ask(&mut walk, number, position, &mut batch);
+                if batch.asked_count >= BATCH_SIZE {
+                    self.answer(&batch.next());
                     progress(number);
                 }
             }
         }
-        self.answer(&questions);
+        self.answer(&batch);
         progress(self.moments.len());
         self.exploration
     }
@@ -294,6 +333,7 @@ impl<'a> Explorer<'a> {
         let questions: Vec<_> = (0..self.moments.len())
             .filter(|number| falls_into(&self.moments[*number]))
             .map(|moment| Question {
+                number: 0,
                 moment,
                 position: at.position,
                 survivors: at.survivors.clone(),
@@ -305,17 +345,11 @@ impl<'a> Explorer<'a> {
         account.moment_count = questions.len() as u64;
         account.state_count = account.moment_count;
         account.recovered_count = 1;
-        self.answer(&questions);
+        self.answer(&Batch { questions, ..Batch::default() });
         self.exploration
     }
 
-    fn ask(
-        &mut self,
-        walk: &mut Walk,
-        moment: usize,
-        position: usize,
-        questions: &mut Vec<Question>,
-    ) {
+    fn ask(&mut self, walk: &mut Walk, moment: usize, position: usize, batch: &mut Batch) {
         let point = walk.advance(position);
         let has_lied = has_lied(point, self.plan.crash);
         let states = match self.plan.crash {
@@ -326,10 +360,13 @@ impl<'a> Explorer<'a> {
         account.bounded_count += u64::from(states.bounded);
         let mut seen = std::collections::BTreeSet::new();
         for CrashState { image, survivors } in states.states {
-            account.state_count += 1;
             let hash = image.hash();
-            if !seen.insert(hash) {
-                account.repeated_count += 1;
+            let (is_new, is_own) = (seen.insert(hash), self.shard.has(hash));
+            let number = batch.asked_count as u64;
+            batch.asked_count += usize::from(is_new);
+            account.state_count += u64::from(is_own);
+            account.repeated_count += u64::from(is_own && !is_new);
+            if !is_own || !is_new {
                 continue;
             }
             let content = match self.contents.get(&hash) {
@@ -345,12 +382,14 @@ impl<'a> Explorer<'a> {
                     content
                 }
             };
-            questions.push(Question { moment, position, survivors, content, has_lied });
+            let question = Question { number, moment, position, survivors, content, has_lied };
+            batch.questions.push(question);
         }
     }
 
     /// Recovers, judges and verifies in parallel; merges in order.
-    fn answer(&mut self, questions: &[Question]) {
+    fn answer(&mut self, batch: &Batch) {
+        let questions = &batch.questions;
         let moments = questions.iter().map(|asked| (asked.moment, OnceLock::new()));
         let crashed: BTreeMap<usize, OnceLock<Crashed>> = moments.collect();
         let judge = |asked| self.judge(asked, &crashed);
@@ -362,14 +401,15 @@ impl<'a> Explorer<'a> {
                 *account.lost.entry(lost).or_default() += 1;
             }
             account.tally.add(&judged.tally);
+            let met = Met([batch.number, 0, asked.number]);
             for violation in judged.violations {
-                self.found(asked, CrashFault::Subject(violation));
+                self.found(asked, met, CrashFault::Subject(violation));
             }
             for reason in judged.undecided {
-                self.found(asked, CrashFault::Unknown(reason));
+                self.found(asked, met, CrashFault::Unknown(reason));
             }
         }
-        self.verify(questions);
+        self.verify(batch);
     }
 
     /// An oracle after the crash, told what was found then.
@@ -429,8 +469,9 @@ impl<'a> Explorer<'a> {
         verifier.verify(&content.image, lines, is_sound.then_some(oracle))
     }
 
-    fn verify(&mut self, questions: &[Question]) {
+    fn verify(&mut self, batch: &Batch) {
         let Some(verifier) = self.verifier else { return };
+        let questions = &batch.questions;
         let mut asked: BTreeMap<(u128, usize), &Question> = BTreeMap::new();
         // What a medium lost that lied is nobody's broken word.
         let is_owed = |question: &&Question| !question.has_lied;
@@ -459,15 +500,15 @@ impl<'a> Explorer<'a> {
             let key = (question.content.image.hash(), line_count);
             let faults = self.verified.get(&key).map(Verification::faults);
             for fault in faults.into_iter().flatten() {
-                self.found(question, fault);
+                self.found(question, Met([batch.number, 1, question.number]), fault);
             }
         }
     }
 
-    fn found(&mut self, asked: &Question, what: CrashFault) {
+    fn found(&mut self, asked: &Question, met: Met, what: CrashFault) {
         let at = CrashAt { position: asked.position, survivors: asked.survivors.clone() };
         let line_count = self.moments[asked.moment].line_count;
-        self.exploration.add(&mut self.known, what, &at, line_count);
+        self.exploration.add(&mut self.known, what, met, &at, line_count);
     }
 }
 
@@ -499,6 +540,7 @@ impl Exploration {
         &mut self,
         known: &mut BTreeMap<(u8, String), usize>,
         what: CrashFault,
+        met: Met,
         at: &CrashAt,
         line_count: usize,
     ) {
@@ -508,7 +550,8 @@ impl Exploration {
             return;
         }
         known.insert(fingerprint, self.findings.len());
-        self.findings.push(CrashFinding { what, at: at.clone(), line_count, state_count: 1 });
+        let at = at.clone();
+        self.findings.push(CrashFinding { what, met, at, line_count, state_count: 1 });
     }
 }
 

@@ -18,6 +18,7 @@ pub mod program;
 pub mod recover;
 #[cfg(feature = "wasm")]
 pub mod run;
+pub mod shard;
 pub mod shared;
 pub mod tally;
 pub mod world;

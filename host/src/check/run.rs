@@ -17,6 +17,7 @@ use crate::check::Action;
 use crate::check::explore::CrashAt;
 use crate::check::explore::CrashFault;
 use crate::check::explore::Exploration;
+use crate::check::explore::Met;
 use crate::check::explore::Verification;
 use crate::check::explore::Verified;
 use crate::check::explore::Verify;
@@ -27,6 +28,7 @@ use crate::check::judge::Judged;
 use crate::check::judge::Line;
 use crate::check::judge::TraceStream;
 use crate::check::recover::recover;
+use crate::check::shard::Shard;
 use crate::check::tally::Tally;
 use crate::check::world::Chance;
 use crate::check::world::Expectation;
@@ -390,19 +392,21 @@ impl Verifier {
 }
 
 /// Crashes a process after each of its calls: the page cache survives, and everything that was
-/// acknowledged is visible.
+/// acknowledged is visible. Of several shards each has the kills after calls whose number is its
+/// own.
 ///
 /// # Errors
 /// If the world could not be made.
 pub fn explore_kills(
     plan: &RunPlan,
+    shard: Shard,
     call_count: u64,
     verifier: Option<&Verifier>,
     progress: &dyn Fn(u64),
 ) -> Result<Exploration, String> {
     let mut exploration = Exploration::default();
     let mut known = BTreeMap::new();
-    for killed_after in 0..=call_count {
+    for killed_after in (0..=call_count).filter(|number| shard.has(u128::from(*number))) {
         let (recorded, survey_step) = kill(plan, killed_after)?;
         let account = &mut exploration.account;
         account.moment_count += 1;
@@ -422,7 +426,8 @@ pub fn explore_kills(
         }
         let at = CrashAt { position: killed_after as usize, survivors: Survivors::default() };
         for what in faults {
-            exploration.add(&mut known, what, &at, recorded.judged.lines.len());
+            let met = Met([killed_after, 0, 0]);
+            exploration.add(&mut known, what, met, &at, recorded.judged.lines.len());
         }
         progress(killed_after);
     }

@@ -8,7 +8,9 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
+use crate::check::shard::Shard;
 use crate::device::FaultRule;
+use crate::device::SUBSET_BOUND_MAX;
 use crate::sim::DecisionLog;
 
 const ABOUT: &str = "Runs storage code as WebAssembly guests on a file system that loses power \
@@ -47,6 +49,8 @@ pub enum Command {
     /// Do every short sequence of file operations, crash each everywhere, and judge: CrashMonkey's
     /// bounded workloads (ACE), without guests.
     Ace(AceArguments),
+    /// Join the reports of all shards of a command to the report of the whole.
+    Merge(MergeArguments),
     /// Run again what a report names: the same decisions, the same crash.
     Replay(Box<ReplayArguments>),
     /// Run every built-in guest and write a report, clause by clause.
@@ -172,10 +176,13 @@ pub struct RunArguments {
     /// With --seed: try so many seeds, that one and those after it, until one is rejected.
     #[arg(long, value_name = "COUNT", requires = "seed", conflicts_with_all = ["trace", "image"])]
     pub seeds: Option<u64>,
+    /// With --seeds: do one of several shards, such as 2/3, which `merge` joins.
+    #[arg(long, value_name = "SHARD", requires = "seeds")]
+    pub shard: Option<Shard>,
     /// Write the trace to this file as the run goes.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Write the report as JSON.
+    /// Write the report as JSON; of a shard, what `merge` needs.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write the device's image as the run left it.
@@ -200,7 +207,8 @@ pub struct ExploreArguments {
     #[arg(long, default_value = "power", value_name = "KIND")]
     pub crash_kind: CrashKindName,
     /// All subsets of the unflushed writes are tried while there are at most so many.
-    #[arg(long, default_value_t = 5, value_name = "COUNT")]
+    #[arg(long, default_value_t = EXPLORE_SUBSET_BOUND, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(..=i64::from(SUBSET_BOUND_MAX)))]
     pub subset_bound: u32,
     /// Also tear surviving writes at sector boundaries.
     #[arg(long)]
@@ -212,13 +220,20 @@ pub struct ExploreArguments {
     /// rejected.
     #[arg(long, value_name = "COUNT", requires = "seed", conflicts_with = "trace")]
     pub seeds: Option<u64>,
+    /// Do one of several shards, such as 2/3, which `merge` joins: of the seeds, or else of what
+    /// crashes leave, by its content.
+    #[arg(long, value_name = "SHARD")]
+    pub shard: Option<Shard>,
     /// Write the trace of the run to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Write the report as JSON.
+    /// Write the report as JSON; of a shard, what `merge` needs.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
+
+/// So many unflushed writes have 32 subsets.
+pub const EXPLORE_SUBSET_BOUND: u32 = 5;
 
 /// As many writes are unflushed at once in short workloads, and rarely more.
 pub const ACE_SUBSET_BOUND: u32 = 12;
@@ -238,6 +253,9 @@ pub struct AceArguments {
     /// List the workloads and do none.
     #[arg(long)]
     pub list: bool,
+    /// Do one of several shards, such as 2/3, which `merge` joins.
+    #[arg(long, value_name = "SHARD", conflicts_with_all = ["only", "list"])]
+    pub shard: Option<Shard>,
     /// Put a defect into the reference stack (`crashproof defects` lists them).
     #[arg(long = "defect", value_name = "NAME")]
     pub defects: Vec<String>,
@@ -245,7 +263,8 @@ pub struct AceArguments {
     #[arg(long)]
     pub no_audits: bool,
     /// All subsets of the unflushed writes are tried while there are at most so many.
-    #[arg(long, default_value_t = ACE_SUBSET_BOUND, value_name = "COUNT")]
+    #[arg(long, default_value_t = ACE_SUBSET_BOUND, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(..=i64::from(SUBSET_BOUND_MAX)))]
     pub subset_bound: u32,
     /// Also tear surviving writes at sector boundaries.
     #[arg(long)]
@@ -253,7 +272,7 @@ pub struct AceArguments {
     /// Fail, as Undecided, if any bound was hit.
     #[arg(long)]
     pub exhaustive: bool,
-    /// Write the report as JSON.
+    /// Write the report as JSON; of a shard, what `merge` needs.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -272,6 +291,17 @@ pub enum SetName {
     Nested,
     /// ACE's, and symlink, rmdir, clone, snapshot, and mapped stores with a msync of some of them.
     All,
+}
+
+/// `crashproof merge`.
+#[derive(Debug, Args)]
+pub struct MergeArguments {
+    /// What the shards wrote with --json: each once, in any order.
+    #[arg(required = true, value_name = "PART")]
+    pub parts: Vec<PathBuf>,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 /// `crashproof replay`.

@@ -91,6 +91,7 @@ fn explored(guest: &guests::Guest, args: &[&str], profile: &str) -> Result<Repor
         | Command::Table(_)
         | Command::Spec(_)
         | Command::Fsck(_)
+        | Command::Merge(_)
         | Command::Trace(_) => Err(Failure("explore was asked for".to_owned())),
     }
 }
@@ -115,11 +116,11 @@ fn adversary(guest: &guests::Guest, profile: &str) -> Result<Report, Failure> {
     // It is judged by its end: that it had this one, or did nothing else, leaves no doubt.
     let words: Vec<String> =
         report.ends.iter().map(|(name, word)| format!("{name} {word}")).collect();
-    report.undecided.retain(|why| why != run::NOTHING_JUDGED && !words.contains(why));
+    report.undecided.retain(|why| why != report::NOTHING_JUDGED && !words.contains(why));
     if !ended {
         report.undecided.push(format!("{}, which is meant to be: {meant}", words.join(", ")));
     }
-    report.verdict = run::verdict(!report.findings.is_empty(), !report.undecided.is_empty());
+    report.verdict = report::Verdict::of(!report.findings.is_empty(), !report.undecided.is_empty());
     Ok(report)
 }
 

@@ -217,6 +217,7 @@ fn report_of(command: &str) -> Result<Report, Failure> {
         | Command::Table(_)
         | Command::Spec(_)
         | Command::Fsck(_)
+        | Command::Merge(_)
         | Command::Trace(_) => Err(Failure(format!("crashproof {command}: it judges no guest"))),
     }
 }

@@ -1,6 +1,6 @@
 //! `crashproof explore GUEST`.
 
-use crate::check::explore::CrashFault;
+use crate::check::explore::CrashAt;
 use crate::check::explore::Exploration;
 use crate::check::explore::ExplorePlan;
 use crate::check::explore::Explorer;
@@ -11,33 +11,30 @@ use crate::check::run::Verifier;
 use crate::check::run::Watching;
 use crate::check::run::explore_kills;
 use crate::check::run::run as run_plan;
+use crate::check::shard::Shard;
 use crate::cli::Failure;
 use crate::cli::args::CrashKindName;
+use crate::cli::args::EXPLORE_SUBSET_BOUND;
 use crate::cli::args::ExploreArguments;
 use crate::cli::args::WorldArguments;
-use crate::cli::code_of;
-use crate::cli::files;
 use crate::cli::files::TraceFile;
 use crate::cli::plan;
 use crate::cli::plan::Planned;
 use crate::cli::progress;
 use crate::cli::run;
 use crate::cli::schedules;
+use crate::cli::shards;
 use crate::device::FaultPlan;
 use crate::device::StateBounds;
-use crate::report;
-use crate::report::AccountLines;
 use crate::report::Report;
+use crate::report::share::Share;
+use crate::report::share::StatesShare;
 use crate::subject::StackPlan;
 
 /// Runs a guest, then crashes it everywhere.
 pub(super) fn explore(arguments: ExploreArguments) -> Result<u8, Failure> {
-    let report = report_of(&arguments, &mut run::pass_on)?;
-    print!("{}", report::terminal(&report));
-    if let Some(path) = &arguments.json {
-        files::write(path, report::json(&report).as_bytes())?;
-    }
-    Ok(code_of(report.verdict))
+    let (share, command) = share_of(&arguments, &mut run::pass_on)?;
+    shards::show(share, &command, arguments.shard, arguments.json.as_deref())
 }
 
 /// The report of an exploration. `ran` is shown what came of the run before it is crashed.
@@ -48,19 +45,29 @@ pub(super) fn report_of(
     arguments: &ExploreArguments,
     ran: &mut dyn FnMut(&Recorded),
 ) -> Result<Report, Failure> {
+    share_of(arguments, ran)?.0.report().map_err(Failure)
+}
+
+/// What an exploration has to say, and the command of all its shards.
+fn share_of(
+    arguments: &ExploreArguments,
+    ran: &mut dyn FnMut(&Recorded),
+) -> Result<(Share, String), Failure> {
     let planned = plan::plan(&arguments.world, plan::chance(&arguments.world))?;
     if matches!(planned.run.subject, SubjectPlan::Directory(_)) {
         return Err(Failure(
             "explore needs a device to crash: a directory of this machine has none".to_owned(),
         ));
     }
+    let command = command(arguments, &arguments.world, &planned);
     if let Some(count) = arguments.seeds {
-        return schedules::search(&arguments.world, count, |world| {
+        return schedules::search(&arguments.world, count, arguments.shard, &command, |world| {
             let planned = planned.under(world);
             let watching = Watching { moments: true, ..Watching::default() };
             let recorded = run_plan(&planned.run, watching).map_err(Failure)?;
-            let exploration = explore_recorded(arguments, &planned, &recorded)?;
-            Ok(explore_report(arguments, world, &planned, &recorded, &exploration))
+            let exploration = explore_recorded(arguments, &planned, &recorded, Shard::WHOLE)?;
+            let share = share(arguments, world, &planned, &recorded, &exploration);
+            share.report().map_err(Failure)
         });
     }
     let (file, stream) = match &arguments.trace {
@@ -76,8 +83,10 @@ pub(super) fn report_of(
         file.finish(recorded.judged.trace.take())?;
     }
     ran(&recorded);
-    let exploration = explore_recorded(arguments, &planned, &recorded)?;
-    Ok(explore_report(arguments, &arguments.world, &planned, &recorded, &exploration))
+    let shard = arguments.shard.unwrap_or(Shard::WHOLE);
+    let exploration = explore_recorded(arguments, &planned, &recorded, shard)?;
+    let share = share(arguments, &arguments.world, &planned, &recorded, &exploration);
+    Ok((share, command))
 }
 
 /// The program that says whether acknowledged lines are true.
@@ -102,6 +111,7 @@ fn explore_recorded(
     arguments: &ExploreArguments,
     planned: &Planned,
     recorded: &Recorded,
+    shard: Shard,
 ) -> Result<Exploration, Failure> {
     let (SubjectPlan::Reference(stack), Some(history)) = (&planned.run.subject, &recorded.history)
     else {
@@ -112,8 +122,8 @@ fn explore_recorded(
         let count = recorded.judged.call_count;
         let bar = progress::bar(count, "killing after each call");
         let progress = |done| bar.set_position(done);
-        let exploration =
-            explore_kills(&planned.run, count, verifier.as_ref(), &progress).map_err(Failure)?;
+        let exploration = explore_kills(&planned.run, shard, count, verifier.as_ref(), &progress);
+        let exploration = exploration.map_err(Failure)?;
         bar.finish_and_clear();
         return Ok(exploration);
     }
@@ -130,7 +140,8 @@ fn explore_recorded(
     let moments = &recorded.judged.moments;
     let bar = progress::bar(moments.len() as u64, "exploring moments");
     let explorer = Explorer::new(&explore_plan, moments, &recorded.judged.lines, verify);
-    let exploration = explorer.explore(history, &|done| bar.set_position(done as u64));
+    let exploration =
+        explorer.of_shard(shard).explore(history, &|done| bar.set_position(done as u64));
     bar.finish_and_clear();
     Ok(exploration)
 }
@@ -138,7 +149,7 @@ fn explore_recorded(
 /// The options of an exploration that are not the default.
 fn explore_words(arguments: &ExploreArguments) -> String {
     let mut words = crash_words(arguments.verify.as_deref(), arguments.crash_kind);
-    if arguments.subset_bound != 5 {
+    if arguments.subset_bound != EXPLORE_SUBSET_BOUND {
         words.push_str(&format!(" --subset-bound {}", arguments.subset_bound));
     }
     if arguments.torn_writes {
@@ -163,46 +174,34 @@ pub(super) fn crash_words(verify: Option<&str>, kind: CrashKindName) -> String {
     words
 }
 
-/// `world` is the one of `arguments`, with the seed that was tried.
-fn explore_report(
+/// The command that does all of it again. `world` is the one of `arguments`, with its seed.
+fn command(arguments: &ExploreArguments, world: &WorldArguments, planned: &Planned) -> String {
+    let (chance, tail) = (plan::chance_words(world), plan::argument_words(world));
+    let words = explore_words(arguments);
+    format!("crashproof explore {}{chance}{words}{tail}", planned.world_words)
+}
+
+/// What an exploration has to say. `world` is the one of `arguments`, with the seed that was tried.
+fn share(
     arguments: &ExploreArguments,
     world: &WorldArguments,
     planned: &Planned,
     recorded: &Recorded,
     exploration: &Exploration,
-) -> Report {
+) -> Share {
     let mut report = run::report(world, planned, recorded, "");
+    report.command = command(arguments, world, planned);
     let (chance, tail) = (plan::chance_words(world), plan::argument_words(world));
     let crash_words = crash_words(arguments.verify.as_deref(), arguments.crash_kind);
-    for found in &exploration.findings {
-        let replay = format!(
+    let replay = |at: &CrashAt| {
+        format!(
             "crashproof replay {}{chance} --crash {}:{}{crash_words}{tail}",
             planned.world_words,
-            found.at.position,
-            plan::quoted(&found.at.survivors.to_string()),
-        );
-        match report::from_crash(found, replay) {
-            Some(finding) => report.findings.push(finding),
-            None => {
-                if let CrashFault::Unknown(why) = &found.what {
-                    report.undecided.push(format!("{why} (in {} states)", found.state_count));
-                }
-            }
-        }
-    }
-    report.count(&exploration.account.tally);
-    if exploration.account.judged_count == 0 {
-        report.undecided.push("no crash state was judged".to_owned());
-    }
-    if arguments.exhaustive && exploration.account.bounded_count > 0 {
-        report.undecided.push("the bound was hit, and --exhaustive was asked for".to_owned());
-    }
-    report.account = Some(AccountLines::new(&exploration.account, arguments.subset_bound));
-    report.verdict = run::verdict(!report.findings.is_empty(), !report.undecided.is_empty());
-    report.command = format!(
-        "crashproof explore {}{chance}{}{tail}",
-        planned.world_words,
-        explore_words(arguments)
-    );
-    report
+            at.position,
+            plan::quoted(&at.survivors.to_string()),
+        )
+    };
+    let share = StatesShare::new(report, exploration, arguments.subset_bound, replay);
+    let share = share.kills(arguments.crash_kind == CrashKindName::Process);
+    Share::States(Box::new(share.exhaustive(arguments.exhaustive)))
 }

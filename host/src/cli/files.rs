@@ -1,12 +1,16 @@
 //! Files of the user: read with their name in every message, written whole or not at all.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::BufWriter;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use tempfile::NamedTempFile;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::check::judge::TraceStream;
 use crate::cli::Failure;
@@ -25,7 +29,19 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     if size_bytes > FILE_SIZE_BYTES_MAX {
         return Err(failed(format!("{size_bytes} bytes, at most {FILE_SIZE_BYTES_MAX}")));
     }
-    fs::read(path).map_err(|error| failed(error.to_string()))
+    let content = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let hash = format!("{:032x}", xxh3_128(&content));
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    read.insert(path.display().to_string(), hash);
+    Ok(content)
+}
+
+/// What was read so far: a command that is split over machines must read the same on each.
+static READ: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
+/// The files that were read so far, as they were named, and a hash of the content of each.
+pub(super) fn were_read() -> BTreeMap<String, String> {
+    READ.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Reads a file as text.

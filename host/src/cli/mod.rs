@@ -21,6 +21,7 @@ mod replay;
 mod run;
 mod scenario;
 mod schedules;
+mod shards;
 mod spec;
 mod table;
 mod trace;
@@ -59,6 +60,7 @@ pub fn main(arguments: Arguments) -> u8 {
         Command::Spec(command) => spec::spec(&command),
         Command::Fsck(arguments) => fsck::fsck(&arguments),
         Command::Trace(command) => trace::trace(&command),
+        Command::Merge(arguments) => shards::merge(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -78,7 +78,8 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
         if exploration.account.judged_count == 0 {
             report.undecided.push("there is no such crash in this run".to_owned());
         }
-        report.verdict = run::verdict(!report.findings.is_empty(), !report.undecided.is_empty());
+        report.verdict =
+            report::Verdict::of(!report.findings.is_empty(), !report.undecided.is_empty());
     }
     report.command = format!("crashproof replay {words}{tail}");
     print!("{}", report::terminal(&report));

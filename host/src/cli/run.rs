@@ -15,23 +15,52 @@ use crate::cli::files::TraceFile;
 use crate::cli::plan;
 use crate::cli::plan::Planned;
 use crate::cli::schedules;
+use crate::cli::shards;
 use crate::guest::GuestEnd;
 use crate::guest::GuestRun;
 use crate::report;
 use crate::report::Report;
 use crate::report::Verdict;
+use crate::report::share::Share;
 
 /// Runs a guest and judges what it was told.
 pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
-    let report = report_of(&arguments, &mut pass_on)?;
+    let (report, json) = match arguments.seeds {
+        Some(count) => {
+            let (share, command) = search(&arguments, count)?;
+            return shards::show(share, &command, arguments.shard, arguments.json.as_deref());
+        }
+        None => (report_of(&arguments, &mut pass_on)?, &arguments.json),
+    };
     print!("{}", report::terminal(&report));
-    if let Some(path) = &arguments.json {
+    if let Some(path) = json {
         files::write(path, report::json(&report).as_bytes())?;
     }
     Ok(code_of(report.verdict))
 }
 
-/// The report of a run. `ran` is shown what came of it, if it is not one of many.
+fn crash_words(arguments: &RunArguments) -> String {
+    match arguments.crash_kind {
+        Some(kind) => format!(" --crash-kind {}", format!("{kind:?}").to_lowercase()),
+        None => String::new(),
+    }
+}
+
+/// The runs of many seeds, and the command that tries them all.
+fn search(arguments: &RunArguments, count: u64) -> Result<(Share, String), Failure> {
+    let planned = plan::plan(&arguments.world, plan::chance(&arguments.world))?;
+    let crash = arguments.crash_kind.map(plan::crash_kind);
+    let words = crash_words(arguments);
+    let first = command(&arguments.world, &planned, &words);
+    schedules::search(&arguments.world, count, arguments.shard, &first, |world| {
+        let planned = planned.under(world);
+        let watching = Watching { crash, ..Watching::default() };
+        let recorded = run_plan(&planned.run, watching).map_err(Failure)?;
+        Ok(report(world, &planned, &recorded, &words))
+    })
+}
+
+/// The report of a run, or of many. `ran` is shown what came of the run, if it is not one of many.
 ///
 /// # Errors
 /// If the run could not begin, or what was asked for could not be written.
@@ -39,20 +68,11 @@ pub(super) fn report_of(
     arguments: &RunArguments,
     ran: &mut dyn FnMut(&Recorded),
 ) -> Result<Report, Failure> {
+    if let Some(count) = arguments.seeds {
+        return search(arguments, count)?.0.report().map_err(Failure);
+    }
     let planned = plan::plan(&arguments.world, plan::chance(&arguments.world))?;
     let crash = arguments.crash_kind.map(plan::crash_kind);
-    let crash_words = match arguments.crash_kind {
-        Some(kind) => format!(" --crash-kind {}", format!("{kind:?}").to_lowercase()),
-        None => String::new(),
-    };
-    if let Some(count) = arguments.seeds {
-        return schedules::search(&arguments.world, count, |world| {
-            let planned = planned.under(world);
-            let watching = Watching { crash, ..Watching::default() };
-            let recorded = run_plan(&planned.run, watching).map_err(Failure)?;
-            Ok(report(world, &planned, &recorded, &crash_words))
-        });
-    }
     let (file, stream) = match &arguments.trace {
         Some(path) => {
             let (file, stream) = TraceFile::begin(path)?;
@@ -70,7 +90,7 @@ pub(super) fn report_of(
         files::write_with(path, &|out| image.write_to(out))?;
     }
     ran(&recorded);
-    Ok(report(&arguments.world, &planned, &recorded, &crash_words))
+    Ok(report(&arguments.world, &planned, &recorded, &crash_words(arguments)))
 }
 
 /// What the guests printed goes to standard error, so that standard output is the report.
@@ -103,8 +123,11 @@ pub(super) fn end_word(run: &GuestRun) -> (String, bool) {
     }
 }
 
-/// The doubt that a run leaves of which no event decided a clause.
-pub(super) const NOTHING_JUDGED: &str = "nothing was judged";
+/// The command that does a run again.
+fn command(arguments: &WorldArguments, planned: &Planned, more_words: &str) -> String {
+    let (chance, tail) = (plan::chance_words(arguments), plan::argument_words(arguments));
+    format!("crashproof run {}{chance}{more_words}{tail}", planned.world_words)
+}
 
 /// What the oracle said while a run went. A guest that was cut short leaves a doubt.
 pub(super) fn report(
@@ -134,12 +157,12 @@ pub(super) fn report(
     }
     let tally = Tally::of(oracle);
     if tally.exercised.is_empty() {
-        undecided.push(NOTHING_JUDGED.to_owned());
+        undecided.push(report::NOTHING_JUDGED.to_owned());
     }
-    let command = format!("crashproof run {}{chance}{more_words}{tail}", planned.world_words);
+    let command = command(arguments, planned, more_words);
     let (workload, subject) = (planned.workload.clone(), planned.subject.clone());
     let mut report = Report {
-        verdict: verdict(!findings.is_empty(), !undecided.is_empty()),
+        verdict: Verdict::of(!findings.is_empty(), !undecided.is_empty()),
         ends,
         findings,
         undecided,
@@ -148,15 +171,6 @@ pub(super) fn report(
     };
     report.count(&tally);
     report
-}
-
-/// The worst counts: a broken promise, then a doubt.
-pub(super) fn verdict(broken: bool, doubt: bool) -> Verdict {
-    match (broken, doubt) {
-        (true, _) => Verdict::Rejected,
-        (false, true) => Verdict::Undecided,
-        (false, false) => Verdict::Accepted,
-    }
 }
 
 /// Why the oracle cannot tell.

@@ -64,9 +64,9 @@ fn judged(path: &Path, oracle: &Oracle, expectation: String) -> Report {
     let mut undecided: Vec<String> = oracle.undecided().map(run::undecided_word).collect();
     let tally = Tally::of(oracle);
     if tally.exercised.is_empty() {
-        undecided.push(run::NOTHING_JUDGED.to_owned());
+        undecided.push(report::NOTHING_JUDGED.to_owned());
     }
-    let verdict = run::verdict(!findings.is_empty(), !undecided.is_empty());
+    let verdict = report::Verdict::of(!findings.is_empty(), !undecided.is_empty());
     let subject = "whoever was traced".to_owned();
     let mut report =
         Report { verdict, findings, undecided, ..Report::new(name, subject, expectation, command) };

@@ -51,6 +51,7 @@ pub use mirror::ReturningLeg;
 pub use power::CrashPoint;
 pub use power::CrashState;
 pub use power::CrashStates;
+pub use power::SUBSET_BOUND_MAX;
 pub use power::StateBounds;
 pub use power::Survival;
 pub use power::Survivors;

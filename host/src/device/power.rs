@@ -20,6 +20,9 @@ use crate::device::Written;
 use crate::sim::Sim;
 use crate::sim::Site;
 
+/// No more unflushed writes have all their subsets tried: these have 65536.
+pub const SUBSET_BOUND_MAX: u32 = 16;
+
 /// What is tried at one position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateBounds {
@@ -159,7 +162,7 @@ impl CrashPoint {
     #[must_use]
     pub fn states(&self, bounds: &StateBounds) -> CrashStates {
         let count = self.unflushed.len();
-        let bounded = count > bounds.subset_count_max.min(16) as usize;
+        let bounded = count > bounds.subset_count_max.min(SUBSET_BOUND_MAX) as usize;
         let subsets = if bounded { few_subsets(count) } else { all_subsets(count) };
         let mut states: Vec<_> = subsets.into_iter().map(|s| self.state(Survivors(s))).collect();
         if bounds.torn {

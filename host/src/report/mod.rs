@@ -1,18 +1,20 @@
 //! Reports: what was judged, as a terminal, a program or a page shows it.
 //!
-//! Flow: a command gathers a [`Report`]; [`terminal`], [`json`] and [`Conformance::markdown`] print
-//! it.
+//! Flow: a command gathers a [`Report`], where work can be split by shares of one (see
+//! [`share::Share`]); [`terminal`], [`json`] and [`Conformance::markdown`] print it.
 //!
 //! R-1: same verdict, same bytes. There is no date, no duration and no path in a report but those
 //! that were typed.
 
 mod conformance;
+pub mod share;
 mod terminal;
 
 use std::collections::BTreeMap;
 
 use crashproof_spec::clause::Catalogue;
 use crashproof_spec::violation::Violation;
+use serde::Deserialize;
 use serde::Serialize;
 
 use crate::check::explore::Account;
@@ -27,7 +29,7 @@ pub use conformance::WorkloadLine;
 pub use terminal::terminal;
 
 /// What is said of a whole run or exploration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Everything that was judged was accepted.
@@ -38,8 +40,23 @@ pub enum Verdict {
     Rejected,
 }
 
+impl Verdict {
+    /// The worst counts: a broken promise, then a doubt.
+    #[must_use]
+    pub fn of(broken: bool, doubt: bool) -> Self {
+        match (broken, doubt) {
+            (true, _) => Self::Rejected,
+            (false, true) => Self::Undecided,
+            (false, false) => Self::Accepted,
+        }
+    }
+}
+
+/// The doubt that is left where no event decided a clause.
+pub const NOTHING_JUDGED: &str = "nothing was judged";
+
 /// Who broke a promise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Against {
     /// The file system broke a clause.
@@ -49,7 +66,8 @@ pub enum Against {
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Finding {
     /// Who broke a promise.
     pub against: Against,
@@ -81,7 +99,8 @@ pub struct Finding {
 }
 
 /// A step that led to a finding.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChainLink {
     /// Its number.
     pub step: u64,
@@ -90,7 +109,8 @@ pub struct ChainLink {
 }
 
 /// Everything that a command has to say.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Report {
     /// The version of this form.
     pub version: u32,
@@ -162,7 +182,8 @@ impl Report {
 }
 
 /// Runs of one workload, each under a seed of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Schedules {
     /// The first seed.
     pub first_seed: u64,
@@ -171,7 +192,8 @@ pub struct Schedules {
 }
 
 /// Bounded workloads.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WorkloadCount {
     /// How many there are, as ACE counts them.
     pub counted: u64,
@@ -186,7 +208,8 @@ pub struct WorkloadCount {
 }
 
 /// An exploration's account, as it is shown.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AccountLines {
     /// Moments at which the run could have been cut short.
     pub moments: u64,
@@ -215,18 +238,48 @@ pub struct AccountLines {
 impl AccountLines {
     /// Adds what another exploration covered within the same bound.
     pub fn add(&mut self, other: Self) {
-        self.moments += other.moments;
-        self.states += other.states;
-        self.recovered += other.recovered;
-        self.deduplicated += other.deduplicated;
-        self.pruned += other.pruned;
-        self.judged += other.judged;
-        self.verified += other.verified;
-        self.verified_before += other.verified_before;
-        self.bounded += other.bounded;
-        for (effect, count) in other.lost {
-            *self.lost.entry(effect).or_default() += count;
+        let counts = [
+            (&mut self.moments, other.moments),
+            (&mut self.states, other.states),
+            (&mut self.recovered, other.recovered),
+            (&mut self.deduplicated, other.deduplicated),
+            (&mut self.pruned, other.pruned),
+            (&mut self.judged, other.judged),
+            (&mut self.verified, other.verified),
+            (&mut self.verified_before, other.verified_before),
+            (&mut self.bounded, other.bounded),
+        ];
+        for (all, more) in counts {
+            *all = all.saturating_add(more);
         }
+        for (effect, count) in other.lost {
+            let sum = self.lost.entry(effect).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
+
+    /// Are these accounts of shards of one exploration? Each of them counts moments and bounds.
+    ///
+    /// # Errors
+    /// If they are not.
+    fn check_same(&self, other: &Self) -> Result<(), String> {
+        let of = |account: &Self| (account.moments, account.bounded, account.subset_bound);
+        if of(self) == of(other) {
+            return Ok(());
+        }
+        Err("the shards crashed the run at different moments, or within other bounds".to_owned())
+    }
+
+    /// Why it does not cover all that could be, if it does not.
+    #[must_use]
+    pub fn shortfall(&self) -> Option<String> {
+        (self.bounded > 0).then(|| {
+            format!(
+                "--exhaustive: {} positions have more than {} unflushed writes, and not every \
+                 subset of them was tried; --subset-bound raises the bound",
+                self.bounded, self.subset_bound,
+            )
+        })
     }
 
     /// The account of an exploration within this bound.

@@ -95,7 +95,7 @@ fn show_summary(out: &mut String, report: &Report) {
             format_args!("  findings  {subject} against the subject, {guest} against the guest"),
         );
     }
-    let events: u64 = report.exercised.values().sum();
+    let events = report.exercised.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
     let (judged, all) = (report.exercised.len(), Catalogue::embedded().iter().count());
     line(out, format_args!("  judged    {judged} of {all} clauses, {events} times"));
     for (what, count) in &report.passed_over {
@@ -144,7 +144,7 @@ fn show_account(out: &mut String, account: &AccountLines) {
             account.judged
         ),
     );
-    if account.verified + account.verified_before > 0 {
+    if account.verified > 0 || account.verified_before > 0 {
         line(
             out,
             format_args!(
