@@ -83,6 +83,7 @@ fn crash_states(criterion: &mut Criterion) {
         bounds: StateBounds { subset_count_max: 5, torn: false },
         stack: plan(),
         audited: true,
+        depth: 1,
     };
     let explore =
         || Explorer::new(&plan, &judged.moments, &judged.lines, None).explore(&history, &|_| {});

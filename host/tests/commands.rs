@@ -358,3 +358,28 @@ fn ctrl_c_leaves_no_file_half_written() {
     assert_eq!(child.wait().expect("it was started").code(), Some(130));
     assert_eq!(files(), 0, "neither the trace nor what it was written to");
 }
+
+/// The words of a command that a report ends with, or a finding.
+fn command_after<'a>(label: &str, shown: &'a str) -> &'a str {
+    let line = shown.lines().find_map(|line| line.trim().strip_prefix(label));
+    line.and_then(|rest| rest.trim().strip_prefix("crashproof ")).expect("it names a command")
+}
+
+#[test]
+fn a_crash_in_the_middle_of_recovery_is_found_where_it_is_asked_for_and_replays() {
+    let run = "crash_append_log --defect log_ended_first";
+    ends_with(&format!("explore {run} -- 3"), 0);
+    let shown = ends_with(&format!("explore {run} --recovery-depth 2 -- 3"), 1);
+    assert!(shown.starts_with("REJECTED  CRASH-08 "), "{shown}");
+    assert!(shown.contains("in its recovery, after device event "), "{shown}");
+    let again = ends_with(command_after("replay", &shown), 1);
+    assert!(again.starts_with("REJECTED  CRASH-08 "), "{again}");
+    let shown = ends_with("explore crash_append_log --recovery-depth 3 -- 3", 0);
+    assert!(shown.contains("depth 3: 0 recoveries that wrote"), "{shown}");
+    let shown = ends_with("ace --seq 1 --recovery-depth 2 --defect log_ended_first", 1);
+    assert!(shown.starts_with("REJECTED  CRASH-08 "), "{shown}");
+    ends_with(command_after("replay", &shown), 1);
+    let mirror = "explore seed_001_mirror_legs --verify verify_mirror_legs --recovery-depth 2";
+    let shown = ends_with(mirror, 0);
+    assert!(shown.contains("; bound hit at") && !shown.contains(": 0 recoveries"), "{shown}");
+}

@@ -61,6 +61,7 @@ fn bounded_workloads_are_the_sum_of_their_shards() {
     is_the_sum_of_its_shards("ace --seq 1 --set all --exhaustive", 0);
     is_the_sum_of_its_shards("ace --seq 1 --defect sync_without_flush", 1);
     is_the_sum_of_its_shards("ace --seq 1 --subset-bound 1 --exhaustive", 4);
+    is_the_sum_of_its_shards("ace --seq 1 --recovery-depth 2 --defect log_ended_first", 1);
 }
 
 #[test]
@@ -73,6 +74,8 @@ fn the_crashes_of_a_run_are_the_sum_of_their_shards() {
     is_the_sum_of_its_shards(&format!("{log}_greedy -- 3"), 1);
     is_the_sum_of_its_shards(&format!("{log} --crash-kind process -- 3"), 0);
     is_the_sum_of_its_shards(&format!("{log} --crash-kind kernel -- 3"), 0);
+    let ended_first = "--recovery-depth 2 --defect log_ended_first";
+    is_the_sum_of_its_shards(&format!("{log} {ended_first} -- 3"), 1);
     // More states than are judged at once, and a mirror beneath.
     is_the_sum_of_its_shards("explore posix_exerciser --legs 2 --seed 3 -- random 60 files", 0);
 }
@@ -162,12 +165,12 @@ fn what_no_shard_wrote_is_refused_or_joined_but_breaks_nothing() {
     let write = |text: &str| std::fs::write(&odd, text).expect("the folder can be written to");
     for cut in (0..text.len() - 2).step_by(97) {
         write(&text[..cut]);
-        assert!(refused(&[odd.clone()]).contains("odd"), "{cut}");
+        assert!(refused(std::slice::from_ref(&odd)).contains("odd"), "{cut}");
     }
     let deep = "[".repeat(100_000);
     for nonsense in ["{}", "null", "{\"form\": 9}", "{\"form\": 1}", deep.as_str()] {
         write(nonsense);
-        assert!(refused(&[odd.clone()]).contains("odd"));
+        assert!(refused(std::slice::from_ref(&odd)).contains("odd"));
     }
     for (shard, of) in [(0_u32, 1_u32), (2, 1), (1, 0), (1, u32::MAX)] {
         let change = |part: &mut Value| {

@@ -10,6 +10,7 @@
 //! equal content shares is shared within one shard: what they count adds up to the whole.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::OnceLock;
@@ -26,10 +27,15 @@ use crashproof_spec::violation::Violation;
 use crashproof_spec::words::Testimony;
 use rayon::prelude::*;
 
+use crate::check::account::Account;
 use crate::check::judge::Line;
 use crate::check::judge::Moment;
 use crate::check::recover::Recovered;
 use crate::check::recover::Recovery;
+use crate::check::relapse;
+use crate::check::relapse::Relapse;
+use crate::check::relapse::RelapsePlan;
+use crate::check::relapse::Relapses;
 use crate::check::shard::Shard;
 use crate::check::tally::Tally;
 use crate::device::CrashPoint;
@@ -40,6 +46,8 @@ use crate::device::StateBounds;
 use crate::device::Survivors;
 use crate::device::Walk;
 use crate::subject::StackPlan;
+
+pub use crate::check::crash_at::CrashAt;
 
 /// Questions are answered in batches of so many, which bounds memory and paces the progress.
 const BATCH_SIZE: usize = 1024;
@@ -55,6 +63,8 @@ pub struct ExplorePlan {
     pub stack: StackPlan,
     /// Do audits of what was recovered testify?
     pub audited: bool,
+    /// So many crashes in a row: 1 is the run's alone, with 2 recoveries are crashed as well.
+    pub depth: u32,
 }
 
 /// Says whether acknowledged lines are true on a recovered file system.
@@ -85,15 +95,6 @@ pub enum Verified {
     False(String),
     /// It could not tell, and why.
     Unknown(String),
-}
-
-/// Where and how the run was cut short.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CrashAt {
-    /// How many events of the device's history had happened.
-    pub position: usize,
-    /// Which unflushed writes survived.
-    pub survivors: Survivors,
 }
 
 /// When something was met, in an order that is the same however the work is split: the batch,
@@ -143,33 +144,6 @@ impl CrashFault {
             Self::Unknown(reason) => (2, reason.clone()),
         }
     }
-}
-
-/// What an exploration covered.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Account {
-    /// Moments at which the run could have been cut short.
-    pub moment_count: u64,
-    /// Crash states: a moment and what survived.
-    pub state_count: u64,
-    /// States whose content had been seen before: recovery and survey were shared.
-    pub shared_count: u64,
-    /// States whose content and moment had been seen before: nothing was left to ask.
-    pub repeated_count: u64,
-    /// Contents that were recovered and surveyed.
-    pub recovered_count: u64,
-    /// Verdicts of the oracle.
-    pub judged_count: u64,
-    /// Runs of the verifier.
-    pub verified_count: u64,
-    /// Runs of the verifier that were spared: same content, same lines.
-    pub unverified_count: u64,
-    /// Device positions at which not every subset was tried.
-    pub bounded_count: u64,
-    /// Unsynced effects that were lost, as they may be, and in how many judged states.
-    pub lost: BTreeMap<String, u64>,
-    /// What was counted in judging what was found after a crash.
-    pub tally: Tally,
 }
 
 /// What an exploration found.
@@ -222,6 +196,13 @@ pub(super) fn has_lied(point: &CrashPoint, kind: CrashKind) -> bool {
 struct Content {
     image: Image,
     recovered: OnceLock<Recovered>,
+    relapses: OnceLock<Relapses>,
+}
+
+impl Content {
+    fn new(image: Image) -> Arc<Self> {
+        Arc::new(Self { image, recovered: OnceLock::new(), relapses: OnceLock::new() })
+    }
 }
 
 /// A moment's oracle after the crash. Calls that were under way are judged by then, which is the
@@ -245,6 +226,8 @@ impl Crashed {
 /// What the oracle said of one state.
 struct Judged {
     violations: Vec<Violation>,
+    /// What it said where the recovery was crashed in turn.
+    again: Vec<(Vec<CrashAt>, Violation)>,
     undecided: Vec<String>,
     lost: Vec<String>,
     tally: Tally,
@@ -258,6 +241,8 @@ pub struct Explorer<'a> {
     lines: &'a [Line],
     verifier: Option<&'a dyn Verify>,
     contents: BTreeMap<u128, Arc<Content>>,
+    /// Those whose recovery was crashed, and counted.
+    crashed_again: BTreeSet<u128>,
     recovery: Recovery,
     /// What the survey of some state meant that nothing was wrong with; others are compared with
     /// it. Which one it is changes what a verdict costs, never the verdict.
@@ -285,7 +270,8 @@ impl<'a> Explorer<'a> {
             lines,
             verifier,
             contents: BTreeMap::new(),
-            recovery: Recovery::new(&plan.stack),
+            crashed_again: BTreeSet::new(),
+            recovery: Recovery::new(&plan.stack).watching_writes(plan.depth > 1),
             ground: Mutex::new(None),
             verified: BTreeMap::new(),
             exploration: Exploration::default(),
@@ -303,6 +289,11 @@ impl<'a> Explorer<'a> {
     /// Explores every moment, in order. `progress` is told how many moments are done.
     #[must_use]
     pub fn explore(mut self, history: &History, progress: &dyn Fn(usize)) -> Exploration {
+        self.explore_all(history, progress);
+        self.exploration
+    }
+
+    fn explore_all(&mut self, history: &History, progress: &dyn Fn(usize)) {
         let mut walk = Walk::new(history);
         let mut batch = Batch::default();
         for (number, moment) in self.moments.iter().enumerate() {
@@ -317,7 +308,6 @@ impl<'a> Explorer<'a> {
         }
         self.answer(&batch);
         progress(self.moments.len());
-        self.exploration
     }
 
     /// Judges one crash, at every moment that it falls into.
@@ -327,8 +317,13 @@ impl<'a> Explorer<'a> {
         let point = walk.advance(at.position);
         let has_lied = has_lied(point, self.plan.crash);
         let state = point.state(at.survivors.clone());
-        let recovered = OnceLock::new();
-        let content = Arc::new(Content { image: state.image, recovered });
+        let content = Content::new(state.image);
+        if !at.again.is_empty() {
+            self.recovery = Recovery::new(&self.plan.stack).watching_writes(true);
+            let Some(relapses) = self.followed(&content, at) else { return self.exploration };
+            // What is asked for, and no other.
+            content.relapses.get_or_init(|| relapses);
+        }
         let falls_into = |moment: &Moment| moment.positions.contains(&at.position);
         let questions: Vec<_> = (0..self.moments.len())
             .filter(|number| falls_into(&self.moments[*number]))
@@ -352,13 +347,10 @@ impl<'a> Explorer<'a> {
     fn ask(&mut self, walk: &mut Walk, moment: usize, position: usize, batch: &mut Batch) {
         let point = walk.advance(position);
         let has_lied = has_lied(point, self.plan.crash);
-        let states = match self.plan.crash {
-            CrashKind::Power => point.states(&self.plan.bounds),
-            CrashKind::Kernel | CrashKind::Process(_) => point.all_survive(),
-        };
+        let states = relapse::states(point, self.plan.crash, &self.plan.bounds);
         let account = &mut self.exploration.account;
         account.bounded_count += u64::from(states.bounded);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for CrashState { image, survivors } in states.states {
             let hash = image.hash();
             let (is_new, is_own) = (seen.insert(hash), self.shard.has(hash));
@@ -369,21 +361,19 @@ impl<'a> Explorer<'a> {
             if !is_own || !is_new {
                 continue;
             }
-            let content = match self.contents.get(&hash) {
-                Some(content) => {
-                    account.shared_count += 1;
-                    Arc::clone(content)
-                }
-                None => {
-                    account.recovered_count += 1;
-                    let recovered = OnceLock::new();
-                    let content = Arc::new(Content { image, recovered });
-                    self.contents.insert(hash, Arc::clone(&content));
-                    content
-                }
-            };
-            let question = Question { number, moment, position, survivors, content, has_lied };
-            batch.questions.push(question);
+            let known = self.contents.get(&hash).cloned();
+            account.shared_count += u64::from(known.is_some());
+            account.recovered_count += u64::from(known.is_none());
+            let content = known.unwrap_or_else(|| Content::new(image));
+            self.contents.entry(hash).or_insert_with(|| Arc::clone(&content));
+            batch.questions.push(Question {
+                number,
+                moment,
+                position,
+                survivors,
+                content,
+                has_lied,
+            });
         }
     }
 
@@ -402,11 +392,20 @@ impl<'a> Explorer<'a> {
             }
             account.tally.add(&judged.tally);
             let met = Met([batch.number, 0, asked.number]);
+            // Of a state about which the medium had lied, recovery is not crashed.
+            if let Some(relapses) = asked.content.relapses.get().filter(|_| self.plan.depth > 1)
+                && self.crashed_again.insert(asked.content.image.hash())
+            {
+                account.again.add(relapses);
+            }
             for violation in judged.violations {
-                self.found(asked, met, CrashFault::Subject(violation));
+                self.found(asked, met, &[], CrashFault::Subject(violation));
+            }
+            for (again, violation) in judged.again {
+                self.found(asked, met, &again, CrashFault::Subject(violation));
             }
             for reason in judged.undecided {
-                self.found(asked, met, CrashFault::Unknown(reason));
+                self.found(asked, met, &[], CrashFault::Unknown(reason));
             }
         }
         self.verify(batch);
@@ -451,12 +450,45 @@ impl<'a> Explorer<'a> {
         let before = self.moments[asked.moment].step;
         let is_new = |violation: &&Violation| was_answered(violation) || violation.step > before;
         let violations = oracle.violations().skip(crashed.violation_count).filter(is_new);
+        let violations: Vec<Violation> = violations.cloned().collect();
+        let again = if asked.has_lied { Vec::new() } else { self.judge_again(content, &oracle) };
         Judged {
-            violations: violations.cloned().collect(),
+            violations,
+            again,
             undecided: oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
             lost: oracle.lost_allowed().map(|lost| lost.what.clone()).collect(),
             tally,
         }
+    }
+
+    /// Judges where crashes of a recovery ended, by an oracle that was told where it ends if it
+    /// goes through.
+    fn judge_again(&self, content: &Content, oracle: &Oracle) -> Vec<(Vec<CrashAt>, Violation)> {
+        let Some(first) = content.recovered.get() else { return Vec::new() };
+        let ExplorePlan { crash, bounds, depth, .. } = *self.plan;
+        let plan = RelapsePlan { crash, bounds, depth };
+        let crashed = || plan.crash(&self.recovery, &content.image, first);
+        let known = oracle.violations().len();
+        let mut found = Vec::new();
+        for Relapse { crashes, recovered } in &content.relapses.get_or_init(crashed).differing {
+            let mut oracle = oracle.clone();
+            oracle.event(&Event::Crashed(crash));
+            oracle.event(&Event::Surveyed(recovered.survey()));
+            for testimony in recovered.audits().into_iter().filter(|_| self.plan.audited) {
+                oracle.event(&Event::Testified(testimony));
+            }
+            let violations = oracle.violations().skip(known).cloned();
+            found.extend(violations.map(|violation| (crashes.clone(), violation)));
+        }
+        found
+    }
+
+    /// The one crash of a recovery that is asked for; `None` if there is none.
+    fn followed(&self, content: &Content, at: &CrashAt) -> Option<Relapses> {
+        let first = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
+        let recovered = relapse::follow(&self.recovery, first, &at.again)?;
+        let relapse = Relapse { crashes: at.again.clone(), recovered };
+        Some(Relapses { differing: vec![relapse], ..Relapses::default() })
     }
 
     /// Runs the verifier on what was recovered. Its calls are judged if nothing was wrong before.
@@ -500,13 +532,15 @@ impl<'a> Explorer<'a> {
             let key = (question.content.image.hash(), line_count);
             let faults = self.verified.get(&key).map(Verification::faults);
             for fault in faults.into_iter().flatten() {
-                self.found(question, Met([batch.number, 1, question.number]), fault);
+                let met = Met([batch.number, 1, question.number]);
+                self.found(question, met, &[], fault);
             }
         }
     }
 
-    fn found(&mut self, asked: &Question, met: Met, what: CrashFault) {
-        let at = CrashAt { position: asked.position, survivors: asked.survivors.clone() };
+    fn found(&mut self, asked: &Question, met: Met, again: &[CrashAt], what: CrashFault) {
+        let (position, survivors) = (asked.position, asked.survivors.clone());
+        let at = CrashAt { position, survivors, again: again.to_vec() };
         let line_count = self.moments[asked.moment].line_count;
         self.exploration.add(&mut self.known, what, met, &at, line_count);
     }
@@ -573,3 +607,6 @@ pub fn acknowledged(lines: &[Line]) -> Bytes {
     }
     Bytes::from(text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,10 @@
 //! Flow: [`world::World`] (a subject, a recorder, a judge) -> a run of guests or of a program ->
 //! moments -> [`explore::Explorer`] -> findings and an account.
 
+pub mod account;
 pub mod ace;
 pub mod campaign;
+mod crash_at;
 pub mod explore;
 #[cfg(feature = "wasm")]
 mod gate;
@@ -16,6 +18,7 @@ pub mod mapped;
 mod modes;
 pub mod program;
 pub mod recover;
+mod relapse;
 #[cfg(feature = "wasm")]
 pub mod run;
 pub mod shard;

@@ -16,6 +16,7 @@ use crate::cow::fsck;
 use crate::cow::fsck::Sound;
 use crate::device::BlockNo;
 use crate::device::FaultPlan;
+use crate::device::History;
 use crate::device::Image;
 use crate::observe::Changed;
 use crate::observe::Walked;
@@ -33,6 +34,8 @@ pub struct Recovered {
     counts: Option<Testimony>,
     is_counted: bool,
     legs: Option<Testimony>,
+    /// What it wrote, if that was asked for and it wrote anything.
+    writes: Option<History>,
 }
 
 /// Counts of uses are looked at in images of no more blocks: that costs all there is.
@@ -65,6 +68,16 @@ impl Recovered {
         self.problems.iter().map(audit).chain(others).collect()
     }
 
+    /// Is what was found, and what is said of it, the same?
+    pub(super) fn ends_as(&self, other: &Self) -> bool {
+        self.survey == other.survey && self.audits() == other.audits()
+    }
+
+    /// What recovery wrote to the device, if anything, and if that is watched.
+    pub(super) fn writes(&self) -> Option<&History> {
+        self.writes.as_ref()
+    }
+
     /// What nobody looked at, for its cost.
     #[must_use]
     pub fn unaudited(&self) -> Option<&'static str> {
@@ -86,7 +99,8 @@ pub fn recover(image: &Image, plan: &StackPlan) -> Recovered {
         Ok(walked.survey)
     });
     let problems = fsck::check(&view).iter().map(ToString::to_string).collect();
-    Recovered { survey, problems, counts: counted, is_counted: is_small(&view), legs }
+    let is_counted = is_small(&view);
+    Recovered { survey, problems, counts: counted, is_counted, legs, writes: None }
 }
 
 /// Whether the legs of a mirror agree, after its recovery, on what the file system uses.
@@ -116,6 +130,7 @@ async fn mount(image: &Image, plan: &StackPlan, sim: &Sim) -> Result<Stack, Stri
 /// walked nor checked again. What is recovered does not depend on what came before.
 pub struct Recovery {
     plan: StackPlan,
+    watches_writes: bool,
     last: Mutex<Option<Arc<Sight>>>,
     sound: Mutex<Option<Arc<Sound>>>,
 }
@@ -131,7 +146,14 @@ impl Recovery {
     /// For images of this stack.
     #[must_use]
     pub fn new(plan: &StackPlan) -> Self {
-        Self { plan: without_faults(plan), last: Mutex::new(None), sound: Mutex::new(None) }
+        let (last, sound) = (Mutex::new(None), Mutex::new(None));
+        Self { plan: without_faults(plan), watches_writes: false, last, sound }
+    }
+
+    /// What is written while an image is recovered is kept as well.
+    #[must_use]
+    pub fn watching_writes(self, watches_writes: bool) -> Self {
+        Self { watches_writes, ..self }
     }
 
     /// What fsck says.
@@ -154,10 +176,13 @@ impl Recovery {
     #[must_use]
     pub fn recover(&self, image: &Image) -> Recovered {
         let sim = Sim::calm();
-        let (mut counted, mut legs) = (None, None);
+        let (mut counted, mut legs, mut writes) = (None, None, None);
         let view = self.plan.view(image);
         let survey = sim.block_on(async {
             let stack = mount(image, &self.plan, &sim).await?;
+            let history = stack.disk.history();
+            // Who looks at what was recovered may write as well, later.
+            writes = (self.watches_writes && !history.is_empty()).then(|| history.fork());
             counted = counts(&stack, &view).await;
             legs = disagreement(&stack, &self.plan).await;
             let last = lock(&self.last).clone();
@@ -175,7 +200,7 @@ impl Recovery {
             })
         });
         let (problems, is_counted) = (self.problems(&view), is_small(&view));
-        Recovered { survey, problems, counts: counted, is_counted, legs }
+        Recovered { survey, problems, counts: counted, is_counted, legs, writes }
     }
 
     fn saw(&self, sight: Sight) -> Survey {

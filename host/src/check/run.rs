@@ -424,7 +424,8 @@ pub fn explore_kills(
             let verification = verifier.verify_stack(stack, Sim::calm(), lines, None);
             faults.extend(verification.faults());
         }
-        let at = CrashAt { position: killed_after as usize, survivors: Survivors::default() };
+        let (position, survivors) = (killed_after as usize, Survivors::default());
+        let at = CrashAt { position, survivors, again: Vec::new() };
         for what in faults {
             let met = Met([killed_after, 0, 0]);
             exploration.add(&mut known, what, met, &at, recorded.judged.lines.len());

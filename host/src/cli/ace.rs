@@ -85,7 +85,7 @@ fn bench(arguments: &AceArguments) -> Result<Bench, Failure> {
         level: Level::Strict,
         audited: !arguments.no_audits,
     };
-    Bench::new(stack, bounds, expectation).map_err(Failure)
+    Bench::new(stack, bounds, arguments.recovery_depth, expectation).map_err(Failure)
 }
 
 /// The command that does the same, up to what is appended.
@@ -105,6 +105,9 @@ fn command(arguments: &AceArguments) -> String {
     }
     if arguments.torn_writes {
         words.push_str(" --torn-writes");
+    }
+    if arguments.recovery_depth > 1 {
+        words.push_str(&format!(" --recovery-depth {}", arguments.recovery_depth));
     }
     words
 }
@@ -161,7 +164,8 @@ fn add(
     outcome: Outcome,
 ) {
     let account = &outcome.exploration.account;
-    share.done(outcome.errors, AccountLines::new(account, arguments.subset_bound));
+    let lines = AccountLines::new(account, arguments.subset_bound);
+    share.done(outcome.errors, lines.to_depth(arguments.recovery_depth, &account.again));
     share.count(&outcome.tally);
     share.count(&account.tally);
     let replay = format!("{} --only {}", command(arguments), workload.number);

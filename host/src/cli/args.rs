@@ -8,6 +8,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
+use crate::check::explore::CrashAt;
 use crate::check::shard::Shard;
 use crate::device::FaultRule;
 use crate::device::SUBSET_BOUND_MAX;
@@ -213,6 +214,10 @@ pub struct ExploreArguments {
     /// Also tear surviving writes at sector boundaries.
     #[arg(long)]
     pub torn_writes: bool,
+    /// Crash recoveries as well, where they write: so many crashes in a row at most.
+    #[arg(long, default_value_t = 1, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=4))]
+    pub recovery_depth: u32,
     /// Fail, as Undecided, if any bound was hit.
     #[arg(long)]
     pub exhaustive: bool,
@@ -269,6 +274,10 @@ pub struct AceArguments {
     /// Also tear surviving writes at sector boundaries.
     #[arg(long)]
     pub torn_writes: bool,
+    /// Crash recoveries as well, where they write: so many crashes in a row at most.
+    #[arg(long, default_value_t = 1, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=4))]
+    pub recovery_depth: u32,
     /// Fail, as Undecided, if any bound was hit.
     #[arg(long)]
     pub exhaustive: bool,
@@ -314,9 +323,9 @@ pub struct ReplayArguments {
     #[arg(long, value_name = "ANSWERS")]
     pub log: Option<DecisionLog>,
     /// The crash, as a report printed it: the device event after which it came, and which of
-    /// the unflushed writes survived.
+    /// the unflushed writes survived; behind a `/`, a crash of the recovery from it.
     #[arg(long, value_name = "POSITION:SURVIVORS")]
-    pub crash: Option<String>,
+    pub crash: Option<CrashAt>,
     /// The verifier, as for explore.
     #[arg(long, value_name = "MODULE")]
     pub verify: Option<String>,

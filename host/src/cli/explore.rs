@@ -135,6 +135,7 @@ fn explore_recorded(
         },
         stack: (**stack).clone(),
         audited: planned.run.expectation.audited,
+        depth: arguments.recovery_depth,
     };
     let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
     let moments = &recorded.judged.moments;
@@ -154,6 +155,9 @@ fn explore_words(arguments: &ExploreArguments) -> String {
     }
     if arguments.torn_writes {
         words.push_str(" --torn-writes");
+    }
+    if arguments.recovery_depth > 1 {
+        words.push_str(&format!(" --recovery-depth {}", arguments.recovery_depth));
     }
     if arguments.exhaustive {
         words.push_str(" --exhaustive");
@@ -194,14 +198,11 @@ fn share(
     let (chance, tail) = (plan::chance_words(world), plan::argument_words(world));
     let crash_words = crash_words(arguments.verify.as_deref(), arguments.crash_kind);
     let replay = |at: &CrashAt| {
-        format!(
-            "crashproof replay {}{chance} --crash {}:{}{crash_words}{tail}",
-            planned.world_words,
-            at.position,
-            plan::quoted(&at.survivors.to_string()),
-        )
+        let (words, at) = (&planned.world_words, plan::quoted(&at.to_string()));
+        format!("crashproof replay {words}{chance} --crash {at}{crash_words}{tail}")
     };
-    let share = StatesShare::new(report, exploration, arguments.subset_bound, replay);
+    let bounds = (arguments.subset_bound, arguments.recovery_depth);
+    let share = StatesShare::new(report, exploration, bounds, replay);
     let share = share.kills(arguments.crash_kind == CrashKindName::Process);
     Share::States(Box::new(share.exhaustive(arguments.exhaustive)))
 }

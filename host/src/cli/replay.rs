@@ -1,6 +1,5 @@
 //! `crashproof replay GUEST`: what a report named, again.
 
-use crate::check::explore::CrashAt;
 use crate::check::explore::ExplorePlan;
 use crate::check::explore::Explorer;
 use crate::check::explore::Verify;
@@ -26,7 +25,7 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
         None => plan::chance(&arguments.world),
     };
     let planned = plan::plan(&arguments.world, chance)?;
-    let crash = arguments.crash.as_deref().map(crash_at).transpose()?;
+    let crash = arguments.crash.clone();
     let (file, stream) = match &arguments.trace {
         Some(path) => {
             let (file, stream) = TraceFile::begin(path)?;
@@ -58,14 +57,14 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
     if let (Some(at), SubjectPlan::Reference(stack), Some(history)) =
         (crash.as_ref().filter(|_| !killed), &planned.run.subject, &recorded.history)
     {
-        let survivors = plan::quoted(&at.survivors.to_string());
-        words.push_str(&format!(" --crash {}:{survivors}", at.position));
+        words.push_str(&format!(" --crash {}", plan::quoted(&at.to_string())));
         words.push_str(&explore::crash_words(arguments.verify.as_deref(), arguments.crash_kind));
         let explore_plan = ExplorePlan {
             crash: plan::crash_kind(arguments.crash_kind),
             bounds: StateBounds { subset_count_max: 0, torn: false },
             stack: (**stack).clone(),
             audited: planned.run.expectation.audited,
+            depth: 1,
         };
         let verifier = explore::verifier(arguments.verify.as_deref(), &planned)?;
         let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
@@ -84,13 +83,4 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
     report.command = format!("crashproof replay {words}{tail}");
     print!("{}", report::terminal(&report));
     Ok(code_of(report.verdict))
-}
-
-fn crash_at(text: &str) -> Result<CrashAt, Failure> {
-    let failed = |why: &str| Failure(format!("--crash {text}: {why}"));
-    let (position, survivors) =
-        text.split_once(':').ok_or_else(|| failed("POSITION:SURVIVORS is wanted"))?;
-    let position = position.parse().map_err(|_| failed("the position is no number"))?;
-    let survivors = survivors.parse().map_err(|why: String| failed(&why))?;
-    Ok(CrashAt { position, survivors })
 }

@@ -54,14 +54,29 @@ pub const COMMIT_ORDER: [CommitStep; 4] =
 /// sync returns.
 pub const SYNC_ORDER: [SyncStep; 3] = [SyncStep::Flush, SyncStep::WriteLog, SyncStep::Flush];
 
-/// What mounting does with the intent log.
+/// One step of mounting what a crash left, if the intent log has something to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Replay {
-    /// Each whole batch takes effect, in order.
-    Replayed,
-    /// The log is not read.
-    Ignored,
+pub enum RecoveryStep {
+    /// Each whole batch of the log takes effect, in order, in memory.
+    Replay,
+    /// The log is ended, durably: what is mounted next finds nothing in it.
+    EndLog,
+    /// What took effect is committed, if there is room.
+    Commit,
 }
+
+/// Invariant C-8: what the log says stays there until a durable root says it. So recovery may be
+/// cut short anywhere, and begins again. This one writes nothing at all. The order is a table so
+/// that it can be printed, and broken on purpose.
+pub const RECOVERY_ORDER: &[RecoveryStep] = &[RecoveryStep::Replay];
+
+/// A recovery that writes: the commit makes the log needless, and its root names another.
+pub const RECOVERY_COMMITS: &[RecoveryStep] = &[RecoveryStep::Replay, RecoveryStep::Commit];
+
+/// The log is ended before what it says is committed: of a recovery that is cut short in between
+/// nothing is left to recover.
+pub const RECOVERY_ENDS_LOG_FIRST: &[RecoveryStep] =
+    &[RecoveryStep::Replay, RecoveryStep::EndLog, RecoveryStep::Commit];
 
 /// One step between the choice of a free block and its grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -197,8 +212,8 @@ pub struct CowPolicy {
     pub tree_failure: RecordFailure,
     /// What becomes of errors of the tree's blocks before that.
     pub tree_errors: TreeErrors,
-    /// What mounting does with the log.
-    pub replay: Replay,
+    /// The steps of mounting what a crash left.
+    pub recovery_order: &'static [RecoveryStep],
     /// The steps of granting a block for content.
     pub grant_order: &'static [GrantStep],
     /// When blocks are used again.
@@ -235,7 +250,7 @@ impl Default for CowPolicy {
             log_failure: RecordFailure::Continues,
             tree_failure: RecordFailure::Continues,
             tree_errors: TreeErrors::Kept,
-            replay: Replay::Replayed,
+            recovery_order: RECOVERY_ORDER,
             grant_order: GRANT_ORDER,
             reuse: Reuse::WhenStable,
             discards: Discards::Awaited,

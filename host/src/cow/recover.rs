@@ -11,7 +11,7 @@ use crate::cow::CowPolicy;
 use crate::cow::Inode;
 use crate::cow::Kind;
 use crate::cow::ROOT_INO;
-use crate::cow::Replay;
+use crate::cow::RecoveryStep;
 use crate::cow::Times;
 use crate::cow::format::BlockPtr;
 use crate::cow::format::Generation;
@@ -115,13 +115,35 @@ pub(super) async fn mount(
     // An unreadable tree is a failure: what an older root says was promised no more.
     store.ask(&tree, |tree| tree.get(&[])).await?;
     store.load_snapshots().await?;
-    match store.policy.replay {
-        Replay::Replayed => replay(&store).await?,
-        Replay::Ignored => {}
+    for step in store.policy.recovery_order {
+        recovery_step(&store, *step).await?;
     }
     let live = store.state().live.clone();
     store.state().objects = Objects::clean(live);
     Ok(store)
+}
+
+async fn recovery_step(store: &Store, step: RecoveryStep) -> Result<(), CowError> {
+    let has_replayed = store.state().uncommitted;
+    match step {
+        RecoveryStep::Replay => replay(store).await,
+        RecoveryStep::EndLog | RecoveryStep::Commit if !has_replayed => Ok(()),
+        RecoveryStep::EndLog => {
+            let zeros = Bytes::from(vec![0; store.geometry.block_size_bytes as usize]);
+            let head = store.state().root.log_head;
+            store.written(store.submit(head, zeros, origin(Class::Log))).await?;
+            store.flush().await
+        }
+        RecoveryStep::Commit => {
+            let live = store.state().live.clone();
+            store.state().objects = Objects::clean(live);
+            match store.commit().await {
+                // What there is no room for stays in the log.
+                Err(CowError::NoSpace) => Ok(()),
+                done => done,
+            }
+        }
+    }
 }
 
 /// Invariant F-2: the newest whole root is the file system.

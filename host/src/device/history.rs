@@ -89,6 +89,14 @@ impl History {
         self.len() == 0
     }
 
+    /// The history so far, to which nothing is added any more.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let state = self.lock();
+        let (start, events) = (state.start.clone(), state.events.clone());
+        Self(Arc::new(Mutex::new(State { start, events })))
+    }
+
     /// The image that the history begins with.
     #[must_use]
     pub fn start(&self) -> Image {

@@ -17,7 +17,8 @@ use crashproof_spec::violation::Violation;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::check::explore::Account;
+use crate::check::account::Account;
+use crate::check::account::AgainAccount;
 use crate::check::explore::CrashFault;
 use crate::check::explore::CrashFinding;
 use crate::check::tally::Tally;
@@ -231,8 +232,44 @@ pub struct AccountLines {
     pub bounded: u64,
     /// The bound.
     pub subset_bound: u32,
+    /// Crashes in the middle of recovery, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<AgainLines>,
     /// Unsynced effects that were allowed to be lost, and in how many states they were.
     pub lost: BTreeMap<String, u64>,
+}
+
+/// Crashes in the middle of recovery, as they are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgainLines {
+    /// So many crashes in a row at most.
+    pub depth: u32,
+    /// Recoveries that wrote to the device, and so were crashed.
+    pub crashed: u64,
+    /// What those crashes left.
+    pub states: u64,
+    /// Contents of them that were recovered.
+    pub recovered: u64,
+    /// Of these, those that did not end where the recovery ended that went through.
+    pub elsewhere: u64,
+    /// Positions in recoveries at which not every subset was tried.
+    pub bounded: u64,
+}
+
+impl AgainLines {
+    fn add(&mut self, other: &Self) {
+        let counts = [
+            (&mut self.crashed, other.crashed),
+            (&mut self.states, other.states),
+            (&mut self.recovered, other.recovered),
+            (&mut self.elsewhere, other.elsewhere),
+            (&mut self.bounded, other.bounded),
+        ];
+        for (all, more) in counts {
+            *all = all.saturating_add(more);
+        }
+    }
 }
 
 impl AccountLines {
@@ -252,6 +289,9 @@ impl AccountLines {
         for (all, more) in counts {
             *all = all.saturating_add(more);
         }
+        if let (Some(all), Some(more)) = (&mut self.again, &other.again) {
+            all.add(more);
+        }
         for (effect, count) in other.lost {
             let sum = self.lost.entry(effect).or_default();
             *sum = sum.saturating_add(count);
@@ -263,7 +303,10 @@ impl AccountLines {
     /// # Errors
     /// If they are not.
     fn check_same(&self, other: &Self) -> Result<(), String> {
-        let of = |account: &Self| (account.moments, account.bounded, account.subset_bound);
+        let of = |account: &Self| {
+            let depth = account.again.map(|again| again.depth);
+            (account.moments, account.bounded, account.subset_bound, depth)
+        };
         if of(self) == of(other) {
             return Ok(());
         }
@@ -273,13 +316,28 @@ impl AccountLines {
     /// Why it does not cover all that could be, if it does not.
     #[must_use]
     pub fn shortfall(&self) -> Option<String> {
-        (self.bounded > 0).then(|| {
+        let again = self.again.map_or(0, |again| again.bounded);
+        let (count, bound) = (self.bounded.saturating_add(again), self.subset_bound);
+        (count > 0).then(|| {
             format!(
-                "--exhaustive: {} positions have more than {} unflushed writes, and not every \
-                 subset of them was tried; --subset-bound raises the bound",
-                self.bounded, self.subset_bound,
+                "--exhaustive: {count} positions have more than {bound} unflushed writes, and not \
+                 every subset of them was tried; --subset-bound raises the bound"
             )
         })
+    }
+
+    /// With crashes in the middle of recovery, so many crashes in a row.
+    #[must_use]
+    pub fn to_depth(mut self, depth: u32, account: &AgainAccount) -> Self {
+        self.again = (depth > 1).then_some(AgainLines {
+            depth,
+            crashed: account.crashed_count,
+            states: account.state_count,
+            recovered: account.recovered_count,
+            elsewhere: account.differing_count,
+            bounded: account.bounded_count,
+        });
+        self
     }
 
     /// The account of an exploration within this bound.
@@ -296,6 +354,7 @@ impl AccountLines {
             verified_before: account.unverified_count,
             bounded: account.bounded_count,
             subset_bound,
+            again: None,
             lost: account.lost.clone(),
         }
     }
@@ -335,10 +394,14 @@ pub fn from_violation(violation: &Violation, replay: String) -> Finding {
 /// What a crash showed; `None` if it is a doubt rather than a finding.
 #[must_use]
 pub fn from_crash(found: &CrashFinding, replay: String) -> Option<Finding> {
-    let crash = format!(
+    let mut crash = format!(
         "after device event {}, of the unflushed writes survived: {}; lines printed: {}",
         found.at.position, found.at.survivors, found.line_count
     );
+    for again in &found.at.again {
+        let (position, survivors) = (again.position, &again.survivors);
+        crash.push_str(&format!("; in its recovery, after device event {position}: {survivors}"));
+    }
     match &found.what {
         CrashFault::Subject(violation) => Some(Finding {
             crash: Some(crash),

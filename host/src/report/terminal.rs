@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crashproof_spec::clause::Catalogue;
 
 use crate::report::AccountLines;
+use crate::report::AgainLines;
 use crate::report::Against;
 use crate::report::Finding;
 use crate::report::Report;
@@ -169,6 +170,9 @@ fn show_account(out: &mut String, account: &AccountLines) {
             format_args!("  bound     {bound} unflushed writes, never hit: every subset was tried"),
         );
     }
+    if let Some(again) = &account.again {
+        show_again(out, again);
+    }
     if account.lost.is_empty() {
         return;
     }
@@ -180,4 +184,16 @@ fn show_account(out: &mut String, account: &AccountLines) {
     if hidden > 0 {
         line(out, format_args!("    ... and {hidden} more; --json FILE has them all"));
     }
+}
+
+fn show_again(out: &mut String, again: &AgainLines) {
+    let AgainLines { depth, crashed, states, recovered, elsewhere, bounded } = again;
+    line(
+        out,
+        format_args!(
+            "  recovery  crashed in turn, to depth {depth}: {crashed} recoveries that wrote, \
+             {states} states, {recovered} recovered, {elsewhere} ended elsewhere; bound hit at \
+             {bounded} positions"
+        ),
+    );
 }

@@ -19,7 +19,7 @@ use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
 use crate::cache::WriteShortage;
 use crate::cow::CommitStep;
-use crate::cow::Replay;
+use crate::cow::RECOVERY_ENDS_LOG_FIRST;
 use crate::cow::SyncStep;
 use crate::subject::Policies;
 use crate::vfs::DirectorySync;
@@ -62,6 +62,10 @@ const EXERCISED_WITH_FAULTS: &str = "run posix_exerciser --fail-write data:3x2 -
 /// The general exerciser, cut short after every event of the device.
 const EXERCISED_WITH_CRASHES: &str =
     "explore posix_exerciser --seed 1 --seeds 20 -- random 60 files";
+
+/// The same, and each recovery cut short in turn.
+const EXERCISED_WITH_RELAPSES: &str =
+    "explore posix_exerciser --recovery-depth 2 --seed 1 --seeds 20 -- random 60 files";
 
 /// The general exerciser on mapped memory, under random schedules.
 const EXERCISED_WITH_RACES: &str =
@@ -155,7 +159,23 @@ const BASIC: &[Defect] = &[
         shown_by: "explore crash_write_rename -- file",
         exercised_by: EXERCISED_WITH_CRASHES,
         controls: &[CALM],
-        apply: |policies| policies.cow.replay = Replay::Ignored,
+        apply: |policies| policies.cow.recovery_order = &[],
+    },
+    Defect {
+        name: "log_ended_first",
+        number: "",
+        mechanism: "mounting after a crash ends the intent log before what it says is committed: \
+                    if that is cut short, the next mount finds neither",
+        source: "synthetic; journal recovery of ext3 and ext4 flushes what it replayed before the \
+                 journal is marked empty (jbd2_journal_recover)",
+        needs: "a crash in the recovery from another",
+        clauses: &["CRASH-08"],
+        audit: &[],
+        silent: "runs whose recoveries go through",
+        shown_by: "explore crash_append_log --recovery-depth 2 -- 3",
+        exercised_by: EXERCISED_WITH_RELAPSES,
+        controls: &[CALM, "explore crash_append_log -- 3"],
+        apply: |policies| policies.cow.recovery_order = RECOVERY_ENDS_LOG_FIRST,
     },
     Defect {
         name: "rename_in_two_steps",

@@ -3,15 +3,18 @@
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::violation::Violation;
 
+use crate::call::Halt;
 use crate::check::ace::Workload;
 use crate::check::ace::actor::Actor;
 use crate::check::explore::Exploration;
 use crate::check::explore::ExplorePlan;
 use crate::check::explore::Explorer;
+use crate::check::judge::Judged;
 use crate::check::tally::Tally;
 use crate::check::world::Chance;
 use crate::check::world::Expectation;
 use crate::check::world::World;
+use crate::device::History;
 use crate::device::Image;
 use crate::device::StateBounds;
 use crate::subject::StackPlan;
@@ -38,19 +41,29 @@ pub struct Outcome {
     pub exploration: Exploration,
 }
 
+/// A workload that was done, before it is crashed.
+pub(in crate::check) struct Recorded {
+    pub(in crate::check) judged: Judged,
+    pub(in crate::check) history: History,
+    errors: u64,
+    halt: Option<Halt>,
+}
+
 impl Bench {
-    /// A bench for workloads on an empty file system of this stack, crashed within these bounds.
+    /// A bench for workloads on an empty file system of this stack, crashed within these bounds,
+    /// so many times in a row.
     ///
     /// # Errors
     /// If no file system can be made on it.
     pub fn new(
         stack: StackPlan,
         bounds: StateBounds,
+        depth: u32,
         expectation: Expectation,
     ) -> Result<Self, String> {
         let blank = World::blank(&stack).map_err(|error| error.to_string())?;
         let audited = expectation.audited;
-        let plan = ExplorePlan { crash: CrashKind::Power, bounds, stack, audited };
+        let plan = ExplorePlan { crash: CrashKind::Power, bounds, stack, audited, depth };
         Ok(Self { plan, blank, expectation })
     }
 
@@ -59,6 +72,29 @@ impl Bench {
     /// # Errors
     /// If it could not be begun.
     pub fn run(&self, workload: &Workload) -> Result<Outcome, String> {
+        let Recorded { judged, history, errors, halt } = self.record(workload)?;
+        let doubts = judged.oracle.undecided().map(|reason| reason.what.to_owned());
+        // What is left of the workload was not done.
+        let halted = halt.map(|halt| format!("the stack halted: {halt:?}"));
+        let explorer = Explorer::new(&self.plan, &judged.moments, &judged.lines, None);
+        let exploration = explorer.explore(&history, &|_| ());
+        Ok(Outcome {
+            violations: judged.oracle.violations().cloned().collect(),
+            undecided: doubts.chain(halted).collect(),
+            errors,
+            tally: Tally::of(&judged.oracle),
+            exploration,
+        })
+    }
+
+    /// What is explored of each workload.
+    #[cfg(test)]
+    pub(in crate::check) fn plan(&self) -> &ExplorePlan {
+        &self.plan
+    }
+
+    /// Does a workload, and crashes nothing.
+    pub(in crate::check) fn record(&self, workload: &Workload) -> Result<Recorded, String> {
         let (blank, stack) = (self.blank.clone(), &self.plan.stack);
         let world = World::mounted(blank, stack, &Chance::Calm, &self.expectation);
         let world = world.map_err(|error| error.to_string())?;
@@ -70,18 +106,6 @@ impl Bench {
         let halt = world.sim.block_on(actor.run(workload)).err();
         let errors = actor.errors();
         world.audit_space();
-        let judged = world.finish();
-        let doubts = judged.oracle.undecided().map(|reason| reason.what.to_owned());
-        // What is left of the workload was not done.
-        let halted = halt.map(|halt| format!("the stack halted: {halt:?}"));
-        let explorer = Explorer::new(&self.plan, &judged.moments, &judged.lines, None);
-        let exploration = explorer.explore(&disk.history(), &|_| ());
-        Ok(Outcome {
-            violations: judged.oracle.violations().cloned().collect(),
-            undecided: doubts.chain(halted).collect(),
-            errors,
-            tally: Tally::of(&judged.oracle),
-            exploration,
-        })
+        Ok(Recorded { judged: world.finish(), history: disk.history(), errors, halt })
     }
 }

@@ -54,12 +54,13 @@ pub enum What {
 }
 
 impl StatesShare {
-    /// What an exploration of a run showed. `replay` is the command that shows a crash again.
+    /// What an exploration of a run showed, within a bound of unflushed writes and of crashes in a
+    /// row. `replay` is the command that shows a crash again.
     #[must_use]
     pub fn new(
         run: Report,
         exploration: &Exploration,
-        subset_bound: u32,
+        (subset_bound, depth): (u32, u32),
         replay: impl Fn(&crate::check::explore::CrashAt) -> String,
     ) -> Self {
         let found = exploration.findings.iter().filter_map(|found| {
@@ -75,6 +76,7 @@ impl StatesShare {
         });
         let found = found.collect();
         let tally = &exploration.account.tally;
+        let account = AccountLines::new(&exploration.account, subset_bound);
         let counts = |counts: &BTreeMap<&'static str, u64>| {
             counts.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect()
         };
@@ -82,7 +84,7 @@ impl StatesShare {
             run,
             exhaustive: false,
             kills: false,
-            account: AccountLines::new(&exploration.account, subset_bound),
+            account: account.to_depth(depth, &exploration.account.again),
             exercised: counts(&tally.exercised),
             passed_over: counts(&tally.passed_over),
             found,

@@ -1,0 +1,61 @@
+//! What an exploration covered.
+
+use std::collections::BTreeMap;
+
+use crate::check::relapse::Relapses;
+use crate::check::tally::Tally;
+
+/// What an exploration covered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Moments at which the run could have been cut short.
+    pub moment_count: u64,
+    /// Crash states: a moment and what survived.
+    pub state_count: u64,
+    /// States whose content had been seen before: recovery and survey were shared.
+    pub shared_count: u64,
+    /// States whose content and moment had been seen before: nothing was left to ask.
+    pub repeated_count: u64,
+    /// Contents that were recovered and surveyed.
+    pub recovered_count: u64,
+    /// Verdicts of the oracle.
+    pub judged_count: u64,
+    /// Runs of the verifier.
+    pub verified_count: u64,
+    /// Runs of the verifier that were spared: same content, same lines.
+    pub unverified_count: u64,
+    /// Device positions at which not every subset was tried.
+    pub bounded_count: u64,
+    /// What recoveries were crashed in turn.
+    pub again: AgainAccount,
+    /// Unsynced effects that were lost, as they may be, and in how many judged states.
+    pub lost: BTreeMap<String, u64>,
+    /// What was counted in judging what was found after a crash.
+    pub tally: Tally,
+}
+
+/// What an exploration covered of crashes in the middle of recovery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AgainAccount {
+    /// Recoveries that wrote to the device, and so were crashed.
+    pub crashed_count: u64,
+    /// What those crashes left.
+    pub state_count: u64,
+    /// Contents of them that were recovered.
+    pub recovered_count: u64,
+    /// Of these, those that did not end where the recovery ended that went through.
+    pub differing_count: u64,
+    /// Positions in recoveries at which not every subset was tried.
+    pub bounded_count: u64,
+}
+
+impl AgainAccount {
+    /// Adds what crashes of one recovery came to.
+    pub(super) fn add(&mut self, relapses: &Relapses) {
+        self.crashed_count += relapses.crashed_count;
+        self.state_count += relapses.state_count;
+        self.recovered_count += relapses.recovered_count;
+        self.differing_count += relapses.differing.len() as u64;
+        self.bounded_count += relapses.bounded_count;
+    }
+}

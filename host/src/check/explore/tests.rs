@@ -1,0 +1,295 @@
+//! The exploration against brute force, on a device so small that everything can be tried.
+
+use crashproof_spec::promise::Level;
+use crashproof_spec::promise::Promises;
+
+use super::*;
+use crate::check::account::AgainAccount;
+use crate::check::ace::Bench;
+use crate::check::ace::Set;
+use crate::check::ace::Workload;
+use crate::check::ace::Workloads;
+use crate::check::recover::recover;
+use crate::check::world::Expectation;
+use crate::cow::RECOVERY_COMMITS;
+use crate::cow::RECOVERY_ENDS_LOG_FIRST;
+use crate::device::Block;
+use crate::device::BlockNo;
+use crate::device::DeviceEvent;
+use crate::device::FaultPlan;
+use crate::device::Geometry;
+use crate::device::Survival;
+use crate::device::Written;
+use crate::subject::Policies;
+use crate::subject::defect_named;
+
+const TINY: Geometry = Geometry { block_size_bytes: 512, block_count: 96 };
+
+/// All subsets of so many writes: no workload here has more of them unflushed.
+const BOUND: u32 = 10;
+
+fn stack(policies: Policies) -> StackPlan {
+    StackPlan { geometry: TINY, policies, faults: FaultPlan::default() }
+}
+
+fn with_defect(name: &str) -> StackPlan {
+    let mut policies = Policies::default();
+    (defect_named(name).expect("it is in the list").apply)(&mut policies);
+    stack(policies)
+}
+
+fn bench(stack: StackPlan, depth: u32) -> Bench {
+    let expectation = Expectation {
+        promises: Arc::new(Promises::strict_sticky()),
+        level: Level::Strict,
+        audited: true,
+    };
+    let bounds = StateBounds { subset_count_max: BOUND, torn: false };
+    Bench::new(stack, bounds, depth, expectation).expect("there is room for a file system")
+}
+
+/// Some of the workloads of one operation: every kind, on a small scale.
+fn workloads() -> Vec<Workload> {
+    Workloads::new(Set::All, 1).iter().step_by(5).collect()
+}
+
+/// What a medium holds, block by block.
+type Medium = BTreeMap<u64, Bytes>;
+
+/// What a crash at a position could leave, without the help of anything but the events.
+fn media(history: &History, position: usize) -> Vec<Medium> {
+    let start = history.start();
+    let block_count = start.geometry().block_count;
+    let mut durable: Medium =
+        (0..block_count).filter_map(|n| Some((n, start.get(BlockNo(n))?))).collect();
+    let mut unflushed: Vec<Written> = Vec::new();
+    for number in 0..position {
+        match history.event(number).expect("it happened") {
+            DeviceEvent::Written(written) => {
+                assert!(!written.forced, "nothing here forces a write");
+                unflushed.push(written);
+            }
+            DeviceEvent::Flushed { until } => {
+                let is_covered = |written: &Written| written.number < until;
+                for written in unflushed.iter().filter(|written| is_covered(written)) {
+                    durable.insert(written.block.0, written.content.bytes().clone());
+                }
+                unflushed.retain(|written| !is_covered(written));
+            }
+            DeviceEvent::Lied(_) => panic!("this device says what is so"),
+        }
+    }
+    assert!(unflushed.len() <= BOUND as usize, "{} writes", unflushed.len());
+    let subset = |bits: u32| {
+        let mut medium = durable.clone();
+        for (number, written) in unflushed.iter().enumerate() {
+            if (bits >> number) & 1 == 1 {
+                medium.insert(written.block.0, written.content.bytes().clone());
+            }
+        }
+        medium
+    };
+    (0..1_u32 << unflushed.len()).map(subset).collect()
+}
+
+fn image(medium: &Medium) -> Image {
+    let mut image = Image::new(TINY);
+    for (number, bytes) in medium {
+        let block = BlockNo(*number);
+        image.set(block, Block::new(block, bytes.clone()));
+    }
+    image
+}
+
+/// What brute force finds: every state by itself, recovered and judged by looking at everything.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    state_count: u64,
+    contents: BTreeSet<Vec<Bytes>>,
+    meanings: BTreeSet<String>,
+    /// Findings, and in how many states that differ in content or place each was seen.
+    findings: BTreeMap<(u8, String), u64>,
+    lost: BTreeMap<String, u64>,
+}
+
+/// Which states brute force judges.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Judges {
+    Each,
+    /// Only the first of each content, whatever was promised since.
+    FirstOfContent,
+}
+
+fn by_brute_force(bench: &Bench, workload: &Workload, judges: Judges) -> Seen {
+    let recorded = bench.record(workload).expect("the workload can be done");
+    let plan = bench.plan();
+    let mut seen = Seen::default();
+    for moment in &recorded.judged.moments {
+        for position in moment.positions.clone() {
+            let mut here = BTreeSet::new();
+            for medium in media(&recorded.history, position) {
+                seen.state_count += 1;
+                let content: Vec<Bytes> = medium.values().cloned().collect();
+                let is_known = !seen.contents.insert(content.clone());
+                let is_left_out = judges == Judges::FirstOfContent && is_known;
+                if !here.insert(content) || is_left_out {
+                    continue;
+                }
+                let recovered = recover(&image(&medium), &plan.stack);
+                seen.meanings.insert(format!("{:?}", recovered.survey()));
+                judge(&mut seen, moment, &recovered);
+            }
+        }
+    }
+    seen
+}
+
+fn judge(seen: &mut Seen, moment: &Moment, recovered: &Recovered) {
+    let mut oracle = moment.oracle.clone();
+    let known = oracle.violations().len();
+    oracle.event(&Event::Crashed(CrashKind::Power));
+    oracle.event(&Event::Surveyed(recovered.survey()));
+    for testimony in recovered.audits() {
+        oracle.event(&Event::Testified(testimony));
+    }
+    let violations = oracle.violations().skip(known);
+    for violation in violations.filter(|v| was_answered(v) || v.step > moment.step) {
+        let finding = CrashFault::Subject(violation.clone()).fingerprint();
+        *seen.findings.entry(finding).or_default() += 1;
+    }
+    for lost in oracle.lost_allowed() {
+        *seen.lost.entry(lost.what.clone()).or_default() += 1;
+    }
+}
+
+fn by_exploration(bench: &Bench, workload: &Workload) -> Seen {
+    let recorded = bench.record(workload).expect("the workload can be done");
+    let judged = &recorded.judged;
+    let mut explorer = Explorer::new(bench.plan(), &judged.moments, &judged.lines, None);
+    explorer.explore_all(&recorded.history, &|_| ());
+    let account = &explorer.exploration.account;
+    assert_eq!(account.bounded_count, 0);
+    let contents = explorer.contents.values();
+    let all = |image: &Image| {
+        (0..TINY.block_count).filter_map(|n| image.get(BlockNo(n))).collect::<Vec<_>>()
+    };
+    let meaning = |content: &Arc<Content>| {
+        format!("{:?}", content.recovered.get().expect("it was judged").survey())
+    };
+    let findings = explorer.exploration.findings.iter();
+    assert_eq!(account.recovered_count, contents.len() as u64);
+    Seen {
+        state_count: account.state_count,
+        contents: contents.clone().map(|content| all(&content.image)).collect(),
+        meanings: contents.map(meaning).collect(),
+        findings: findings.map(|found| (found.what.fingerprint(), found.state_count)).collect(),
+        lost: account.lost.clone(),
+    }
+}
+
+#[test]
+fn the_exploration_finds_what_brute_force_finds() {
+    let defects = ["sync_without_flush", "root_before_tree", "sync_without_log", "reuse_at_once"];
+    let stacks = defects.map(with_defect).into_iter().chain([stack(Policies::default())]);
+    let (mut state_count, mut rejected) = (0, 0);
+    for stack in stacks {
+        let bench = bench(stack, 1);
+        for workload in workloads() {
+            let seen = by_brute_force(&bench, &workload, Judges::Each);
+            state_count += seen.state_count;
+            rejected += u32::from(!seen.findings.is_empty());
+            assert_eq!(by_exploration(&bench, &workload), seen, "{workload}");
+        }
+    }
+    assert!(state_count > 3000 && rejected > 20, "{state_count} states, {rejected} rejected");
+}
+
+/// Between two moments with equal content a promise was made: by an fsync that wrote nothing.
+#[test]
+fn who_judges_each_content_once_does_not_see_a_promise_that_an_fsync_made_and_did_not_keep() {
+    let bench = bench(with_defect("sync_without_log"), 1);
+    let mut lost = 0;
+    for workload in workloads() {
+        let of_content = by_brute_force(&bench, &workload, Judges::FirstOfContent);
+        let explored = by_exploration(&bench, &workload);
+        assert_eq!(of_content.contents, explored.contents);
+        lost += u32::from(of_content.findings.is_empty() && !explored.findings.is_empty());
+    }
+    assert!(lost > 5, "in {lost} workloads it would have been lost");
+}
+
+fn explored(stack: StackPlan, depth: u32) -> (AgainAccount, BTreeSet<&'static str>) {
+    let bench = bench(stack, depth);
+    let (mut account, mut clauses) = (AgainAccount::default(), BTreeSet::new());
+    for workload in workloads() {
+        let outcome = bench.run(&workload).expect("the workload can be done");
+        assert!(outcome.violations.is_empty() && outcome.undecided.is_empty(), "{workload}");
+        let again = outcome.exploration.account.again;
+        account.crashed_count += again.crashed_count;
+        account.recovered_count += again.recovered_count;
+        account.differing_count += again.differing_count;
+        for found in outcome.exploration.findings {
+            let CrashFault::Subject(violation) = found.what else { panic!("{:?}", found.what) };
+            assert!(!found.at.again.is_empty(), "{workload}: {violation:?}");
+            clauses.insert(violation.clause);
+        }
+    }
+    (account, clauses)
+}
+
+fn recovering(order: &'static [crate::cow::RecoveryStep]) -> StackPlan {
+    let mut policies = Policies::default();
+    policies.cow.recovery_order = order;
+    stack(policies)
+}
+
+#[test]
+fn a_recovery_that_writes_may_be_cut_short_anywhere_and_again() {
+    for depth in [2, 3] {
+        let (account, clauses) = explored(recovering(RECOVERY_COMMITS), depth);
+        assert!(account.crashed_count > 10 && account.recovered_count > 50, "{account:?}");
+        assert_eq!((account.differing_count, clauses), (0, BTreeSet::new()));
+    }
+    let (nothing, _) = explored(stack(Policies::default()), 3);
+    assert_eq!(nothing, AgainAccount::default(), "the reference recovers without a write");
+}
+
+#[test]
+fn what_a_mirror_makes_equal_may_be_cut_short_anywhere_and_again() {
+    let mut mirrored = stack(Policies::default());
+    mirrored.policies.mirror.leg_count = 2;
+    let (account, clauses) = explored(mirrored, 2);
+    assert!(account.crashed_count > 10 && account.recovered_count > 10, "{account:?}");
+    assert_eq!(clauses, BTreeSet::new());
+}
+
+#[test]
+fn a_recovery_that_forgets_before_it_has_committed_is_found_at_depth_2_and_not_at_depth_1() {
+    let (account, clauses) = explored(recovering(RECOVERY_ENDS_LOG_FIRST), 1);
+    assert_eq!((account, clauses), (AgainAccount::default(), BTreeSet::new()));
+    let (account, clauses) = explored(recovering(RECOVERY_ENDS_LOG_FIRST), 2);
+    assert!(account.differing_count > 5, "{account:?}");
+    assert_eq!(clauses, BTreeSet::from(["CRASH-08"]));
+}
+
+#[test]
+fn a_crash_of_a_recovery_is_found_again_by_its_place() {
+    let bench = bench(with_defect("log_ended_first"), 2);
+    let workload = workloads().into_iter().find(|workload| {
+        !bench.run(workload).expect("it can be done").exploration.findings.is_empty()
+    });
+    let workload = workload.expect("one of them shows it");
+    let recorded = bench.record(&workload).expect("it can be done");
+    let explorer = || {
+        let judged = &recorded.judged;
+        Explorer::new(bench.plan(), &judged.moments, &judged.lines, None)
+    };
+    let found = explorer().explore(&recorded.history, &|_| ()).findings.remove(0);
+    let again = explorer().explore_one(&recorded.history, &found.at);
+    let fingerprints: Vec<_> = again.findings.iter().map(|f| f.what.fingerprint()).collect();
+    assert!(fingerprints.contains(&found.what.fingerprint()), "{again:?}");
+    let elsewhere =
+        CrashAt { position: 99, survivors: Survivors(vec![Survival::Whole]), again: Vec::new() };
+    let at = CrashAt { again: vec![elsewhere], ..found.at };
+    assert_eq!(explorer().explore_one(&recorded.history, &at).account.judged_count, 0);
+}
