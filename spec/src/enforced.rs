@@ -159,6 +159,7 @@ enforced! {
     "ERR-REPORT-06" Linux,
     "ERR-RETRY-01" Posix,
     "ERR-SUSP-01" Posix,
+    "ERR-META-01" Strict,
     "ERR-STICKY-01" Strict,
     "ERR-STICKY-02" Linux,
     "ERR-STICKY-03" Posix,

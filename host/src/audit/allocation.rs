@@ -5,6 +5,8 @@
 //! own account, from what it is told of each block, and so costs what is allocated. A block that
 //! is discarded is in use by nothing, after power loss either, and is granted when the discard is
 //! over.
+//!
+//! INV-ROOT: the device had taken each block of a tree when the root that names it is written.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -50,7 +52,8 @@ impl AllocationAudit {
         for grant in self.cow.take_grants() {
             let Some((block, clause, what)) = self.ledger.note(&grant) else { continue };
             if self.told.insert((block, clause)) {
-                let evidence = format!("INV-ALLOC: block {} {what}", block.0);
+                let invariant = if clause == "ERR-META-01" { "INV-ROOT" } else { "INV-ALLOC" };
+                let evidence = format!("{invariant}: block {} {what}", block.0);
                 found.push(Testimony::Audit { clause: clause.to_owned(), evidence });
             }
         }
@@ -123,6 +126,10 @@ impl Ledger {
                 self.discarding.retain(|block| !blocks.contains(block));
                 None
             }
+            Grant::Unwritten(blocks) => {
+                let what = "is named by a root that was written after the device had refused it";
+                blocks.first().map(|block| (*block, "ERR-META-01", what))
+            }
             Grant::Released(block) => {
                 let is_stable = self.stable.remove(block);
                 let was = self.holder(*block);
@@ -157,6 +164,12 @@ mod tests {
         assert_eq!(last(&[open.clone(), used.clone(), open.clone()]), Some("ALLOC-02"));
         assert_eq!(last(&[open.clone(), Grant::GivenBack(B), open.clone()]), None);
         assert_eq!(last(&[Grant::Opened(BlockNo(8))]), Some("ALLOC-02"));
+    }
+
+    #[test]
+    fn a_root_that_names_what_the_device_refused_is_told() {
+        assert_eq!(last(&[Grant::Unwritten(vec![B])]), Some("ERR-META-01"));
+        assert_eq!(last(&[Grant::Unwritten(Vec::new())]), None);
     }
 
     #[test]

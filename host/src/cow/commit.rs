@@ -14,6 +14,7 @@ use crate::cow::TreeErrors;
 use crate::cow::format::BlockPtr;
 use crate::cow::format::Generation;
 use crate::cow::format::root::Root;
+use crate::cow::grants::Grant;
 use crate::cow::snapshot::ListChange;
 use crate::cow::snapshot::NewList;
 use crate::cow::store::Freed;
@@ -80,14 +81,14 @@ impl Store {
         self.retire(tree).await;
         drop(syncing);
         let plan = attempt.plan()?;
-        let mut root_started = false;
+        let (mut root_started, mut refused) = (false, Vec::new());
         for step in &self.policy.commit_order {
             root_started |= *step == CommitStep::WriteRoot;
             attempt.in_doubt = true;
             if takes_snapshot && *step == CommitStep::WriteRoot {
                 self.sim.point(Point::SnapCommit).await;
             }
-            let done = self.commit_step(*step, &plan).await;
+            let done = self.commit_step(*step, &plan, &mut refused).await;
             let done = self.noted(done, self.policy.tree_failure);
             attempt.in_doubt = root_started;
             done?;
@@ -126,9 +127,15 @@ impl Store {
         frozen
     }
 
-    async fn commit_step(&self, step: CommitStep, plan: &Plan) -> Result<(), CowError> {
+    /// Takes a step; `refused` has the blocks of the tree that the device did not take.
+    async fn commit_step(
+        &self,
+        step: CommitStep,
+        plan: &Plan,
+        refused: &mut Vec<BlockNo>,
+    ) -> Result<(), CowError> {
         match step {
-            CommitStep::WriteTree => self.write_tree(plan).await,
+            CommitStep::WriteTree => self.write_tree(plan, refused).await,
             CommitStep::Flush => {
                 self.sim.point(Point::TxFlush).await;
                 self.flush().await
@@ -136,21 +143,27 @@ impl Store {
             CommitStep::WriteRoot => {
                 self.sim.point(Point::TxWriteRoot).await;
                 let bytes = plan.root.encode();
-                self.written(self.submit(plan.root_slot, bytes, origin(Class::Root))).await
+                self.written(self.submit(plan.root_slot, bytes, origin(Class::Root))).await?;
+                if !refused.is_empty() {
+                    self.grants.note(|| Grant::Unwritten(std::mem::take(refused)));
+                }
+                Ok(())
             }
         }
     }
 
-    async fn write_tree(&self, plan: &Plan) -> Result<(), CowError> {
+    async fn write_tree(&self, plan: &Plan, refused: &mut Vec<BlockNo>) -> Result<(), CowError> {
         let mut submitted = Vec::with_capacity(plan.nodes.len());
         for (_, ptr, bytes) in &plan.nodes {
             self.sim.point(Point::TxWriteTree).await;
-            submitted.push(self.submit(ptr.block, bytes.clone(), origin(Class::Tree)));
+            let id = self.submit(ptr.block, bytes.clone(), origin(Class::Tree));
+            submitted.push((ptr.block, id));
         }
         let mut outcome = Ok(());
-        for id in submitted {
+        for (block, id) in submitted {
             // Every write is waited for: none may land in a block that has a new owner.
             let written = self.written(id).await;
+            refused.extend(written.is_err().then_some(block));
             outcome = match self.policy.tree_errors {
                 TreeErrors::Kept => outcome.and(written),
                 TreeErrors::Forgotten => outcome,

@@ -26,6 +26,8 @@ pub enum Grant {
     Discarding(Vec<BlockNo>),
     /// The device has answered it.
     Discarded(Vec<BlockNo>),
+    /// A root was written whose tree has these blocks, and the device had refused them.
+    Unwritten(Vec<BlockNo>),
 }
 
 /// Where grants are left if somebody wants them; clones are the same place.

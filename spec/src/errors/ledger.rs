@@ -19,10 +19,29 @@ use crate::words::Step;
 use crate::words::Testimony;
 
 /// Clauses that an audit of the subject decides, whatever else does.
-const AUDITED: [&str; 21] = [
-    "MAP-03", "MAP-04", "MAP-12", "SNAP-05", "SNAP-06", "ALLOC-01", "ALLOC-02", "ALLOC-03",
-    "ALLOC-04", "ALLOC-05", "ALLOC-06", "ALLOC-07", "REF-01", "REF-02", "REF-03", "REF-04",
-    "RED-01", "RED-02", "RED-03", "RED-04", "RED-07",
+const AUDITED: [&str; 22] = [
+    "MAP-03",
+    "MAP-04",
+    "MAP-12",
+    "SNAP-05",
+    "SNAP-06",
+    "ALLOC-01",
+    "ALLOC-02",
+    "ALLOC-03",
+    "ALLOC-04",
+    "ALLOC-05",
+    "ALLOC-06",
+    "ALLOC-07",
+    "REF-01",
+    "REF-02",
+    "REF-03",
+    "REF-04",
+    "RED-01",
+    "RED-02",
+    "RED-03",
+    "RED-04",
+    "RED-07",
+    "ERR-META-01",
 ];
 
 const WRITES_NAMED_MAX: usize = 4;
