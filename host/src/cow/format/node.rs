@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::Generation;
 use super::field::Fields;
+use crate::device::is_zero;
 
 /// First bytes of a node.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"NODE");
@@ -117,7 +118,7 @@ impl NodeBlock {
             }
             records.push(Record { key, value });
         }
-        let reserved_is_zero = fields.remaining().iter().all(|byte| *byte == 0);
+        let reserved_is_zero = is_zero(fields.remaining());
         (level <= LEVEL_MAX && reserved_is_zero).then_some(Self { level, generation, records })
     }
 }

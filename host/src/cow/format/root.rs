@@ -12,6 +12,7 @@ use super::field::Fields;
 use crate::device::BlockNo;
 use crate::device::Geometry;
 use crate::device::SECTOR_SIZE_BYTES;
+use crate::device::is_zero;
 
 /// First bytes of a root.
 pub const MAGIC: [u8; 8] = *b"CRASHPRF";
@@ -70,6 +71,17 @@ impl Root {
     /// A whole block that holds this root.
     #[must_use]
     pub fn encode(&self) -> Bytes {
+        let mut block = self.fields();
+        let checksum = crc32c::crc32c(&block);
+        block.extend_from_slice(&checksum.to_le_bytes());
+        block.resize(self.geometry.block_size_bytes as usize, 0);
+        // Invariant F-1: what is written can be read back, and says the same.
+        debug_assert_eq!(Self::decode(&block), Some(*self), "F-1");
+        Bytes::from(block)
+    }
+
+    /// All that comes before the checksum.
+    fn fields(&self) -> Vec<u8> {
         let mut block = Vec::with_capacity(self.geometry.block_size_bytes as usize);
         block.extend_from_slice(&MAGIC);
         block.extend_from_slice(&VERSION.to_le_bytes());
@@ -82,18 +94,13 @@ impl Root {
         let no_snapshots = || vec![0; BlockPtr::SIZE_BYTES];
         block.extend(self.snapshots.map_or_else(no_snapshots, |top| top.encode()));
         block.extend_from_slice(&self.next_snapshot.to_le_bytes());
-        let checksum = crc32c::crc32c(&block);
-        block.extend_from_slice(&checksum.to_le_bytes());
-        block.resize(self.geometry.block_size_bytes as usize, 0);
-        // Invariant F-1: what is written can be read back, and says the same.
-        assert_eq!(Self::decode(&block), Some(*self), "F-1");
-        Bytes::from(block)
+        block
     }
 
     /// What the first block of this root's log carries as the link to the block before it.
     #[must_use]
     pub fn link(&self) -> u32 {
-        crc32c::crc32c(&self.encode()[..CHECKSUM_AT])
+        crc32c::crc32c(&self.fields())
     }
 
     /// The root that a block holds, if it holds a whole one.
@@ -114,7 +121,7 @@ impl Root {
             next_ino: fields.u64()?,
             log_head: BlockNo(fields.u64()?),
             snapshots: match fields.take(BlockPtr::SIZE_BYTES)? {
-                none if none.iter().all(|byte| *byte == 0) => None,
+                none if is_zero(none) => None,
                 top => Some(BlockPtr::decode(top)?),
             },
             next_snapshot: fields.u32()?,
@@ -129,7 +136,7 @@ impl Root {
             && root.next_ino > super::item::ROOT_INO;
         // The rest of the sector is reserved: zero. Beyond it, the block is not the root's.
         let reserved = block.get(END..SECTOR_SIZE_BYTES)?;
-        (whole && sane && reserved.iter().all(|byte| *byte == 0)).then_some(root)
+        (whole && sane && is_zero(reserved)).then_some(root)
     }
 }
 

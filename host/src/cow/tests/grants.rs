@@ -74,7 +74,8 @@ fn run(seed: u64, tasks: u64, policy: CowPolicy) -> (u64, usize) {
             | Grant::Used(_)
             | Grant::Stable(_)
             | Grant::Discarding(_)
-            | Grant::Discarded(_) => {}
+            | Grant::Discarded(_)
+            | Grant::Unwritten(_) => {}
         }
     }
     let wrong = *wrong.lock().expect("one thread");
