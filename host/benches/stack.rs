@@ -84,6 +84,7 @@ fn crash_states(criterion: &mut Criterion) {
         stack: plan(),
         audited: true,
         depth: 1,
+        lost_legs: Vec::new(),
     };
     let explore =
         || Explorer::new(&plan, &judged.moments, &judged.lines, None).explore(&history, &|_| {});

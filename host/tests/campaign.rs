@@ -55,6 +55,8 @@ fn every_defect_is_caught_by_a_clause_that_it_names() {
         "legs_read_live_pages",
         "region_clean_with_the_first_leg",
         "returning_leg_read_at_once",
+        "last_write_ends_copying",
+        "failed_copy_counts_as_done",
         // Compressed, cloned by parts and read at once from the medium: too rare in short programs.
         "batched_reads_go_on",
     ];

@@ -141,6 +141,15 @@ fn the_founding_bug_of_mirrors_is_rejected_by_its_number_and_where_it_must_not_s
     }
     explored("", 0);
     explored(" --defect DEF-001 --resync full --no-audits", 0);
+    let returned = |options: &str, code| {
+        ends_with(&format!("explore seed_001_mirror_legs{options} -- return 3 1"), code)
+    };
+    let without = returned(" --defect D-65 --no-audits --lose-leg each", 1);
+    assert!(without.contains("RED-06") && without.contains("leg 0 was lost"), "{without}");
+    let replay = without.lines().find_map(|line| line.trim().strip_prefix("replay    crashproof "));
+    let replayed = ends_with(replay.expect("how to see it again"), 1);
+    assert!(replayed.contains("RED-06"), "{replayed}");
+    returned(" --lose-leg each", 0);
     ends_with("run seed_001_mirror_legs --defect DEF-001 --no-audits", 0);
 }
 
@@ -203,6 +212,8 @@ fn bad_input_is_named_and_ends_with_its_code() {
         ("run posix_data --block-size 700".to_owned(), 2, "700"),
         ("run posix_data --fs-size 2K".to_owned(), 2, "file system"),
         ("run posix_data --defect nonsense".to_owned(), 2, "nonsense"),
+        ("explore posix_data --lose-leg 0".to_owned(), 2, "--legs 2"),
+        ("explore posix_data --legs 2 --lose-leg 2".to_owned(), 2, "2 legs, from 0"),
         ("run abi_loops --fuel 100000".to_owned(), 4, ""),
         ("run abi_traps".to_owned(), 4, ""),
         ("run abi_recurses".to_owned(), 4, ""),

@@ -126,6 +126,8 @@ enforced! {
     "RED-02" Strict,
     "RED-03" Strict,
     "RED-04" Strict,
+    "RED-05" Linux,
+    "RED-06" Linux,
     "RED-07" Linux,
     "DUR-FSYNC-01" Posix,
     "DUR-FSYNC-02" Linux,

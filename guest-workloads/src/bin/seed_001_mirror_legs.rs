@@ -9,7 +9,7 @@
 //!   blocks, its entry in the table, its block. Where the legs differ in the map, a repair that
 //!   reads the first one finds nothing amiss; when that is lost, a block is given away twice.
 //! - `change`: one page is stored to through a mapping, the other one written.
-//! - `return`: a leg is lost and comes back. [RED-07]
+//! - `return`: a leg is lost and comes back; which, is a further argument (0). [RED-06, RED-07]
 //! - `flush`: the other process.
 //!
 //! Nothing of that is promised. Whatever a read finds after a crash, a read from the other
@@ -78,18 +78,23 @@ fn volume(turns: u64) -> io::Result<()> {
 }
 
 /// What is written while a leg is lost is read when it is there again. [RED-07]
-fn return_leg(turns: u64) -> io::Result<()> {
+fn return_leg(turns: u64, leg: u64) -> io::Result<()> {
     let file = open("returned")?;
     guest::uninterrupted(|| attributes::set_flags(&file, attributes::IN_PLACE))?;
     for turn in 0..turns {
-        for (fault, mark) in [("lose-leg:0", b'a'), ("return-leg:0", b'A')] {
+        for (fault, mark) in [("lose-leg", b'a'), ("return-leg", b'A')] {
             abi::write_all_at(&file, &[mark; PAGE_SIZE_BYTES], turn * PAGE_SIZE_BYTES as u64)?;
             guest::uninterrupted(|| file.sync_all())?;
-            machine::fault(fault)?;
+            machine::fault(&format!("{fault}:{leg}"))?;
         }
         guest::uninterrupted(machine::drop_caches)?;
         abi::read_full_at(&file, &mut [0; SIZE_BYTES], 0)?;
     }
+    // The leg has all of it when this is durable.
+    abi::write_all_at(&file, &[b'z'; PAGE_SIZE_BYTES], turns * PAGE_SIZE_BYTES as u64)?;
+    guest::uninterrupted(|| file.sync_all())?;
+    guest::uninterrupted(machine::drop_caches)?;
+    abi::read_full_at(&file, &mut [0; SIZE_BYTES], 0)?;
     Ok(())
 }
 
@@ -109,7 +114,7 @@ fn main() {
     let done = match what.as_str() {
         "flush" => flush(turns),
         "change" => change(turns),
-        "return" => return_leg(turns),
+        "return" => return_leg(turns, guest::number_argument(2, 0)),
         _ => volume(turns),
     };
     if let Err(error) = done {

@@ -1,8 +1,8 @@
-//! Do the legs of a mirror get the same, is its log right, and is a leg read that is behind?
+//! Do the legs of a mirror get the same, is its log right, and does a read depend on its leg?
 //!
 //! The audit keeps its own account of each block of each leg, from what it is told: what the leg
-//! missed, what it was asked and did not do yet, and what a flush has not made durable yet. It
-//! never asks the mirror what that thinks of a leg or a region.
+//! missed, what it was asked and did not do yet, what a flush has not made durable yet, and which
+//! bytes it has. It never asks the mirror what that thinks of a leg or a region.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -37,9 +37,10 @@ impl LegsAudit {
     pub fn take(&mut self) -> Vec<Testimony> {
         let mut found = Vec::new();
         for event in self.mirror.take_events() {
-            let Some((clause, evidence)) = self.ledger.note(event) else { continue };
-            if self.told.insert(clause) {
-                found.push(Testimony::Audit { clause: clause.to_owned(), evidence });
+            for (clause, evidence) in self.ledger.note(event) {
+                if self.told.insert(clause) {
+                    found.push(Testimony::Audit { clause: clause.to_owned(), evidence });
+                }
             }
         }
         found
@@ -67,64 +68,102 @@ struct Ledger {
     taken: BTreeMap<(u64, BlockNo), (u32, Bytes)>,
     /// The blocks that the log calls dirty: where each range of them begins, and its end.
     dirty: BTreeMap<u64, u64>,
+    /// The legs that the log calls lost.
+    lost: BTreeSet<u32>,
+    /// What legs have in blocks that were written since the audit began.
+    holds: BTreeMap<BlockNo, BTreeMap<u32, Bytes>>,
 }
 
 impl Ledger {
     /// Notes an event; what it breaks.
-    fn note(&mut self, event: LegEvent) -> Option<Broken> {
+    fn note(&mut self, event: LegEvent) -> Vec<Broken> {
         match event {
-            LegEvent::Block { leg, block, deed } => self.deed((leg, block), deed),
-            LegEvent::Ended { write } => {
-                self.taken.retain(|(of, _), _| *of != write);
-                None
+            LegEvent::Block { leg, block, deed } => return self.deed((leg, block), deed),
+            LegEvent::Ended { write } => self.taken.retain(|(of, _), _| *of != write),
+            LegEvent::Logged { dirty, lost } => {
+                return self.logged(&dirty, lost).into_iter().collect();
             }
-            LegEvent::Logged { dirty, lost } => self.logged(&dirty, &lost),
             LegEvent::FlushBegan { flush } => {
                 self.flushes.insert(flush, self.put_count);
-                None
             }
             LegEvent::Flushed { flush } => {
                 let covers = self.flushes.remove(&flush).unwrap_or(0);
                 self.unflushed.retain(|_, number| *number > covers);
-                None
             }
         }
+        Vec::new()
     }
 
-    fn deed(&mut self, at: At, deed: LegDeed) -> Option<Broken> {
+    fn deed(&mut self, at: At, deed: LegDeed) -> Vec<Broken> {
         match deed {
             LegDeed::Missed => {
                 self.missed.insert(at);
-                None
             }
             LegDeed::Asked => {
                 *self.asked.entry(at).or_default() += 1;
-                (!self.is_dirty(at.1)).then(|| {
+                // What it has is known again when it read what a write brings.
+                self.forget(at);
+                if !self.is_dirty(at.1) {
                     let evidence = format!(
                         "leg {} is asked to change block {}, which the log calls clean",
                         at.0, at.1.0
                     );
-                    ("RED-04", evidence)
-                })
+                    return vec![("RED-04", evidence)];
+                }
             }
-            LegDeed::Took { write, bytes } => self.took(write, at, bytes),
+            LegDeed::Took { write, bytes } => return self.took(write, at, bytes),
             LegDeed::Put => {
                 self.answered(at);
-                self.missed.remove(&at);
-                self.put_count += 1;
-                self.unflushed.insert(at, self.put_count);
-                None
+                self.has_changed(at);
+            }
+            LegDeed::Copied { bytes } => {
+                self.holds.entry(at.1).or_default().insert(at.0, bytes);
+                self.has_changed(at);
             }
             LegDeed::Refused => {
                 self.answered(at);
+                self.forget(at);
                 self.missed.insert(at);
-                None
             }
-            LegDeed::Read => self
-                .missed
-                .contains(&at)
-                .then(|| ("RED-07", format!("block {} is read from leg {}, behind", at.1.0, at.0))),
+            LegDeed::Read => return self.read(at),
         }
+        Vec::new()
+    }
+
+    fn has_changed(&mut self, at: At) {
+        self.missed.remove(&at);
+        self.put_count += 1;
+        self.unflushed.insert(at, self.put_count);
+    }
+
+    fn forget(&mut self, (leg, block): At) {
+        if let Some(held) = self.holds.get_mut(&block) {
+            held.remove(&leg);
+        }
+    }
+
+    fn read(&self, (leg, block): At) -> Vec<Broken> {
+        let mut broken = Vec::new();
+        if self.missed.contains(&(leg, block)) {
+            broken.push(("RED-07", format!("block {} is read from leg {leg}, behind", block.0)));
+        }
+        // While a write to the block is under way, legs may differ in it.
+        let is_quiet = |leg: u32| !self.asked.contains_key(&(leg, block));
+        let held = self.holds.get(&block);
+        let of_leg = held.and_then(|held| held.get(&leg)).filter(|_| is_quiet(leg));
+        let is_other = |(other, bytes): &(&u32, &Bytes)| {
+            !self.lost.contains(*other) && is_quiet(**other) && Some(*bytes) != of_leg
+        };
+        if of_leg.is_some()
+            && let Some((other, _)) = held.into_iter().flatten().find(is_other)
+        {
+            let block = block.0;
+            let evidence = format!(
+                "a read of block {block} finds other bytes on leg {leg} than on leg {other}"
+            );
+            broken.push(("RED-05", evidence));
+        }
+        broken
     }
 
     fn answered(&mut self, at: At) {
@@ -136,25 +175,29 @@ impl Ledger {
         }
     }
 
-    fn took(&mut self, write: u64, (leg, block): At, bytes: Bytes) -> Option<Broken> {
+    fn took(&mut self, write: u64, (leg, block): At, bytes: Bytes) -> Vec<Broken> {
+        self.holds.entry(block).or_default().insert(leg, bytes.clone());
         let (first, taken) = self.taken.entry((write, block)).or_insert((leg, bytes.clone()));
-        (*taken != bytes).then(|| {
-            let evidence = format!(
-                "of one write to block {}, leg {leg} reads other bytes than leg {first}",
-                block.0
-            );
-            ("RED-02", evidence)
-        })
+        if *taken == bytes {
+            return Vec::new();
+        }
+        let evidence = format!(
+            "of one write to block {}, leg {leg} reads other bytes than leg {first}",
+            block.0
+        );
+        vec![("RED-02", evidence)]
     }
 
     fn is_dirty(&self, block: BlockNo) -> bool {
         self.dirty.range(..=block.0).next_back().is_some_and(|(_, end)| block.0 < *end)
     }
 
-    fn logged(&mut self, dirty: &[Range<u64>], lost: &BTreeSet<u32>) -> Option<Broken> {
+    fn logged(&mut self, dirty: &[Range<u64>], lost: BTreeSet<u32>) -> Option<Broken> {
         self.dirty = dirty.iter().map(|range| (range.start, range.end)).collect();
-        let is_wrong = |(leg, block): &&At| !lost.contains(leg) && !self.is_dirty(*block);
-        let (leg, block) = self.asked.keys().chain(self.unflushed.keys()).find(is_wrong)?;
+        self.lost = lost;
+        let is_wrong = |(leg, block): &&At| !self.lost.contains(leg) && !self.is_dirty(*block);
+        let under_way = self.asked.keys().chain(self.unflushed.keys());
+        let (leg, block) = under_way.chain(&self.missed).find(is_wrong)?;
         let evidence = format!(
             "the log calls block {} clean before leg {leg} has durably what was written to it",
             block.0
@@ -184,7 +227,8 @@ mod tests {
     /// The clauses that these events break, in their order.
     fn broken(events: Vec<LegEvent>) -> Vec<&'static str> {
         let mut ledger = Ledger::default();
-        events.into_iter().filter_map(|event| Some(ledger.note(event)?.0)).collect()
+        let clause = |(clause, _): Broken| clause;
+        events.into_iter().flat_map(|event| ledger.note(event)).map(clause).collect()
     }
 
     /// A write to both legs in a region that the log calls dirty, up to their answers.
@@ -202,6 +246,23 @@ mod tests {
         assert_eq!(broken(vec![missed(), at(1, LegDeed::Read)]), [""; 0], "not the other leg");
         assert_eq!(broken(vec![missed(), read()]), ["RED-07"]);
         assert_eq!(broken(vec![missed(), at(0, LegDeed::Put), read()]), [""; 0], "caught up");
+        let copied = at(0, LegDeed::Copied { bytes: Bytes::from_static(b"a") });
+        assert_eq!(broken(vec![missed(), copied, read()]), [""; 0], "copied to");
+    }
+
+    #[test]
+    fn a_read_finds_the_same_on_whichever_leg() {
+        let read = || at(1, LegDeed::Read);
+        let took = |first, second| vec![took(0, 1, first), took(1, 2, second)];
+        assert_eq!(broken([took(b'a', b'a'), vec![read()]].concat()), [""; 0]);
+        assert_eq!(broken([took(b'a', b'b'), vec![read()]].concat()), ["RED-05"]);
+        let lost = LegEvent::Logged { dirty: Vec::new(), lost: BTreeSet::from([0]) };
+        assert_eq!(broken([took(b'a', b'b'), vec![lost, read()]].concat()), [""; 0], "it is lost");
+        let asked = vec![logged(&[4]), at(0, LegDeed::Asked)];
+        let asked = [asked, took(b'a', b'b'), vec![read()]].concat();
+        assert_eq!(broken(asked), [""; 0], "a write is under way");
+        let copied = at(0, LegDeed::Copied { bytes: Bytes::from(vec![b'b'; 4]) });
+        assert_eq!(broken([took(b'a', b'b'), vec![copied, read()]].concat()), [""; 0]);
     }
 
     #[test]
@@ -227,7 +288,10 @@ mod tests {
         let half = vec![logged(&[4]), at(1, LegDeed::Asked), logged(&[])];
         assert_eq!(broken(half), ["RED-03"], "a leg has not answered");
         let lost = LegEvent::Logged { dirty: Vec::new(), lost: BTreeSet::from([0, 1]) };
-        assert_eq!(then(vec![lost]), [""; 0], "of a lost leg nothing is said");
+        assert_eq!(then(vec![lost.clone()]), [""; 0], "of a lost leg nothing is said");
+        let missed = || vec![lost.clone(), at(0, LegDeed::Missed)];
+        assert_eq!(broken([missed(), vec![logged(&[4])]].concat()), [""; 0]);
+        assert_eq!(broken([missed(), vec![logged(&[])]].concat()), ["RED-03"], "it missed a write");
     }
 
     #[test]

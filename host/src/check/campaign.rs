@@ -171,7 +171,9 @@ impl Table {
     fn run(&self, operations: &[Operation], stack: &Stack, sim: &Sim) {
         lock(&self.kept).0.watch(stack.disk.history());
         let mut notebook = self.notebook.with_witness(stack.witness.clone());
-        let audits = || Audits::new(stack.vfs.cache(), &stack.cow, stack.mirror.as_ref());
+        let audits = || {
+            Audits::new(stack.vfs.cache(), &stack.cow, stack.mirrored.as_ref().map(|of| &of.mirror))
+        };
         notebook = notebook.with_audit(witnesses(stack, (!self.is_unaudited).then(audits)));
         let recorder = Recorder::new(stack.vfs.clone(), notebook);
         let mut slots = Slots::default();

@@ -65,6 +65,8 @@ pub struct ExplorePlan {
     pub audited: bool,
     /// So many crashes in a row: 1 is the run's alone, with 2 recoveries are crashed as well.
     pub depth: u32,
+    /// The legs of a mirror, each of which is lost in turn with each crash.
+    pub lost_legs: Vec<u32>,
 }
 
 /// Says whether acknowledged lines are true on a recovered file system.
@@ -130,7 +132,23 @@ pub enum CrashFault {
     Unknown(String),
 }
 
+/// The loss of any one leg loses nothing that was durable.
+const LOSS_OF_A_LEG: &str = "RED-06";
+
 impl CrashFault {
+    /// What is wrong after a crash with which a leg was lost, and not with all legs, is the loss's
+    /// doing as well.
+    fn blame_loss(&mut self, leg: u32) {
+        match self {
+            Self::Subject(violation) | Self::Misled(violation, _) => {
+                violation.also.push(LOSS_OF_A_LEG);
+                let what = format!("leg {leg} of the mirror was lost with the crash");
+                violation.chain.push((violation.step, what));
+            }
+            Self::Guest(_) | Self::Unknown(_) => {}
+        }
+    }
+
     /// Equal for findings that are one.
     #[must_use]
     pub fn fingerprint(&self) -> (u8, String) {
@@ -162,6 +180,7 @@ struct Question {
     moment: usize,
     position: usize,
     survivors: Survivors,
+    lost_leg: Option<u32>,
     content: Arc<Content>,
     /// Had the medium said what is not so?
     has_lied: bool,
@@ -317,7 +336,12 @@ impl<'a> Explorer<'a> {
         let point = walk.advance(at.position);
         let has_lied = has_lied(point, self.plan.crash);
         let state = point.state(at.survivors.clone());
-        let content = Content::new(state.image);
+        let left = match at.lost_leg {
+            Some(leg) => self.plan.stack.without_leg(&state.image, leg),
+            None => Some(state.image),
+        };
+        let Some(image) = left else { return self.exploration };
+        let content = Content::new(image);
         if !at.again.is_empty() {
             self.recovery = Recovery::new(&self.plan.stack).watching_writes(true);
             let Some(relapses) = self.followed(&content, at) else { return self.exploration };
@@ -332,6 +356,7 @@ impl<'a> Explorer<'a> {
                 moment,
                 position: at.position,
                 survivors: at.survivors.clone(),
+                lost_leg: at.lost_leg,
                 content: Arc::clone(&content),
                 has_lied,
             })
@@ -352,29 +377,48 @@ impl<'a> Explorer<'a> {
         account.bounded_count += u64::from(states.bounded);
         let mut seen = BTreeSet::new();
         for CrashState { image, survivors } in states.states {
-            let hash = image.hash();
-            let (is_new, is_own) = (seen.insert(hash), self.shard.has(hash));
-            let number = batch.asked_count as u64;
-            batch.asked_count += usize::from(is_new);
-            account.state_count += u64::from(is_own);
-            account.repeated_count += u64::from(is_own && !is_new);
-            if !is_own || !is_new {
-                continue;
+            let left = |leg: &u32| Some((Some(*leg), self.plan.stack.without_leg(&image, *leg)?));
+            let without: Vec<_> = self.plan.lost_legs.iter().filter_map(left).collect();
+            // What is wrong with all legs is told of all legs.
+            for (lost_leg, image) in std::iter::once((None, image)).chain(without) {
+                let (is_new, survivors) = (seen.insert(image.hash()), survivors.clone());
+                let Some((number, content)) = self.content(image, is_new, batch) else { continue };
+                batch.questions.push(Question {
+                    number,
+                    moment,
+                    position,
+                    survivors,
+                    lost_leg,
+                    content,
+                    has_lied,
+                });
             }
-            let known = self.contents.get(&hash).cloned();
-            account.shared_count += u64::from(known.is_some());
-            account.recovered_count += u64::from(known.is_none());
-            let content = known.unwrap_or_else(|| Content::new(image));
-            self.contents.entry(hash).or_insert_with(|| Arc::clone(&content));
-            batch.questions.push(Question {
-                number,
-                moment,
-                position,
-                survivors,
-                content,
-                has_lied,
-            });
         }
+    }
+
+    /// What is to be judged of a state, and which one of its batch it is; nothing, if another
+    /// shard has it, or it was asked at this position already.
+    fn content(
+        &mut self,
+        image: Image,
+        is_new: bool,
+        batch: &mut Batch,
+    ) -> Option<(u64, Arc<Content>)> {
+        let (hash, account) = (image.hash(), &mut self.exploration.account);
+        let is_own = self.shard.has(hash);
+        let number = batch.asked_count as u64;
+        batch.asked_count += usize::from(is_new);
+        account.state_count += u64::from(is_own);
+        account.repeated_count += u64::from(is_own && !is_new);
+        if !is_own || !is_new {
+            return None;
+        }
+        let known = self.contents.get(&hash).cloned();
+        account.shared_count += u64::from(known.is_some());
+        account.recovered_count += u64::from(known.is_none());
+        let content = known.unwrap_or_else(|| Content::new(image));
+        self.contents.entry(hash).or_insert_with(|| Arc::clone(&content));
+        Some((number, content))
     }
 
     /// Recovers, judges and verifies in parallel; merges in order.
@@ -451,6 +495,9 @@ impl<'a> Explorer<'a> {
         let is_new = |violation: &&Violation| was_answered(violation) || violation.step > before;
         let violations = oracle.violations().skip(crashed.violation_count).filter(is_new);
         let violations: Vec<Violation> = violations.cloned().collect();
+        if asked.lost_leg.is_some() {
+            tally.exercised.insert(LOSS_OF_A_LEG, 1);
+        }
         let again = if asked.has_lied { Vec::new() } else { self.judge_again(content, &oracle) };
         Judged {
             violations,
@@ -538,9 +585,13 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    fn found(&mut self, asked: &Question, met: Met, again: &[CrashAt], what: CrashFault) {
-        let (position, survivors) = (asked.position, asked.survivors.clone());
-        let at = CrashAt { position, survivors, again: again.to_vec() };
+    fn found(&mut self, asked: &Question, met: Met, again: &[CrashAt], mut what: CrashFault) {
+        if let Some(leg) = asked.lost_leg {
+            what.blame_loss(leg);
+        }
+        let Question { position, lost_leg, .. } = *asked;
+        let (survivors, again) = (asked.survivors.clone(), again.to_vec());
+        let at = CrashAt { position, survivors, lost_leg, again };
         let line_count = self.moments[asked.moment].line_count;
         self.exploration.add(&mut self.known, what, met, &at, line_count);
     }

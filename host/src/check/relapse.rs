@@ -82,7 +82,8 @@ impl RelapsePlan {
                     relapses.recovered_count += 1;
                     let recovered = recovery.recover(&state.image);
                     let survivors = state.survivors;
-                    let at = CrashAt { position, survivors, again: Vec::new() };
+                    let (lost_leg, again) = (None, Vec::new());
+                    let at = CrashAt { position, survivors, lost_leg, again };
                     let crashes = [&crashes[..], &[at]].concat();
                     // The run's crash is the first one, this recovery's the last but one.
                     let goes_on = crashes.len() as u64 + 1 < u64::from(self.depth);

@@ -219,22 +219,21 @@ fn config(
 
 /// Takes the faults that a guest asks for.
 fn fault_sink(stack: &Stack) -> FaultSink {
-    let (faulty, mirror) = (Arc::clone(&stack.faulty), stack.mirror.clone());
-    let vfs = Arc::clone(&stack.vfs);
+    let stack = stack.clone();
     Box::new(move |rule: &str| {
         if let Some(leg) = rule.strip_prefix("lose-leg:") {
-            let lost = leg.parse().ok().zip(mirror.as_ref());
-            return lost.is_some_and(|(leg, mirror)| mirror.lose(leg).is_ok());
+            let lost = leg.parse().ok().zip(stack.mirrored.as_ref());
+            return lost.is_some_and(|(leg, of)| of.mirror.lose(leg).is_ok());
         }
         if let Some(leg) = rule.strip_prefix("return-leg:") {
-            let back = leg.parse().ok().zip(mirror.as_ref());
-            return back.is_some_and(|(leg, mirror)| mirror.bring_back(leg).is_ok());
+            let back = leg.parse().ok().zip(stack.mirrored.as_ref());
+            return back.is_some_and(|(leg, of)| of.mirror.bring_back(leg).is_ok());
         }
         if rule == "evict" {
-            vfs.evict_all();
+            stack.vfs.evict_all();
             return true;
         }
-        rule.parse().map(|order: FaultOrder| faulty.obey(order)).is_ok()
+        rule.parse().is_ok_and(|order: FaultOrder| stack.obey(order))
     })
 }
 
@@ -257,7 +256,7 @@ fn act(act: Act, stack: Option<&Stack>, sim: &Sim) {
             });
             sim.run_background();
         }
-        Act::Heal => stack.faulty.heal(),
+        Act::Heal => stack.heal(),
     }
 }
 
@@ -425,7 +424,7 @@ pub fn explore_kills(
             faults.extend(verification.faults());
         }
         let (position, survivors) = (killed_after as usize, Survivors::default());
-        let at = CrashAt { position, survivors, again: Vec::new() };
+        let at = CrashAt { position, survivors, lost_leg: None, again: Vec::new() };
         for what in faults {
             let met = Met([killed_after, 0, 0]);
             exploration.add(&mut known, what, met, &at, recorded.judged.lines.len());

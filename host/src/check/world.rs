@@ -62,7 +62,7 @@ pub enum Chance {
     },
 }
 
-const UNREST: [(Site, Unrest); 11] = [
+const UNREST: [(Site, Unrest); 12] = [
     (Site::Schedule, Unrest::one_in(3)),
     (Site::Preempt, Unrest::one_in(8)),
     (Site::FlusherWakes, Unrest::one_in(16)),
@@ -74,6 +74,7 @@ const UNREST: [(Site, Unrest); 11] = [
     (Site::DeviceFault, Unrest::one_in(32)),
     (Site::LegOrder, Unrest::one_in(2)),
     (Site::LegSkew, Unrest::one_in(2)),
+    (Site::ReadLeg, Unrest::one_in(2)),
 ];
 
 const ADVERSITY: [(Site, Unrest); 3] = [
@@ -171,7 +172,9 @@ impl World {
         let stack = sim.block_on(Stack::mount(image, plan, &sim))?;
         let witness = stack.witness.clone();
         let mut world = Self::new(sim, stack.vfs.clone(), witness, expectation);
-        let audits = || Audits::new(stack.vfs.cache(), &stack.cow, stack.mirror.as_ref());
+        let audits = || {
+            Audits::new(stack.vfs.cache(), &stack.cow, stack.mirrored.as_ref().map(|of| &of.mirror))
+        };
         let audits = expectation.audited.then(audits);
         world.notebook = world.notebook.with_audit(witnesses(&stack, audits));
         world.recorder = Arc::new(Recorder::new(stack.vfs.clone(), world.notebook.clone()));
@@ -328,10 +331,10 @@ impl World {
 
 /// Who else is asked what happened: the device, whether it lied, and the audits.
 pub(super) fn witnesses(stack: &Stack, audits: Option<Audits>) -> Audit {
-    let (faulty, mut audits) = (Arc::clone(&stack.faulty), audits);
+    let (stack, mut audits) = (stack.clone(), audits);
     Box::new(move || {
         let mut said = audits.as_mut().map(Audits::take).unwrap_or_default();
-        if faulty.take_misplaced() {
+        if stack.take_misplaced() {
             said.push(Testimony::Lied);
         }
         said

@@ -1,5 +1,6 @@
 //! What was typed: one struct a command, checked as far as possible without touching a file.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -194,6 +195,35 @@ pub struct RunArguments {
     pub crash_kind: Option<CrashKindName>,
 }
 
+/// Which leg of a mirror is lost with each crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostLeg {
+    /// Each in turn.
+    Each,
+    /// This one, from 0.
+    One(u32),
+}
+
+impl FromStr for LostLeg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "each" => Ok(Self::Each),
+            _ => text.parse().map(Self::One).map_err(|_| "a leg, from 0, or `each`".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for LostLeg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Each => f.write_str("each"),
+            Self::One(leg) => leg.fmt(f),
+        }
+    }
+}
+
 /// `crashproof explore`.
 #[derive(Debug, Args)]
 pub struct ExploreArguments {
@@ -218,6 +248,10 @@ pub struct ExploreArguments {
     #[arg(long, default_value_t = 1, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..=4))]
     pub recovery_depth: u32,
+    /// With --legs: also recover each crash state without this leg of the mirror, or without each
+    /// in turn. Nothing that was durable may be lost with it.
+    #[arg(long, value_name = "LEG|each")]
+    pub lose_leg: Option<LostLeg>,
     /// Fail, as Undecided, if any bound was hit.
     #[arg(long)]
     pub exhaustive: bool,
@@ -323,7 +357,8 @@ pub struct ReplayArguments {
     #[arg(long, value_name = "ANSWERS")]
     pub log: Option<DecisionLog>,
     /// The crash, as a report printed it: the device event after which it came, and which of
-    /// the unflushed writes survived; behind a `/`, a crash of the recovery from it.
+    /// the unflushed writes survived; behind a `@`, the leg of the mirror that was lost with it;
+    /// behind a `/`, a crash of the recovery from it.
     #[arg(long, value_name = "POSITION:SURVIVORS")]
     pub crash: Option<CrashAt>,
     /// The verifier, as for explore.

@@ -16,6 +16,7 @@ use crate::cli::Failure;
 use crate::cli::args::CrashKindName;
 use crate::cli::args::EXPLORE_SUBSET_BOUND;
 use crate::cli::args::ExploreArguments;
+use crate::cli::args::LostLeg;
 use crate::cli::args::WorldArguments;
 use crate::cli::files::TraceFile;
 use crate::cli::plan;
@@ -58,6 +59,9 @@ fn share_of(
         return Err(Failure(
             "explore needs a device to crash: a directory of this machine has none".to_owned(),
         ));
+    }
+    if let SubjectPlan::Reference(stack) = &planned.run.subject {
+        lost_legs(arguments, stack.policies.mirror.leg_count)?;
     }
     let command = command(arguments, &arguments.world, &planned);
     if let Some(count) = arguments.seeds {
@@ -118,6 +122,7 @@ fn explore_recorded(
         return Err(Failure("explore needs a device to crash".to_owned()));
     };
     let verifier = verifier(arguments.verify.as_deref(), planned)?;
+    let lost_legs = lost_legs(arguments, stack.policies.mirror.leg_count)?;
     if arguments.crash_kind == CrashKindName::Process {
         let count = recorded.judged.call_count;
         let bar = progress::bar(count, "killing after each call");
@@ -136,6 +141,7 @@ fn explore_recorded(
         stack: (**stack).clone(),
         audited: planned.run.expectation.audited,
         depth: arguments.recovery_depth,
+        lost_legs,
     };
     let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
     let moments = &recorded.judged.moments;
@@ -145,6 +151,36 @@ fn explore_recorded(
         explorer.of_shard(shard).explore(history, &|done| bar.set_position(done as u64));
     bar.finish_and_clear();
     Ok(exploration)
+}
+
+/// The legs that are lost in turn.
+///
+/// # Errors
+/// If there is no such leg, or no crash of a device.
+fn lost_legs(arguments: &ExploreArguments, leg_count: u32) -> Result<Vec<u32>, Failure> {
+    let Some(lost) = arguments.lose_leg else { return Ok(Vec::new()) };
+    if arguments.crash_kind == CrashKindName::Process {
+        let why = "a process that dies takes no leg with it";
+        return Err(Failure(format!("--lose-leg {lost}: {why}")));
+    }
+    let legs: Vec<u32> = match lost {
+        LostLeg::Each => (0..leg_count).collect(),
+        LostLeg::One(leg) => vec![leg],
+    };
+    legs.iter().try_for_each(|leg| has_leg(*leg, leg_count))?;
+    Ok(legs)
+}
+
+/// # Errors
+/// If a leg cannot be lost.
+pub(super) fn has_leg(leg: u32, leg_count: u32) -> Result<(), Failure> {
+    if leg_count < 2 {
+        return Err(Failure(format!("--lose-leg {leg}: a mirror is wanted (--legs 2)")));
+    }
+    if leg >= leg_count {
+        return Err(Failure(format!("--lose-leg {leg}: there are {leg_count} legs, from 0")));
+    }
+    Ok(())
 }
 
 /// The options of an exploration that are not the default.
@@ -158,6 +194,9 @@ fn explore_words(arguments: &ExploreArguments) -> String {
     }
     if arguments.recovery_depth > 1 {
         words.push_str(&format!(" --recovery-depth {}", arguments.recovery_depth));
+    }
+    if let Some(lost) = arguments.lose_leg {
+        words.push_str(&format!(" --lose-leg {lost}"));
     }
     if arguments.exhaustive {
         words.push_str(" --exhaustive");

@@ -312,6 +312,10 @@ fn stack_plan(
         ResyncName::Full => Resync::All,
     };
     let (faults, memory) = faults(arguments, scenario)?;
+    let has_leg = |leg: u32| legs > 1 && leg < legs;
+    if let Some(rule) = faults.rules.iter().find(|rule| rule.leg.is_some_and(|leg| !has_leg(leg))) {
+        return Err(Failure(format!("fault `{rule}`: there are {legs} legs (--legs), from 0")));
+    }
     if let Some(bytes) = memory.bytes().map_err(Failure)? {
         policies.cache.cached_bytes_max = bytes;
     }

@@ -26,6 +26,11 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
     };
     let planned = plan::plan(&arguments.world, chance)?;
     let crash = arguments.crash.clone();
+    if let (Some(leg), SubjectPlan::Reference(stack)) =
+        (crash.as_ref().and_then(|at| at.lost_leg), &planned.run.subject)
+    {
+        explore::has_leg(leg, stack.policies.mirror.leg_count)?;
+    }
     let (file, stream) = match &arguments.trace {
         Some(path) => {
             let (file, stream) = TraceFile::begin(path)?;
@@ -65,6 +70,7 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
             stack: (**stack).clone(),
             audited: planned.run.expectation.audited,
             depth: 1,
+            lost_legs: Vec::new(),
         };
         let verifier = explore::verifier(arguments.verify.as_deref(), &planned)?;
         let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);

@@ -42,11 +42,13 @@ use crate::device::mirror::journal::Journal;
 use crate::device::mirror::log::RegionLog;
 use crate::device::perform;
 use crate::sim::Sim;
+use crate::sim::Site;
 use crate::sim::TaskLock;
 
 pub use journal::LegDeed;
 pub use journal::LegEvent;
 pub use layout::MirrorLayout;
+pub use policy::CopyFailure;
 pub use policy::LegPayload;
 pub use policy::MirrorPolicy;
 pub use policy::RegionClearing;
@@ -73,8 +75,9 @@ struct State {
     /// When the last write to a dirty region ended, in ended writes.
     last_end: BTreeMap<u64, u64>,
     ended: u64,
-    /// Lost legs that came back: they are written, and not read yet.
-    returning: BTreeSet<u32>,
+    /// Lost legs that came back: they are written, and not read yet. How many writes had ended by
+    /// then.
+    returning: BTreeMap<u32, u64>,
 }
 
 /// What the requests share.
@@ -215,7 +218,7 @@ impl Legs {
 
     /// The legs that are written: those that came back are, before they are read.
     fn written(&self) -> BTreeSet<u32> {
-        let returning = lock(&self.state).returning.clone();
+        let returning: Vec<u32> = lock(&self.state).returning.keys().copied().collect();
         self.present().into_iter().chain(returning).collect()
     }
 
@@ -240,10 +243,14 @@ impl Legs {
         }
     }
 
-    /// From the first leg that can be read.
+    /// From some leg; where it cannot be read, from the next one.
     async fn read(&self, block: BlockNo) -> Completion {
         let mut outcome = Err(DeviceError::Io);
-        for leg in self.present() {
+        let mut legs = self.present();
+        // Which leg is idle is chance.
+        let first = self.sim.choose(Site::ReadLeg, legs.len() as u32);
+        legs.rotate_left(first as usize);
+        for leg in legs {
             self.journal.note(leg, block.0..block.0 + 1, LegDeed::Read);
             let block = self.layout.on_leg(leg, block);
             outcome = perform(self.below.as_ref(), Request::Read { block }).await;
@@ -317,6 +324,33 @@ impl Legs {
         self.journal.push(LegEvent::Logged { dirty, lost: log.lost.clone() });
     }
 
+    /// Writes to a leg what another one has; did it take it?
+    async fn copy(&self, leg: u32, block: BlockNo, bytes: Bytes) -> Result<bool, DeviceError> {
+        let to = self.layout.on_leg(leg, block);
+        let copying = write(to, Payload::Owned(bytes.clone()), false, OF_RESYNC);
+        match (perform(self.below.as_ref(), copying).await, self.policy.copy_failure) {
+            (Ok(_), _) => {
+                let deed = LegDeed::Copied { bytes };
+                self.journal.push(LegEvent::Block { leg, block, deed });
+                Ok(true)
+            }
+            (Err(DeviceError::PowerOff), _) => Err(DeviceError::PowerOff),
+            (
+                Err(DeviceError::Io | DeviceError::NoSpace | DeviceError::OutOfRange),
+                CopyFailure::LosesLeg,
+            ) => {
+                let mut state = lock(&self.state);
+                state.returning.remove(&leg);
+                state.log.lost.insert(leg);
+                Ok(false)
+            }
+            (
+                Err(DeviceError::Io | DeviceError::NoSpace | DeviceError::OutOfRange),
+                CopyFailure::CountsAsDone,
+            ) => Ok(true),
+        }
+    }
+
     /// Copies the first leg to the others where they may differ.
     async fn resync(&self) -> Result<(), DeviceError> {
         let legs = self.present();
@@ -333,9 +367,7 @@ impl Legs {
             let right = perform(below, of(*first)).await?;
             for leg in others {
                 if perform(below, of(*leg)).await? != right {
-                    let payload = Payload::Owned(right.clone());
-                    let to = self.layout.on_leg(*leg, block);
-                    perform(below, write(to, payload, false, OF_RESYNC)).await?;
+                    self.copy(*leg, block, right.clone()).await?;
                     has_written = true;
                 }
             }

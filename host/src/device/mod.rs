@@ -39,6 +39,7 @@ pub use history::Written;
 pub use image::Block;
 pub use image::Image;
 pub use image::is_zero;
+pub use mirror::CopyFailure;
 pub use mirror::LEG_COUNT_MAX;
 pub use mirror::LegDeed;
 pub use mirror::LegEvent;

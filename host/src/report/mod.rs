@@ -398,6 +398,9 @@ pub fn from_crash(found: &CrashFinding, replay: String) -> Option<Finding> {
         "after device event {}, of the unflushed writes survived: {}; lines printed: {}",
         found.at.position, found.at.survivors, found.line_count
     );
+    if let Some(leg) = found.at.lost_leg {
+        crash.push_str(&format!("; leg {leg} was lost"));
+    }
     for again in &found.at.again {
         let (position, survivors) = (again.position, &again.survivors);
         crash.push_str(&format!("; in its recovery, after device event {position}: {survivors}"));

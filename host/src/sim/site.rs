@@ -42,11 +42,13 @@ pub enum Site {
     LegOrder,
     /// How many steps after the leg before it does a leg of a mirror get to this write?
     LegSkew,
+    /// Which leg of a mirror serves this read?
+    ReadLeg,
 }
 
 impl Site {
     /// All sites, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Schedule,
         Self::Preempt,
         Self::FlusherWakes,
@@ -65,6 +67,7 @@ impl Site {
         Self::DeviceFault,
         Self::LegOrder,
         Self::LegSkew,
+        Self::ReadLeg,
     ];
 
     /// The site's name in a decision log.
@@ -89,6 +92,7 @@ impl Site {
             Self::DeviceFault => "device-fault",
             Self::LegOrder => "leg-order",
             Self::LegSkew => "leg-skew",
+            Self::ReadLeg => "read-leg",
         }
     }
 

@@ -24,6 +24,7 @@ pub use profile::Impossible;
 pub use profile::profile_named;
 pub use profile::profile_names;
 pub use profile::profile_text;
+pub use reference::Mirrored;
 pub use reference::MountError;
 pub use reference::Policies;
 pub use reference::Stack;

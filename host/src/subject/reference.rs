@@ -13,6 +13,7 @@ use crate::cow::CowPolicy;
 use crate::device::BlockNo;
 use crate::device::Device;
 use crate::device::Disk;
+use crate::device::FaultOrder;
 use crate::device::FaultPlan;
 use crate::device::Faulty;
 use crate::device::Geometry;
@@ -82,12 +83,21 @@ impl StackPlan {
         &self,
         disk: &Arc<Disk>,
         sim: &Sim,
-    ) -> Result<(Arc<dyn Device>, Option<Arc<Mirror>>), CowError> {
+    ) -> Result<(Arc<dyn Device>, Option<Mirrored>), CowError> {
         let below: Arc<dyn Device> = disk.clone();
         let Some(layout) = self.mirror() else { return Ok((below, None)) };
-        let mirror = Mirror::open(below, layout, self.policies.mirror, sim.clone()).await;
+        let legs = Faulty::of_legs(below, layout, disk.history(), sim.clone());
+        let legs = Arc::new(legs);
+        let mirror = Mirror::open(legs.clone(), layout, self.policies.mirror, sim.clone()).await;
         let mirror = Arc::new(mirror.map_err(CowError::Device)?);
-        Ok((mirror.clone(), Some(mirror)))
+        Ok((mirror.clone(), Some(Mirrored { mirror, layout, legs })))
+    }
+
+    /// A medium that has lost a leg of its mirror. Nothing, if there is no such leg, it is lost
+    /// already, or it is the last one.
+    #[must_use]
+    pub fn without_leg(&self, medium: &Image, leg: u32) -> Option<Image> {
+        self.mirror()?.without(medium, leg)
     }
 }
 
@@ -111,6 +121,15 @@ impl fmt::Display for MountError {
 
 impl std::error::Error for MountError {}
 
+/// A mirror, and what goes wrong with one of its legs alone.
+#[derive(Clone)]
+pub struct Mirrored {
+    /// The mirror.
+    pub mirror: Arc<Mirror>,
+    layout: MirrorLayout,
+    legs: Arc<Faulty>,
+}
+
 /// The reference stack, mounted.
 #[derive(Clone)]
 pub struct Stack {
@@ -121,7 +140,7 @@ pub struct Stack {
     /// The faults, which can be changed while the stack runs.
     pub faulty: Arc<Faulty>,
     /// The mirror, if there is one.
-    pub mirror: Option<Arc<Mirror>>,
+    pub mirrored: Option<Mirrored>,
     /// The bottom: volatile cache and medium.
     pub disk: Arc<Disk>,
     /// Where the layers leave their testimony.
@@ -149,13 +168,12 @@ impl Stack {
     pub async fn mount(image: Image, plan: &StackPlan, sim: &Sim) -> Result<Self, MountError> {
         let start = plan.view(&image);
         let disk = Arc::new(Disk::new(image, sim.clone()));
-        let (below, mirror) = plan.device(&disk, sim).await.map_err(MountError::Mount)?;
+        let (below, mirrored) = plan.device(&disk, sim).await.map_err(MountError::Mount)?;
         let faulty = Faulty::new(below, FaultPlan::default(), sim.clone());
         let faulty = Arc::new(faulty.above(start, disk.history()));
         let device: Arc<dyn Device> = faulty.clone();
         let policy = plan.policies.cow.clone();
         let cow = Cow::mount(device, sim.clone(), policy).await.map_err(MountError::Mount)?;
-        faulty.arm(plan.faults.clone());
         let witness = Witness::default();
         let vfs = Arc::new(ReferenceVfs::new(
             cow.clone(),
@@ -164,6 +182,52 @@ impl Stack {
             plan.policies.vfs,
             plan.policies.cache,
         ));
-        Ok(Self { vfs, cow, faulty, mirror, disk, witness })
+        let stack = Self { vfs, cow, faulty, mirrored, disk, witness };
+        stack.arm(plan.faults.clone());
+        Ok(stack)
+    }
+
+    fn arm(&self, plan: FaultPlan) {
+        let (of_legs, rules) = plan.rules.into_iter().partition(|rule| rule.leg.is_some());
+        self.faulty.arm(FaultPlan { rules, ..plan });
+        if let Some(Mirrored { legs, .. }) = &self.mirrored {
+            legs.arm(FaultPlan::from(of_legs));
+        }
+    }
+
+    /// Does as is asked of the device; `false` if it names a leg that there is not.
+    #[must_use]
+    pub fn obey(&self, order: FaultOrder) -> bool {
+        let mirrored = self.mirrored.as_ref();
+        match order {
+            FaultOrder::Add(rule) if rule.leg.is_some() => {
+                let has = |of: &&Mirrored| rule.leg.is_some_and(|leg| leg < of.layout.leg_count());
+                let found = mirrored.filter(has);
+                found.inspect(|of| of.legs.add(rule.clone())).is_some()
+            }
+            FaultOrder::Heal => {
+                self.heal();
+                true
+            }
+            FaultOrder::Add(_) | FaultOrder::Grow(_) | FaultOrder::Pool(_) => {
+                self.faulty.obey(order);
+                true
+            }
+        }
+    }
+
+    /// Ends every fault.
+    pub fn heal(&self) {
+        self.faulty.heal();
+        if let Some(Mirrored { legs, .. }) = &self.mirrored {
+            legs.heal();
+        }
+    }
+
+    /// Did a write go to another block since this was asked last?
+    #[must_use]
+    pub fn take_misplaced(&self) -> bool {
+        let of_legs = self.mirrored.as_ref().is_some_and(|of| of.legs.take_misplaced());
+        self.faulty.take_misplaced() || of_legs
     }
 }

@@ -19,7 +19,7 @@ use crate::words::Step;
 use crate::words::Testimony;
 
 /// Clauses that an audit of the subject decides, whatever else does.
-const AUDITED: [&str; 22] = [
+const AUDITED: [&str; 24] = [
     "MAP-03",
     "MAP-04",
     "MAP-12",
@@ -40,6 +40,8 @@ const AUDITED: [&str; 22] = [
     "RED-02",
     "RED-03",
     "RED-04",
+    "RED-05",
+    "RED-06",
     "RED-07",
     "ERR-META-01",
 ];

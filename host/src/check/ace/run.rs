@@ -63,7 +63,8 @@ impl Bench {
     ) -> Result<Self, String> {
         let blank = World::blank(&stack).map_err(|error| error.to_string())?;
         let audited = expectation.audited;
-        let plan = ExplorePlan { crash: CrashKind::Power, bounds, stack, audited, depth };
+        let (crash, lost_legs) = (CrashKind::Power, Vec::new());
+        let plan = ExplorePlan { crash, bounds, stack, audited, depth, lost_legs };
         Ok(Self { plan, blank, expectation })
     }
 

@@ -288,8 +288,12 @@ fn a_crash_of_a_recovery_is_found_again_by_its_place() {
     let again = explorer().explore_one(&recorded.history, &found.at);
     let fingerprints: Vec<_> = again.findings.iter().map(|f| f.what.fingerprint()).collect();
     assert!(fingerprints.contains(&found.what.fingerprint()), "{again:?}");
-    let elsewhere =
-        CrashAt { position: 99, survivors: Survivors(vec![Survival::Whole]), again: Vec::new() };
+    let elsewhere = CrashAt {
+        position: 99,
+        survivors: Survivors(vec![Survival::Whole]),
+        lost_leg: None,
+        again: Vec::new(),
+    };
     let at = CrashAt { again: vec![elsewhere], ..found.at };
     assert_eq!(explorer().explore_one(&recorded.history, &at).account.judged_count, 0);
 }

@@ -35,6 +35,7 @@ pub struct FaultDraft {
     object: Option<u64>,
     offset: Option<String>,
     blocks: Option<String>,
+    leg: Option<u32>,
     nth: Option<u64>,
     times: Option<Times>,
     error: Option<String>,
@@ -71,6 +72,7 @@ impl FaultDraft {
             object: None,
             offset: None,
             blocks: None,
+            leg: None,
             nth: None,
             times: None,
             error: None,
@@ -116,6 +118,7 @@ impl FaultDraft {
                 "object" => draft.object = Some(number(value)?),
                 "offset" => draft.offset = text,
                 "blocks" => draft.blocks = text,
+                "leg" => draft.leg = Some(number(value)?),
                 "nth" => draft.nth = Some(number(value)?),
                 "times" => {
                     let count = value.parse().map(Times::Count);
@@ -127,8 +130,8 @@ impl FaultDraft {
                 "steps" => draft.steps = Some(number(value)?),
                 other => {
                     return Err(format!(
-                        "`{other}` is none of class, object, offset, blocks, nth, times, error, \
-                         sectors, to, steps"
+                        "`{other}` is none of class, object, offset, blocks, leg, nth, times, \
+                         error, sectors, to, steps"
                     ));
                 }
             }
@@ -201,6 +204,7 @@ impl FaultDraft {
             object: self.object,
             offset: ranged("offset", &self.offset)?,
             blocks: ranged("blocks", &self.blocks)?,
+            leg: self.leg,
             nth,
             count,
         })
@@ -225,6 +229,7 @@ impl FaultDraft {
             ("object", self.object.is_some()),
             ("offset", self.offset.is_some()),
             ("blocks", self.blocks.is_some()),
+            ("leg", self.leg.is_some()),
         ];
         for (key, is_there) in selectors {
             if is_there && !kind.is_of_blocks() {

@@ -41,6 +41,7 @@ use crate::device::Geometry;
 use crate::device::History;
 use crate::device::Image;
 use crate::device::Lie;
+use crate::device::MirrorLayout;
 use crate::device::Origin;
 use crate::device::Payload;
 use crate::device::Request;
@@ -98,6 +99,8 @@ pub struct Faulty {
     medium: Option<History>,
     /// What the device held when it was made.
     start: Option<Image>,
+    /// Where the legs of the mirror are that the device holds.
+    legs: Option<MirrorLayout>,
     state: Mutex<State>,
 }
 
@@ -109,9 +112,23 @@ impl Faulty {
     /// chooser may let a write fail ([`Site::WriteFails`]).
     #[must_use]
     pub fn new(below: Arc<dyn Device>, plan: impl Into<FaultPlan>, sim: Sim) -> Self {
-        let faulty = Self { below, sim, medium: None, start: None, state: Mutex::default() };
+        let (medium, start, legs) = (None, None, None);
+        let faulty = Self { below, sim, medium, start, legs, state: Mutex::default() };
         faulty.arm(plan.into());
         faulty
+    }
+
+    /// A device that holds the legs of a mirror, of which rules name one. Nothing that no rule
+    /// names goes wrong with a leg alone.
+    #[must_use]
+    pub fn of_legs(
+        below: Arc<dyn Device>,
+        layout: MirrorLayout,
+        medium: History,
+        sim: Sim,
+    ) -> Self {
+        let (medium, legs) = (Some(medium), Some(layout));
+        Self { below, sim, medium, start: None, legs, state: Mutex::default() }
     }
 
     /// The same of a device that holds something, above a medium in whose history it is noted when
@@ -146,6 +163,10 @@ impl Faulty {
 
     /// Adds a rule. Its requests are counted from now on.
     pub fn add(&self, rule: FaultRule) {
+        let rule = match &self.legs {
+            Some(layout) => rule.on_legs(layout),
+            None => rule,
+        };
         self.lock().rules.push(Counted { rule, met: 0 });
     }
 
@@ -213,6 +234,9 @@ impl Faulty {
         }
         let is_random = state.random_left > 0;
         drop(state);
+        if self.legs.is_some() {
+            return (fault, late);
+        }
         if fault.is_none() && is_random {
             (fault, late) = self.random(request, late);
         }
@@ -302,12 +326,22 @@ impl Faulty {
         if late == 0 { id } else { self.odd(Odd::Late { id, steps: late }) }
     }
 
+    /// The block behind another; behind the last one, of a leg or of the device, the first.
+    fn next_block(&self, block: BlockNo) -> BlockNo {
+        let count = self.geometry().block_count.max(1);
+        let within = match &self.legs {
+            Some(layout) => layout.leg_around(block),
+            None => 0..count,
+        };
+        let next = block.0.saturating_add(1);
+        BlockNo(if within.contains(&next) { next } else { within.start })
+    }
+
     fn misdirect(&self, request: Request, to: Option<BlockNo>, late: u32) -> RequestId {
         let Request::Write { block, payload, force_unit_access, origin } = request else {
             return self.pass(request, late);
         };
-        let count = self.geometry().block_count.max(1);
-        let block = BlockNo(to.map_or(block.0 + 1, |to| to.0) % count);
+        let block = to.unwrap_or_else(|| self.next_block(block));
         self.lied(Lie::Place);
         self.lock().is_misplaced = true;
         self.pass(Request::Write { block, payload, force_unit_access, origin }, late)

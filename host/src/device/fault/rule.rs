@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::device::BlockNo;
 use crate::device::Class;
 use crate::device::DeviceError;
+use crate::device::MirrorLayout;
 use crate::device::Origin;
 use crate::device::Request;
 use crate::device::fault::draft::FaultDraft;
@@ -140,6 +141,8 @@ pub struct FaultRule {
     pub offset: Option<Range<u64>>,
     /// Only these blocks of the device.
     pub blocks: Option<Range<u64>>,
+    /// Only requests of this leg of a mirror, from 0; requests of the mirror if absent.
+    pub leg: Option<u32>,
     /// The first that meets with it, counted from 1 among those that the rule could choose since
     /// it was made.
     pub nth: u64,
@@ -157,9 +160,37 @@ impl FaultRule {
             object: None,
             offset: None,
             blocks: None,
+            leg: None,
             nth: 1,
             count: FailCount::Times(1),
         }
+    }
+
+    /// The rule as the device has it that holds the legs of a mirror, one behind the other.
+    #[must_use]
+    pub fn on_legs(self, layout: &MirrorLayout) -> Self {
+        let Some(leg) = self.leg else { return self };
+        let of_leg = layout.blocks_of_leg(leg);
+        let at = |block: u64| of_leg.start.saturating_add(block).min(of_leg.end);
+        let blocks = match &self.blocks {
+            Some(blocks) => at(blocks.start)..at(blocks.end),
+            None => of_leg.clone(),
+        };
+        let fault = match self.fault {
+            Fault::MisdirectedWrite(Some(to)) => {
+                let to = to.0 % layout.leg().block_count.max(1);
+                Fault::MisdirectedWrite(Some(BlockNo(at(to))))
+            }
+            Fault::WriteError(_)
+            | Fault::TornWrite(_)
+            | Fault::MisdirectedWrite(None)
+            | Fault::ReadError
+            | Fault::FlushError
+            | Fault::LyingFlush
+            | Fault::LinkLoss
+            | Fault::Latency(_) => self.fault,
+        };
+        Self { fault, blocks: Some(blocks), ..self }
     }
 
     /// Could the rule choose this request? `origin` is what was written last to a block that is
@@ -237,7 +268,8 @@ pub(super) fn class_named(name: &str) -> Result<Option<Class>, String> {
 impl FaultRule {
     /// Can the short form say it?
     fn short_error(&self) -> Option<DeviceError> {
-        let is_short = self.object.is_none() && self.offset.is_none() && self.blocks.is_none();
+        let is_of_all = self.object.is_none() && self.offset.is_none() && self.blocks.is_none();
+        let is_short = is_of_all && self.leg.is_none();
         match self.fault {
             Fault::WriteError(error) if is_short => Some(error),
             Fault::WriteError(_)
@@ -263,6 +295,9 @@ impl FaultRule {
             if let Some(Range { start, end }) = range {
                 write!(f, " {key}={start}..{end}")?;
             }
+        }
+        if let Some(leg) = self.leg {
+            write!(f, " leg={leg}")?;
         }
         match self.fault {
             Fault::WriteError(DeviceError::NoSpace) => f.write_str(" error=enospc")?,

@@ -100,7 +100,7 @@ impl Legs {
             Some(_) => {
                 {
                     let mut state = lock(&self.state);
-                    state.returning.retain(|leg| !failed.contains(leg));
+                    state.returning.retain(|leg, _| !failed.contains(leg));
                     state.log.lost.extend(failed);
                 }
                 self.write_log(regions).await

@@ -29,6 +29,11 @@ pub enum LegDeed {
     },
     /// It was changed.
     Put,
+    /// It has what another leg has.
+    Copied {
+        /// What that is.
+        bytes: Bytes,
+    },
     /// The leg did not change it as it was asked.
     Refused,
     /// It is about to be read, to answer whoever asked the mirror.

@@ -48,6 +48,26 @@ impl MirrorLayout {
         BlockNo(self.leg.block_count * u64::from(self.leg_count))
     }
 
+    /// How many legs there are.
+    #[must_use]
+    pub fn leg_count(&self) -> u32 {
+        self.leg_count
+    }
+
+    /// Where a leg is on the device that holds all of them.
+    #[must_use]
+    pub fn blocks_of_leg(&self, leg: u32) -> Range<u64> {
+        let start = self.on_leg(leg, BlockNo(0)).0;
+        start..start + self.leg.block_count
+    }
+
+    /// Where the leg is to which a block belongs of the device that holds all of them.
+    #[must_use]
+    pub fn leg_around(&self, block: BlockNo) -> Range<u64> {
+        let leg = block.0 / self.leg.block_count.max(1);
+        self.blocks_of_leg(u32::try_from(leg).unwrap_or(u32::MAX))
+    }
+
     pub(super) fn on_leg(&self, leg: u32, block: BlockNo) -> BlockNo {
         BlockNo(self.leg.block_count * u64::from(leg) + block.0)
     }
@@ -69,14 +89,28 @@ impl MirrorLayout {
     #[must_use]
     pub fn view(&self, whole: &Image, leg: u32) -> Image {
         let mut view = Image::new(self.leg);
-        let from = self.on_leg(leg, BlockNo(0)).0;
-        let until = from + self.leg.block_count;
-        let within = whole.blocks().filter(|(block, _)| (from..until).contains(&block.0));
+        let of_leg = self.blocks_of_leg(leg);
+        let within = whole.blocks().filter(|(block, _)| of_leg.contains(&block.0));
         for (block, bytes) in within {
-            let block = BlockNo(block.0 - from);
+            let block = BlockNo(block.0 - of_leg.start);
             view.set(block, Block::new(block, bytes.clone()));
         }
         view
+    }
+
+    /// The same without a leg: whoever comes next finds it lost. Nothing, if it is lost already, or
+    /// is the last one.
+    #[must_use]
+    pub fn without(&self, whole: &Image, leg: u32) -> Option<Image> {
+        let mut log = self.said(whole);
+        let is_left = (0..self.leg_count).any(|other| other != leg && !log.lost.contains(&other));
+        if leg >= self.leg_count || !is_left || !log.lost.insert(leg) {
+            return None;
+        }
+        let mut without = whole.clone();
+        let bytes = log.encode(self.leg.block_size_bytes);
+        without.set(self.log(), Block::new(self.log(), bytes));
+        Some(without)
     }
 
     /// The leg that is read, after a recovery.

@@ -34,6 +34,18 @@ pub enum ReturningLeg {
     CaughtUp,
     /// At once (D-95).
     AtOnce,
+    /// When it has what it missed, where the last write to a region counts as having copied all of
+    /// it (D-65).
+    LastWriteEndsCopying,
+}
+
+/// What becomes of a leg that did not take what was copied to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CopyFailure {
+    /// It is lost.
+    LosesLeg,
+    /// It counts as having it (D-94).
+    CountsAsDone,
 }
 
 /// What a mirror is assembled from. The default is correct.
@@ -49,6 +61,8 @@ pub struct MirrorPolicy {
     pub resync: Resync,
     /// When a leg that came back is read.
     pub returning: ReturningLeg,
+    /// What a copy that failed does to its leg.
+    pub copy_failure: CopyFailure,
 }
 
 impl Default for MirrorPolicy {
@@ -59,6 +73,7 @@ impl Default for MirrorPolicy {
             clearing: RegionClearing::AfterAllLegs,
             resync: Resync::DirtyRegions,
             returning: ReturningLeg::CaughtUp,
+            copy_failure: CopyFailure::LosesLeg,
         }
     }
 }

@@ -7,14 +7,12 @@
 use crate::device::BlockNo;
 use crate::device::Device;
 use crate::device::DeviceError;
-use crate::device::Payload;
 use crate::device::Request;
 use crate::device::mirror::Legs;
-use crate::device::mirror::OF_RESYNC;
 use crate::device::mirror::ReturningLeg;
 use crate::device::mirror::journal::LegDeed;
+use crate::device::mirror::journal::LegEvent;
 use crate::device::mirror::lock;
-use crate::device::mirror::write;
 use crate::device::perform;
 
 /// So often a block is copied that is written to meanwhile. Then the next flush tries again.
@@ -28,8 +26,9 @@ impl Legs {
             return Err(DeviceError::OutOfRange);
         }
         match self.policy.returning {
-            ReturningLeg::CaughtUp => {
-                state.returning.insert(leg);
+            ReturningLeg::CaughtUp | ReturningLeg::LastWriteEndsCopying => {
+                let ended = state.ended;
+                state.returning.insert(leg, ended);
             }
             ReturningLeg::AtOnce => {
                 state.log.lost.remove(&leg);
@@ -40,7 +39,7 @@ impl Legs {
 
     /// Copies what they missed to the legs that came back; from then on they are read.
     pub(super) async fn catch_up(&self) -> Result<(), DeviceError> {
-        let returning = || lock(&self.state).returning.clone();
+        let returning = || -> Vec<u32> { lock(&self.state).returning.keys().copied().collect() };
         if returning().is_empty() {
             return Ok(());
         }
@@ -50,7 +49,7 @@ impl Legs {
                 Ok(true) => {
                     let mut state = lock(&self.state);
                     // It may have been lost again meanwhile.
-                    if state.returning.remove(&leg) {
+                    if state.returning.remove(&leg).is_some() {
                         state.log.lost.remove(&leg);
                     }
                 }
@@ -69,12 +68,25 @@ impl Legs {
     /// Makes a leg equal to those that are read; `false` if it was written to all the time.
     async fn copy_to(&self, leg: u32) -> Result<bool, DeviceError> {
         for block in (0..self.layout.leg().block_count).map(BlockNo) {
-            if !self.copy_block(leg, block).await? {
+            if self.needs_copy(leg, block) && !self.copy_block(leg, block).await? {
                 return Ok(false);
             }
         }
         self.flush_below().await?;
         Ok(true)
+    }
+
+    /// May a leg that came back lack what is in a block?
+    fn needs_copy(&self, leg: u32, block: BlockNo) -> bool {
+        match self.policy.returning {
+            ReturningLeg::CaughtUp | ReturningLeg::AtOnce => true,
+            ReturningLeg::LastWriteEndsCopying => {
+                let state = lock(&self.state);
+                let came_back = state.returning.get(&leg).copied().unwrap_or(0);
+                let last_end = state.last_end.get(&self.layout.region(block)).copied();
+                last_end.unwrap_or(0) <= came_back
+            }
+        }
     }
 
     async fn copy_block(&self, leg: u32, block: BlockNo) -> Result<bool, DeviceError> {
@@ -85,16 +97,17 @@ impl Legs {
             let Some(source) = self.present().first().copied() else { return Ok(false) };
             let of = |leg| Request::Read { block: self.layout.on_leg(leg, block) };
             let right = perform(below, of(source)).await?;
-            if perform(below, of(leg)).await? != right {
-                let to = self.layout.on_leg(leg, block);
-                perform(below, write(to, Payload::Owned(right), false, OF_RESYNC)).await?;
+            if perform(below, of(leg)).await? == right {
+                let deed = LegDeed::Copied { bytes: right };
+                self.journal.push(LegEvent::Block { leg, block, deed });
+            } else if !self.copy(leg, block, right).await? {
+                return Ok(false);
             }
             let is_quiet = {
                 let state = lock(&self.state);
                 state.ended == ended && !state.writes.contains_key(&region)
             };
             if is_quiet {
-                self.journal.note(leg, block.0..block.0 + 1, LegDeed::Put);
                 return Ok(true);
             }
             self.sim.yield_now().await;

@@ -218,8 +218,68 @@ fn a_leg_that_comes_back_is_read_when_it_has_what_it_missed() {
         let whole = recovered(&image, MirrorPolicy::default());
         assert_eq!(layout().disagreements(&whole), Vec::new());
     }
-    let at_once = MirrorPolicy { returning: ReturningLeg::AtOnce, ..MirrorPolicy::default() };
-    assert_eq!(returned(at_once).0, 7, "D-95");
+    let returning = |returning| MirrorPolicy { returning, ..MirrorPolicy::default() };
+    assert_eq!(returned(returning(ReturningLeg::AtOnce)).0, 7, "D-95");
+    // Block 6 is in the region of block 5, and was written since the leg came back.
+    assert_eq!(returned(returning(ReturningLeg::LastWriteEndsCopying)).0, 7, "D-65");
+}
+
+#[test]
+fn a_leg_that_refuses_what_is_copied_to_it_is_lost_again() {
+    let found = |copy_failure| {
+        let sim = Sim::calm();
+        let below = disk(&sim, blank());
+        let legs = Faulty::of_legs(below.clone(), layout(), below.history(), sim.clone());
+        let policy = MirrorPolicy { copy_failure, ..MirrorPolicy::default() };
+        let legs = Arc::new(legs);
+        let mirror = open(&sim, legs.clone(), policy);
+        legs.add("write-error object=0 leg=0".parse().expect("a rule"));
+        let asked = |request| sim.block_on(perform(&mirror, request)).expect("one leg is left");
+        asked(put(5, 7));
+        assert_eq!(mirror.lose(0), Ok(()));
+        asked(put(5, 8));
+        assert_eq!(mirror.bring_back(0), Ok(()));
+        asked(Request::Flush);
+        (first_byte(&sim, &mirror, 5), layout().said(&below.durable_image()).lost)
+    };
+    assert_eq!(found(CopyFailure::LosesLeg), (8, BTreeSet::from([0])));
+    assert_eq!(found(CopyFailure::CountsAsDone), (7, BTreeSet::new()), "D-94");
+}
+
+#[test]
+fn what_was_flushed_is_there_without_any_one_leg() {
+    for seed in 0..8 {
+        let (below, flushed) = busy(seed, MirrorPolicy::default());
+        let image = below.durable_image();
+        for leg in 0..2 {
+            let without = layout().without(&image, leg).expect("one is left");
+            assert!(layout().without(&without, 1 - leg).is_none(), "it is the last one");
+            let sim = Sim::calm();
+            let mirror = open(&sim, disk(&sim, without), MirrorPolicy::default());
+            for (block, byte) in &flushed {
+                assert_eq!(first_byte(&sim, &mirror, *block), *byte, "seed {seed}, leg {leg}");
+            }
+        }
+    }
+    assert!(layout().without(&blank(), 2).is_none(), "there is no such leg");
+}
+
+#[test]
+fn any_leg_may_serve_a_read() {
+    let unrest = [(Site::ReadLeg, Unrest::one_in(2))];
+    let sim = Sim::new(Seeded::new(1, &unrest));
+    let mirror = open(&sim, disk(&sim, blank()), MirrorPolicy::default());
+    mirror.watch();
+    (0..16).for_each(|block| assert_eq!(first_byte(&sim, &mirror, block), 0));
+    let legs = mirror.take_events().into_iter().filter_map(|event| match event {
+        LegEvent::Block { leg, deed: LegDeed::Read, .. } => Some(leg),
+        LegEvent::Block { .. }
+        | LegEvent::Ended { .. }
+        | LegEvent::Logged { .. }
+        | LegEvent::FlushBegan { .. }
+        | LegEvent::Flushed { .. } => None,
+    });
+    assert_eq!(legs.collect::<BTreeSet<u32>>(), BTreeSet::from([0, 1]));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Defects of the mirror beneath (seed 001).
 
 use crate::cache::PagePayload;
+use crate::device::CopyFailure;
 use crate::device::LegPayload;
 use crate::device::RegionClearing;
 use crate::device::ReturningLeg;
@@ -12,12 +13,21 @@ const EXERCISED_ON_A_MIRROR: &str = "explore posix_exerciser --legs 2 --also \
      'posix_pressure flush 20' --verify verify_mirror_legs --seed 1 --seeds 10 -- \
      random 60 in-place";
 
-/// No leg is read but the first. An audit sees the legs differ all the same.
+/// What legs differ in is in memory, and dirty. An audit sees the legs differ all the same.
 const UNCRASHED: &str = "run seed_001_mirror_legs --seed 1 --seeds 10 --no-audits";
 
 /// Nothing differs that is made equal whole after each crash. An audit sees that it would.
 const RESYNCED: &str = "explore seed_001_mirror_legs --resync full --verify verify_mirror_legs \
                         --seed 1 --seeds 10 --no-audits";
+
+/// The general exerciser, which takes a leg away and brings it back.
+const RETURNING: &str = "run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 legs";
+
+/// No leg is lost.
+const RETURNS_NOT: &[&str] = &[
+    "run seed_001_mirror_legs --seed 1 --seeds 20",
+    "run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 in-place",
+];
 
 pub(super) const MIRROR: &[Defect] = &[
     Defect {
@@ -63,14 +73,43 @@ pub(super) const MIRROR: &[Defect] = &[
         source: "xfstests btrfs/124",
         needs: "a mirror, a leg that is lost and comes back",
         clauses: &["DATA-RW-03", "DATA-RW-01", "ERR-FALSE-01"],
-        audit: &["RED-07"],
+        audit: &["RED-07", "RED-03", "RED-05"],
         silent: "runs in which no leg is lost",
         shown_by: "run seed_001_mirror_legs -- return 3",
-        exercised_by: "run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 legs",
-        controls: &[
-            "run seed_001_mirror_legs --seed 1 --seeds 20",
-            "run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 in-place",
-        ],
+        exercised_by: RETURNING,
+        controls: RETURNS_NOT,
         apply: |policies| policies.mirror.returning = ReturningLeg::AtOnce,
+    },
+    Defect {
+        name: "last_write_ends_copying",
+        number: "D-65",
+        mechanism: "while a leg that came back is copied to, the last write to a region counts as \
+                    having copied it: it is called clean, and the leg lacks the rest of what it \
+                    missed there",
+        source: "D-65; dm-raid1, Nomura 2006",
+        needs: "a mirror, a leg that is lost and comes back, writes before it was copied to",
+        clauses: &["RED-06", "DUR-FSYNC-01", "DATA-RW-03", "DATA-RW-01", "ERR-FALSE-01"],
+        audit: &["RED-03", "RED-05", "RED-07"],
+        silent: "runs in which no leg is lost",
+        shown_by: "explore seed_001_mirror_legs --lose-leg each -- return 3 1",
+        exercised_by: RETURNING,
+        controls: RETURNS_NOT,
+        apply: |policies| policies.mirror.returning = ReturningLeg::LastWriteEndsCopying,
+    },
+    Defect {
+        name: "failed_copy_counts_as_done",
+        number: "D-94",
+        mechanism: "a leg that came back refuses what is copied to it, and counts as having it",
+        source: "D-94; torvalds/linux f44db678edcc",
+        needs: "a mirror, a leg that is lost, comes back and refuses a write",
+        clauses: &["DATA-RW-03", "DATA-RW-01", "ERR-FALSE-01"],
+        audit: &["RED-07", "RED-03", "RED-05"],
+        silent: "runs in which a leg takes what is copied to it",
+        shown_by: "run seed_001_mirror_legs --fail-write 'write-error object=0 leg=0 \
+                   times=until-healed' --seed 1 --seeds 10 -- return 3",
+        exercised_by: "run posix_exerciser --legs 2 --fail-write 'write-error object=0 leg=0 \
+                       times=until-healed' --seed 1 --seeds 20 -- random 150 legs",
+        controls: &["run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 legs"],
+        apply: |policies| policies.mirror.copy_failure = CopyFailure::CountsAsDone,
     },
 ];
