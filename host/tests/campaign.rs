@@ -57,6 +57,8 @@ fn every_defect_is_caught_by_a_clause_that_it_names() {
         "returning_leg_read_at_once",
         "last_write_ends_copying",
         "failed_copy_counts_as_done",
+        "mirrored_copies_trusted",
+        "first_copy_over_others",
         // Compressed, cloned by parts and read at once from the medium: too rare in short programs.
         "batched_reads_go_on",
     ];

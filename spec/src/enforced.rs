@@ -129,6 +129,8 @@ enforced! {
     "RED-05" Linux,
     "RED-06" Linux,
     "RED-07" Linux,
+    "RED-08" Linux,
+    "RED-10" Strict,
     "DUR-FSYNC-01" Posix,
     "DUR-FSYNC-02" Linux,
     "DUR-FSYNC-03" Posix,

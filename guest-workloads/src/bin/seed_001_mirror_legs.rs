@@ -3,13 +3,15 @@
 //! A file is written in place. Its pages are changed while another process, which the scenario of
 //! this name adds, begins to write them back, and syncs a file of its own: the mirror flushes its
 //! legs and calls their regions clean. A crash comes before the pages are written again. Arguments:
-//! `volume`, `change`, `return` or `flush`, and how many turns (12).
+//! `volume`, `change`, `return`, `repair` or `flush`, and how many turns (12).
 //!
 //! - `volume`: the file is a toy volume. Each turn adds an object to it: its bit in the map of used
 //!   blocks, its entry in the table, its block. Where the legs differ in the map, a repair that
 //!   reads the first one finds nothing amiss; when that is lost, a block is given away twice.
 //! - `change`: one page is stored to through a mapping, the other one written.
 //! - `return`: a leg is lost and comes back; which, is a further argument (0). [RED-06, RED-07]
+//! - `repair`: what one leg (0) is to get of a file that is copied on write goes elsewhere. Reads and
+//!   a scrub find it, and the other leg is lost then. [RED-08, RED-10]
 //! - `flush`: the other process.
 //!
 //! Nothing of that is promised. Whatever a read finds after a crash, a read from the other
@@ -98,6 +100,27 @@ fn return_leg(turns: u64, leg: u64) -> io::Result<()> {
     Ok(())
 }
 
+fn repair(turns: u64, leg: u64) -> io::Result<()> {
+    let file = open("repaired")?;
+    let other = 1 - leg.min(1);
+    for turn in 0..turns {
+        machine::fault(&format!("misdirected-write class=data leg={leg}"))?;
+        abi::write_all_at(&file, &[b'r'; PAGE_SIZE_BYTES], turn * PAGE_SIZE_BYTES as u64)?;
+        guest::uninterrupted(|| file.sync_all())?;
+        if turn % 2 == 0 {
+            guest::uninterrupted(machine::drop_caches)?;
+            abi::read_full_at(&file, &mut [0; SIZE_BYTES], 0)?;
+        }
+    }
+    machine::fault("heal")?;
+    machine::fault("scrub")?;
+    machine::fault(&format!("lose-leg:{other}"))?;
+    guest::uninterrupted(machine::drop_caches)?;
+    let mut all = vec![0; turns as usize * PAGE_SIZE_BYTES];
+    abi::read_full_at(&file, &mut all, 0)?;
+    Ok(())
+}
+
 fn flush(turns: u64) -> io::Result<()> {
     let (file, other) = (open(NAME)?, open("other")?);
     for turn in 1..=turns {
@@ -114,6 +137,7 @@ fn main() {
     let done = match what.as_str() {
         "flush" => flush(turns),
         "change" => change(turns),
+        "repair" => repair(turns, guest::number_argument(2, 0)),
         "return" => return_leg(turns, guest::number_argument(2, 0)),
         _ => volume(turns),
     };

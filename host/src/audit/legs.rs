@@ -72,6 +72,8 @@ struct Ledger {
     lost: BTreeSet<u32>,
     /// What legs have in blocks that were written since the audit began.
     holds: BTreeMap<BlockNo, BTreeMap<u32, Bytes>>,
+    /// What was written last, and by which write.
+    newest: BTreeMap<BlockNo, (u64, Bytes)>,
 }
 
 impl Ledger {
@@ -103,6 +105,7 @@ impl Ledger {
                 *self.asked.entry(at).or_default() += 1;
                 // What it has is known again when it read what a write brings.
                 self.forget(at);
+                self.newest.remove(&at.1);
                 if !self.is_dirty(at.1) {
                     let evidence = format!(
                         "leg {} is asked to change block {}, which the log calls clean",
@@ -120,9 +123,11 @@ impl Ledger {
                 self.holds.entry(at.1).or_default().insert(at.0, bytes);
                 self.has_changed(at);
             }
+            LegDeed::Repaired { bytes } => return self.repaired(at, &bytes),
             LegDeed::Refused => {
                 self.answered(at);
                 self.forget(at);
+                self.newest.remove(&at.1);
                 self.missed.insert(at);
             }
             LegDeed::Read => return self.read(at),
@@ -134,6 +139,19 @@ impl Ledger {
         self.missed.remove(&at);
         self.put_count += 1;
         self.unflushed.insert(at, self.put_count);
+    }
+
+    fn repaired(&self, (leg, block): At, bytes: &Bytes) -> Vec<Broken> {
+        let is_written = self.asked.keys().any(|(_, of)| *of == block);
+        match self.newest.get(&block) {
+            Some((_, newest)) if !is_written && newest != bytes => {
+                let block = block.0;
+                let evidence =
+                    format!("leg {leg} gets other bytes of block {block} than were written last");
+                vec![("RED-10", evidence)]
+            }
+            Some(_) | None => Vec::new(),
+        }
     }
 
     fn forget(&mut self, (leg, block): At) {
@@ -177,6 +195,10 @@ impl Ledger {
 
     fn took(&mut self, write: u64, (leg, block): At, bytes: Bytes) -> Vec<Broken> {
         self.holds.entry(block).or_default().insert(leg, bytes.clone());
+        let newest = self.newest.entry(block).or_insert((write, bytes.clone()));
+        if newest.0 < write {
+            *newest = (write, bytes.clone());
+        }
         let (first, taken) = self.taken.entry((write, block)).or_insert((leg, bytes.clone()));
         if *taken == bytes {
             return Vec::new();
@@ -248,6 +270,17 @@ mod tests {
         assert_eq!(broken(vec![missed(), at(0, LegDeed::Put), read()]), [""; 0], "caught up");
         let copied = at(0, LegDeed::Copied { bytes: Bytes::from_static(b"a") });
         assert_eq!(broken(vec![missed(), copied, read()]), [""; 0], "copied to");
+    }
+
+    #[test]
+    fn a_repair_brings_what_was_written_last() {
+        let repaired = |byte| at(1, LegDeed::Repaired { bytes: Bytes::from(vec![byte; 4]) });
+        let then = |event| broken(vec![took(0, 1, b'a'), took(0, 2, b'b'), event]);
+        assert_eq!(then(repaired(b'b')), [""; 0]);
+        assert_eq!(then(repaired(b'a')), ["RED-10"]);
+        assert_eq!(broken(vec![repaired(b'a')]), [""; 0], "what was written is not known");
+        let under_way = vec![logged(&[4]), took(0, 1, b'a'), at(0, LegDeed::Asked)];
+        assert_eq!(broken([under_way, vec![repaired(b'b')]].concat()), [""; 0]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! audits off.
 
 mod allocation;
+mod copies;
 mod coverage;
 mod legs;
 mod space;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use crashproof_spec::words::Testimony;
 
 pub use allocation::AllocationAudit;
+pub use copies::CopiesAudit;
 pub use coverage::CoverageAudit;
 pub use legs::LegsAudit;
 pub use space::replay;
@@ -27,6 +29,7 @@ use crate::device::Mirror;
 pub struct Audits {
     coverage: CoverageAudit,
     allocation: AllocationAudit,
+    copies: CopiesAudit,
     legs: Option<LegsAudit>,
 }
 
@@ -36,13 +39,15 @@ impl Audits {
     #[must_use]
     pub fn new(cache: &PageCache, cow: &Cow, mirror: Option<&Arc<Mirror>>) -> Self {
         let (coverage, allocation) = (CoverageAudit::new(cache), AllocationAudit::new(cow));
-        Self { coverage, allocation, legs: mirror.map(LegsAudit::new) }
+        let copies = CopiesAudit::new(cow);
+        Self { coverage, allocation, copies, legs: mirror.map(LegsAudit::new) }
     }
 
     /// What was found since the last time.
     pub fn take(&mut self) -> Vec<Testimony> {
         let mut found = self.coverage.take();
         found.append(&mut self.allocation.take());
+        found.extend(self.copies.take());
         found.extend(self.legs.iter_mut().flat_map(LegsAudit::take));
         found
     }

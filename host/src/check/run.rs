@@ -213,13 +213,13 @@ fn config(
     if let SubjectPlan::Reference(stack) = &plan.subject {
         config.maps_files = u64::from(stack.geometry.block_size_bytes) == PAGE_BYTES;
     }
-    config.on_fault = world.stack.as_ref().map(fault_sink);
+    config.on_fault = world.stack.as_ref().map(|stack| fault_sink(stack, &world.sim));
     config
 }
 
 /// Takes the faults that a guest asks for.
-fn fault_sink(stack: &Stack) -> FaultSink {
-    let stack = stack.clone();
+fn fault_sink(stack: &Stack, sim: &Sim) -> FaultSink {
+    let (stack, sim) = (stack.clone(), sim.clone());
     Box::new(move |rule: &str| {
         if let Some(leg) = rule.strip_prefix("lose-leg:") {
             let lost = leg.parse().ok().zip(stack.mirrored.as_ref());
@@ -228,6 +228,13 @@ fn fault_sink(stack: &Stack) -> FaultSink {
         if let Some(leg) = rule.strip_prefix("return-leg:") {
             let back = leg.parse().ok().zip(stack.mirrored.as_ref());
             return back.is_some_and(|(leg, of)| of.mirror.bring_back(leg).is_ok());
+        }
+        if rule == "scrub" {
+            let cow = stack.cow.clone();
+            // What cannot be read, a call tells.
+            sim.spawn(async move { cow.scrub().await.unwrap_or_default() });
+            sim.run_background();
+            return true;
         }
         if rule == "evict" {
             stack.vfs.evict_all();
@@ -380,7 +387,7 @@ impl Verifier {
         let process = &self.process;
         config.args = std::iter::once(&process.name).chain(&process.arguments).map(bytes).collect();
         config.stdin = acknowledged(lines);
-        config.on_fault = world.stack.as_ref().map(fault_sink);
+        config.on_fault = world.stack.as_ref().map(|stack| fault_sink(stack, &world.sim));
         for name in &self.directories {
             let name_bytes = Bytes::copy_from_slice(name.as_bytes());
             config.preopens.push((name_bytes, world.preopen(name)?));

@@ -154,11 +154,8 @@ async fn place(store: &Store, file: u64, file_block: u64) -> Result<Option<Place
 async fn content_at(store: &Store, place: &Place) -> Result<Bytes, CowError> {
     match place {
         Place::Plain(ptr) => {
-            let bytes = store.read(ptr.block).await?;
-            if crc32c::crc32c(&bytes) != ptr.checksum {
-                return Err(Store::corrupt(ptr.block, "C-2: content has its extent's checksum"));
-            }
-            Ok(bytes)
+            let invariant = "C-2: content has its extent's checksum";
+            store.read_checked(&[ptr.block], ptr.checksum, invariant).await
         }
         Place::Unchecked(block) => store.read(*block).await,
         Place::Packed(run, _) => unpacked(store, run).await,
@@ -175,13 +172,8 @@ fn block_of_run(store: &Store, plain: &Bytes, index: u8) -> Result<Bytes, CowErr
 /// What a run holds, its checksum verified.
 async fn unpacked(store: &Store, run: &Run) -> Result<Bytes, CowError> {
     let at = run.blocks.first().copied().unwrap_or(BlockNo(0));
-    let mut packed = Vec::new();
-    for block in &run.blocks {
-        packed.extend_from_slice(&store.read(*block).await?);
-    }
-    if crc32c::crc32c(&packed) != run.checksum {
-        return Err(Store::corrupt(at, "C-2: a run has its checksum"));
-    }
+    let invariant = "C-2: a run has its checksum";
+    let packed = store.read_checked(&run.blocks, run.checksum, invariant).await?;
     let size = usize::from(run.unpacked_count) * store.geometry.block_size_bytes as usize;
     let packed = packed.get(..run.size_bytes as usize);
     packed

@@ -16,6 +16,7 @@ mod clones;
 mod codec;
 mod commit;
 mod content;
+mod copies;
 mod discard;
 mod extents;
 pub mod format;
@@ -62,6 +63,7 @@ pub use grants::Grant;
 pub use likeness::Changes;
 pub use likeness::Inventory;
 pub use objects::Reservation;
+pub use policy::BadCopy;
 pub use policy::COMMIT_ORDER;
 pub use policy::CommitStep;
 pub use policy::CowPolicy;
@@ -251,6 +253,22 @@ impl Cow {
     /// If some of it cannot be read.
     pub async fn used_blocks(&self) -> Result<BTreeSet<BlockNo>, CowError> {
         self.store.used_blocks().await
+    }
+
+    /// Looks at every copy of what the trees reach, where the device keeps several, and repairs
+    /// those that are wrong.
+    ///
+    /// # Errors
+    /// If a node cannot be read.
+    pub async fn scrub(&self) -> Result<(), CowError> {
+        self.store.scrub().await
+    }
+
+    /// The last block that was answered though no copy with its checksum was found, since this was
+    /// asked last.
+    #[must_use]
+    pub fn take_unverified(&self) -> Option<BlockNo> {
+        self.store.state().unverified.take()
     }
 
     /// Compares how often each block is used with what is known of it, right after a mount that

@@ -199,6 +199,17 @@ pub enum Logged {
     NotHoles,
 }
 
+/// What becomes of a copy that has not its checksum, where the device keeps others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadCopy {
+    /// One that is right is answered, and the wrong one is repaired by it.
+    Repaired,
+    /// It is answered: several copies are taken for reason enough.
+    Trusted,
+    /// One that is right is answered, and the first is copied over the others without looking.
+    FirstOverOthers,
+}
+
 /// Orders and bounds of the file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CowPolicy {
@@ -240,6 +251,8 @@ pub struct CowPolicy {
     pub run_offset: RunOffset,
     /// What is logged.
     pub logged: Logged,
+    /// What becomes of a wrong copy.
+    pub bad_copy: BadCopy,
 }
 
 impl Default for CowPolicy {
@@ -264,6 +277,7 @@ impl Default for CowPolicy {
             sharing: Sharing::BrokenFirst,
             run_offset: RunOffset::OfEach,
             logged: Logged::All,
+            bad_copy: BadCopy::Repaired,
         }
     }
 }

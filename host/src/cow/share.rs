@@ -216,7 +216,7 @@ impl Store {
         Ok(uses)
     }
 
-    async fn node(&self, child: &Child) -> Result<Arc<Node>, CowError> {
+    pub(super) async fn node(&self, child: &Child) -> Result<Arc<Node>, CowError> {
         loop {
             match child.node() {
                 Ok(node) => return Ok(Arc::clone(node)),

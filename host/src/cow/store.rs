@@ -128,6 +128,8 @@ pub(super) struct State {
     /// Writes that the device answered, and how many of them a flush is known to cover.
     pub(super) writes: u64,
     pub(super) writes_flushed: u64,
+    /// A block that was answered with bytes that have not its checksum.
+    pub(super) unverified: Option<BlockNo>,
 }
 
 impl State {
@@ -245,6 +247,7 @@ impl Store {
             // Who wrote what was found, and whether it was flushed, is not known.
             writes: 1,
             writes_flushed: 0,
+            unverified: None,
         };
         Self {
             device,
@@ -281,6 +284,10 @@ impl Store {
     /// Reads a block; an answer of another length is the device's failure.
     pub(super) async fn read(&self, block: BlockNo) -> Result<Bytes, CowError> {
         read(&*self.device, self.geometry, block).await
+    }
+
+    pub(super) fn note_unverified(&self, block: BlockNo) {
+        self.state().unverified = Some(block);
     }
 
     /// Submits a write of a whole block.
@@ -328,10 +335,8 @@ impl Store {
         if !is_inside(ptr.block, self.geometry) {
             return Err(Self::corrupt(ptr.block, "C-2: a pointer leads into the device"));
         }
-        let block = self.read(ptr.block).await?;
-        if crc32c::crc32c(&block) != ptr.checksum {
-            return Err(Self::corrupt(ptr.block, "C-2: the node's checksum is its pointer's"));
-        }
+        let invariant = "C-2: the node's checksum is its pointer's";
+        let block = self.read_checked(&[ptr.block], ptr.checksum, invariant).await?;
         let node = NodeBlock::decode(&block)
             .ok_or(Self::corrupt(ptr.block, "F-1: the block holds a node"))?;
         check_node(unread, &node, self.geometry)

@@ -10,6 +10,7 @@
 //! Source: seed 001, the mirror of the device mapper (drivers/md/dm-raid1.c, dm-region-hash.c).
 
 mod change;
+mod copies;
 mod journal;
 mod layout;
 mod log;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use crate::device::BlockNo;
 use crate::device::Class;
 use crate::device::Completion;
+use crate::device::Copies;
 use crate::device::Device;
 use crate::device::DeviceError;
 use crate::device::Geometry;
@@ -184,6 +186,10 @@ impl Mirror {
 impl Device for Mirror {
     fn geometry(&self) -> Geometry {
         self.legs.layout.leg()
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        Some(self)
     }
 
     fn submit(&self, request: Request) -> RequestId {

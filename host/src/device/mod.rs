@@ -7,6 +7,7 @@
 //! Architecture invariant: a device does not know what a block means. [`Origin`] is a label for
 //! fault plans and reports, as the request flags of a real block layer are.
 
+mod copies;
 mod disk;
 mod fault;
 mod history;
@@ -21,6 +22,8 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
+pub use copies::Copies;
+pub use copies::CopyTask;
 pub use disk::Disk;
 pub use fault::FailCount;
 pub use fault::Fault;
@@ -194,6 +197,11 @@ pub trait Device: Send + Sync {
 
     /// Asks whether a request completed. A completion is told once.
     fn poll(&self, id: RequestId, cx: &mut Context<'_>) -> Poll<Completion>;
+
+    /// The copies that it keeps of each block, if it keeps several.
+    fn copies(&self) -> Option<&dyn Copies> {
+        None
+    }
 }
 
 /// Waits for a request that was submitted.

@@ -224,10 +224,10 @@ impl Stack {
         }
     }
 
-    /// Did a write go to another block since this was asked last?
+    /// Did a write to all copies go to another block since this was asked last? Where it was one
+    /// leg's alone, another one has what was written.
     #[must_use]
     pub fn take_misplaced(&self) -> bool {
-        let of_legs = self.mirrored.as_ref().is_some_and(|of| of.legs.take_misplaced());
-        self.faulty.take_misplaced() || of_legs
+        self.faulty.take_misplaced()
     }
 }

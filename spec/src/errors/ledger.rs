@@ -19,7 +19,7 @@ use crate::words::Step;
 use crate::words::Testimony;
 
 /// Clauses that an audit of the subject decides, whatever else does.
-const AUDITED: [&str; 24] = [
+const AUDITED: [&str; 26] = [
     "MAP-03",
     "MAP-04",
     "MAP-12",
@@ -43,6 +43,8 @@ const AUDITED: [&str; 24] = [
     "RED-05",
     "RED-06",
     "RED-07",
+    "RED-08",
+    "RED-10",
     "ERR-META-01",
 ];
 

@@ -2,6 +2,7 @@
 
 mod clones;
 mod concurrent;
+mod copies;
 mod crash;
 mod grants;
 mod hostile;

@@ -34,6 +34,7 @@ pub use rule::FaultRule;
 
 use crate::device::BlockNo;
 use crate::device::Completion;
+use crate::device::Copies;
 use crate::device::Device;
 use crate::device::DeviceError;
 use crate::device::DeviceEvent;
@@ -405,6 +406,10 @@ impl Faulty {
 impl Device for Faulty {
     fn geometry(&self) -> Geometry {
         self.below.geometry()
+    }
+
+    fn copies(&self) -> Option<&dyn Copies> {
+        self.below.copies()
     }
 
     fn submit(&self, request: Request) -> RequestId {

@@ -29,13 +29,7 @@ const LEG_SKEW_MAX: u32 = 4;
 impl Legs {
     /// A write or a discard, on every leg.
     pub(super) async fn change(&self, request: Request, regions: BTreeSet<u64>) -> Completion {
-        {
-            let mut state = lock(&self.state);
-            state.log.dirty.extend(&regions);
-            for region in &regions {
-                *state.writes.entry(*region).or_insert(0) += 1;
-            }
-        }
+        self.begin(&regions);
         let marked = self.write_log(&regions).await;
         let changed = match marked {
             Ok(()) => self.change_legs(&request, &regions).await,
@@ -144,8 +138,17 @@ impl Legs {
         }
     }
 
+    /// A write to some regions begins: the log is to call them dirty.
+    pub(super) fn begin(&self, regions: &BTreeSet<u64>) {
+        let mut state = lock(&self.state);
+        state.log.dirty.extend(regions);
+        for region in regions {
+            *state.writes.entry(*region).or_insert(0) += 1;
+        }
+    }
+
     /// A write to some regions is done with: the next flush may call them clean.
-    fn end(&self, regions: &BTreeSet<u64>) {
+    pub(super) fn end(&self, regions: &BTreeSet<u64>) {
         let mut state = lock(&self.state);
         state.ended += 1;
         let ended = state.ended;

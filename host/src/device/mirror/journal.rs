@@ -34,6 +34,11 @@ pub enum LegDeed {
         /// What that is.
         bytes: Bytes,
     },
+    /// It was found wrong, and has now what another leg has. Said after [`LegDeed::Copied`].
+    Repaired {
+        /// What that is.
+        bytes: Bytes,
+    },
     /// The leg did not change it as it was asked.
     Refused,
     /// It is about to be read, to answer whoever asked the mirror.

@@ -1,6 +1,7 @@
 //! Defects of the mirror beneath (seed 001).
 
 use crate::cache::PagePayload;
+use crate::cow::BadCopy;
 use crate::device::CopyFailure;
 use crate::device::LegPayload;
 use crate::device::RegionClearing;
@@ -22,6 +23,16 @@ const RESYNCED: &str = "explore seed_001_mirror_legs --resync full --verify veri
 
 /// The general exerciser, which takes a leg away and brings it back.
 const RETURNING: &str = "run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 legs";
+
+/// The general exerciser, some of whose writes go elsewhere on the first leg.
+const STRAYING: &str = "run posix_exerciser --legs 2 --fail-write 'misdirected-write class=data \
+                        leg=0 nth=3 times=10' --seed 1 --seeds 20 -- random 150 files";
+
+/// Every write goes where it should.
+const STRAYS_NOT: &[&str] = &[
+    "run seed_001_mirror_legs --seed 1 --seeds 20",
+    "run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 files",
+];
 
 /// No leg is lost.
 const RETURNS_NOT: &[&str] = &[
@@ -111,5 +122,35 @@ pub(super) const MIRROR: &[Defect] = &[
                        times=until-healed' --seed 1 --seeds 20 -- random 150 legs",
         controls: &["run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 legs"],
         apply: |policies| policies.mirror.copy_failure = CopyFailure::CountsAsDone,
+    },
+    Defect {
+        name: "mirrored_copies_trusted",
+        number: "",
+        mechanism: "where a mirror is beneath, bytes are answered whose checksum is wrong, although \
+                    another leg has the right ones",
+        source: "synthetic; xfstests btrfs/141 and btrfs/265 to 268 are of this class",
+        needs: "a mirror, a leg that has not what was written to it",
+        clauses: &["DATA-RW-01", "DATA-RW-03", "COPY-01", "ERR-FALSE-01", "RED-08"],
+        audit: &["RED-08"],
+        silent: "runs in which every leg has what was written to it",
+        shown_by: "run seed_001_mirror_legs --seed 1 --seeds 10 -- repair 4",
+        exercised_by: STRAYING,
+        controls: STRAYS_NOT,
+        apply: |policies| policies.cow.bad_copy = BadCopy::Trusted,
+    },
+    Defect {
+        name: "first_copy_over_others",
+        number: "",
+        mechanism: "repair and scrub copy the first leg over the others where one is wrong, without \
+                    looking which",
+        source: "openzfs 62d4287f27 is of this class",
+        needs: "a mirror, a first leg that has not what was written to it",
+        clauses: &["ERR-FALSE-01", "RED-10"],
+        audit: &["RED-10"],
+        silent: "runs in which every leg has what was written to it",
+        shown_by: "run seed_001_mirror_legs --seed 1 --seeds 10 -- repair 4",
+        exercised_by: STRAYING,
+        controls: STRAYS_NOT,
+        apply: |policies| policies.cow.bad_copy = BadCopy::FirstOverOthers,
     },
 ];
