@@ -15,7 +15,7 @@ pub fn drop_caches() -> io::Result<()> {
 }
 
 /// Makes the device fail from now on, by a rule in one line (`data:2`, `read-error nth=3`), or says
-/// `heal`, `pool N`, `grow N`, `evict`, `lose-leg:N` or `return-leg:N` to it
+/// `heal`, `pool N`, `grow N`, `evict`, `scrub`, `lose-leg:N` or `return-leg:N` to it
 /// (`host/docs/fault-model.md`).
 ///
 /// # Errors

@@ -10,8 +10,8 @@
 //!   reads the first one finds nothing amiss; when that is lost, a block is given away twice.
 //! - `change`: one page is stored to through a mapping, the other one written.
 //! - `return`: a leg is lost and comes back; which, is a further argument (0). [RED-06, RED-07]
-//! - `repair`: what one leg (0) is to get of a file that is copied on write goes elsewhere. Reads and
-//!   a scrub find it, and the other leg is lost then. [RED-08, RED-10]
+//! - `repair`: what one leg (0) is to get of a file that is copied on write goes elsewhere. Reads
+//!   and a scrub find it, and the other leg is lost then. [RED-08, RED-10]
 //! - `flush`: the other process.
 //!
 //! Nothing of that is promised. Whatever a read finds after a crash, a read from the other

@@ -2,8 +2,8 @@
 //!
 //! Invariant C-9: what is answered has its checksum. A copy that has not is not answered; where
 //! another one has, that is, and the wrong one is repaired by it. A scrub looks at every copy of
-//! everything that a tree reaches. What is written in place, without a checksum, and the blocks that
-//! carry their own (roots and log) are beyond it.
+//! everything that a tree reaches. What is written in place, without a checksum, and the blocks
+//! that carry their own (roots and log) are beyond it.
 
 use bytes::Bytes;
 

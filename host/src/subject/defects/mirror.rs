@@ -126,7 +126,7 @@ pub(super) const MIRROR: &[Defect] = &[
     Defect {
         name: "mirrored_copies_trusted",
         number: "",
-        mechanism: "where a mirror is beneath, bytes are answered whose checksum is wrong, although \
+        mechanism: "where a mirror is beneath, bytes are answered whose checksum is wrong, though \
                     another leg has the right ones",
         source: "synthetic; xfstests btrfs/141 and btrfs/265 to 268 are of this class",
         needs: "a mirror, a leg that has not what was written to it",
@@ -141,8 +141,8 @@ pub(super) const MIRROR: &[Defect] = &[
     Defect {
         name: "first_copy_over_others",
         number: "",
-        mechanism: "repair and scrub copy the first leg over the others where one is wrong, without \
-                    looking which",
+        mechanism: "repair and scrub copy the first leg over the others where one is wrong, \
+                    without looking which",
         source: "openzfs 62d4287f27 is of this class",
         needs: "a mirror, a first leg that has not what was written to it",
         clauses: &["ERR-FALSE-01", "RED-10"],
