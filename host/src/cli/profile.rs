@@ -148,7 +148,11 @@ mod tests {
             ),
             ("survives_eviction = true", "survives_eviction = 1", vec!["expected a boolean"]),
             ("[stack]", "[stacks]", vec!["unknown field `stacks`", "`stack`", "`oracle`"]),
-            ("unwritten = \"lost\"", "unwritten = true", vec!["`lost`", "line "]),
+            (
+                "unwritten = \"lost\"",
+                "unwritten = \"kept\"",
+                vec!["unknown variant `kept`", "`waited-for`", "line "],
+            ),
             (
                 "\nreport = \"same-sync\"",
                 "\nreport = \"next-sync\"",
