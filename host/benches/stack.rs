@@ -85,6 +85,7 @@ fn crash_states(criterion: &mut Criterion) {
         audited: true,
         depth: 1,
         lost_legs: Vec::new(),
+        lost_flushes: 0,
     };
     let explore =
         || Explorer::new(&plan, &judged.moments, &judged.lines, None).explore(&history, &|_| {});

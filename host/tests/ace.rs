@@ -64,6 +64,24 @@ fn a_bound_that_was_hit_is_told_and_is_no_acceptance_where_all_was_asked_for() {
 }
 
 #[test]
+fn what_a_lost_flush_breaks_is_the_devices_doing_and_is_noticed_or_old() {
+    let shown = ends_with("ace --seq 1 --set all --lost-flush 2", 0);
+    let broken = |clause: &str| shown.contains(&format!("    {clause}: broken in "));
+    assert!(shown.contains("lost flush") && broken("DUR-DIR-02"), "{shown}");
+    // Checksums: what is not as it was left is refused. No file here is written in place.
+    assert!(broken("CRASH-01") && broken("CRASH-04") && !broken("CRASH-02"), "{shown}");
+    assert!(!ends_with("ace --seq 1", 0).contains("lost flush"));
+}
+
+#[test]
+fn torn_writes_are_survived_and_what_was_not_tried_of_them_is_told() {
+    let shown = ends_with("ace --seq 1 --set all --torn-writes", 0);
+    assert!(shown.contains("never hit: every subset was tried"), "{shown}");
+    assert!(shown.contains("  torn      one write at a time"), "{shown}");
+    ends_with("ace --seq 1 --torn-writes --exhaustive", 4);
+}
+
+#[test]
 fn a_number_or_a_length_that_is_not_there_is_told_with_what_there_is() {
     for (words, said) in [
         ("ace --seq 1 --only 328", "0 to 327"),

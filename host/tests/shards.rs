@@ -61,6 +61,7 @@ fn bounded_workloads_are_the_sum_of_their_shards() {
     is_the_sum_of_its_shards("ace --seq 1 --set all --exhaustive", 0);
     is_the_sum_of_its_shards("ace --seq 1 --defect sync_without_flush", 1);
     is_the_sum_of_its_shards("ace --seq 1 --subset-bound 1 --exhaustive", 4);
+    is_the_sum_of_its_shards("ace --seq 1 --lost-flush 2 --torn-writes --subset-bound 2", 0);
     is_the_sum_of_its_shards("ace --seq 1 --recovery-depth 2 --defect log_ended_first", 1);
 }
 
@@ -70,6 +71,7 @@ fn the_crashes_of_a_run_are_the_sum_of_their_shards() {
     is_the_sum_of_its_shards(&format!("{log} -- 3"), 0);
     is_the_sum_of_its_shards("explore posix_mapping --exhaustive --subset-bound 1", 4);
     is_the_sum_of_its_shards(&format!("{log} --torn-writes --subset-bound 2 -- 3"), 0);
+    is_the_sum_of_its_shards(&format!("{log} --lost-flush 2 --torn-writes -- 3"), 0);
     is_the_sum_of_its_shards(&format!("{log} --defect sync_without_flush -- 3"), 1);
     is_the_sum_of_its_shards(&format!("{log}_greedy -- 3"), 1);
     is_the_sum_of_its_shards(&format!("{log} --crash-kind process -- 3"), 0);

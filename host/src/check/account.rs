@@ -1,9 +1,11 @@
 //! What an exploration covered.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::check::relapse::Relapses;
 use crate::check::tally::Tally;
+use crate::device::CrashStates;
 
 /// What an exploration covered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,12 +28,31 @@ pub struct Account {
     pub unverified_count: u64,
     /// Device positions at which not every subset was tried.
     pub bounded_count: u64,
+    /// Device positions at which not every way to tear a write was tried, where any was.
+    pub torn_bounded_count: Option<u64>,
+    /// What only a device leaves that lost a flush, where that was asked for.
+    pub lost_flush: Option<LostFlushAccount>,
     /// What recoveries were crashed in turn.
     pub again: AgainAccount,
     /// Unsynced effects that were lost, as they may be, and in how many judged states.
     pub lost: BTreeMap<String, u64>,
     /// What was counted in judging what was found after a crash.
     pub tally: Tally,
+}
+
+/// What an exploration covered of a device that lost flushes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LostFlushAccount {
+    /// So many flushes in a row at most.
+    pub flush_count: u32,
+    /// States that a device which loses none could not leave at that position.
+    pub state_count: u64,
+    /// Of these, those in which no promise was broken.
+    pub unbroken_count: u64,
+    /// In how many of them a promise was broken, by clause: the device's doing.
+    pub broken: BTreeMap<String, u64>,
+    /// Positions at which not every subset was tried.
+    pub bounded_count: u64,
 }
 
 /// What an exploration covered of crashes in the middle of recovery.
@@ -57,5 +78,30 @@ impl AgainAccount {
         self.recovered_count += relapses.recovered_count;
         self.differing_count += relapses.differing.len() as u64;
         self.bounded_count += relapses.bounded_count;
+    }
+}
+
+impl Account {
+    /// A crash was judged on a device that had lost a flush, and these clauses are broken.
+    pub(super) fn add_lost_flush(&mut self, clauses: &BTreeSet<&'static str>) {
+        let lost = self.lost_flush.get_or_insert_default();
+        lost.state_count += 1;
+        lost.unbroken_count += u64::from(clauses.is_empty());
+        for clause in clauses {
+            *lost.broken.entry((*clause).to_owned()).or_default() += 1;
+        }
+    }
+
+    /// What was left out of the states of one position.
+    pub(super) fn count_bounds(&mut self, states: &CrashStates, is_lost: bool) {
+        if is_lost {
+            let is_bounded = states.bounded || states.torn_bounded;
+            self.lost_flush.get_or_insert_default().bounded_count += u64::from(is_bounded);
+            return;
+        }
+        self.bounded_count += u64::from(states.bounded);
+        if let Some(count) = &mut self.torn_bounded_count {
+            *count += u64::from(states.torn_bounded);
+        }
     }
 }

@@ -28,6 +28,7 @@ use crashproof_spec::words::Testimony;
 use rayon::prelude::*;
 
 use crate::check::account::Account;
+use crate::check::account::LostFlushAccount;
 use crate::check::judge::Line;
 use crate::check::judge::Moment;
 use crate::check::recover::Recovered;
@@ -67,6 +68,8 @@ pub struct ExplorePlan {
     pub depth: u32,
     /// The legs of a mirror, each of which is lost in turn with each crash.
     pub lost_legs: Vec<u32>,
+    /// So many of the flushes before a crash may have made nothing durable.
+    pub lost_flushes: u32,
 }
 
 /// Says whether acknowledged lines are true on a recovered file system.
@@ -182,6 +185,8 @@ struct Question {
     survivors: Survivors,
     lost_leg: Option<u32>,
     content: Arc<Content>,
+    /// So many flushes had made nothing durable.
+    lost_flushes: u32,
     /// Had the medium said what is not so?
     has_lied: bool,
 }
@@ -243,8 +248,11 @@ impl Crashed {
 }
 
 /// What the oracle said of one state.
+#[derive(Default)]
 struct Judged {
     violations: Vec<Violation>,
+    /// The clauses that are broken because a flush was lost.
+    by_device: Option<BTreeSet<&'static str>>,
     /// What it said where the recovery was crashed in turn.
     again: Vec<(Vec<CrashAt>, Violation)>,
     undecided: Vec<String>,
@@ -313,7 +321,11 @@ impl<'a> Explorer<'a> {
     }
 
     fn explore_all(&mut self, history: &History, progress: &dyn Fn(usize)) {
-        let mut walk = Walk::new(history);
+        self.exploration.account.torn_bounded_count = self.plan.bounds.torn.then_some(0);
+        let flush_count = self.plan.lost_flushes;
+        self.exploration.account.lost_flush =
+            (flush_count > 0).then(|| LostFlushAccount { flush_count, ..Default::default() });
+        let mut walk = Walk::new(history).losing(flush_count as usize);
         let mut batch = Batch::default();
         for (number, moment) in self.moments.iter().enumerate() {
             self.exploration.account.moment_count += 1;
@@ -358,6 +370,7 @@ impl<'a> Explorer<'a> {
                 survivors: at.survivors.clone(),
                 lost_leg: at.lost_leg,
                 content: Arc::clone(&content),
+                lost_flushes: 0,
                 has_lied,
             })
             .collect();
@@ -370,19 +383,41 @@ impl<'a> Explorer<'a> {
     }
 
     fn ask(&mut self, walk: &mut Walk, moment: usize, position: usize, batch: &mut Batch) {
-        let point = walk.advance(position);
+        walk.advance(position);
+        let mut seen = BTreeSet::new();
+        self.ask_at(walk.point(), (moment, position, 0), &mut seen, batch);
+        if self.plan.crash == CrashKind::Power {
+            for (lost, point) in (1..).zip(walk.lost()) {
+                self.ask_at(point, (moment, position, lost), &mut seen, batch);
+            }
+        }
+    }
+
+    /// Asks of the states that a crash could leave at a point: at a moment and a position, after so
+    /// many flushes were lost. What was seen there with fewer lost ones is not asked of again.
+    fn ask_at(
+        &mut self,
+        point: &CrashPoint,
+        (moment, position, lost_flushes): (usize, usize, u32),
+        seen: &mut BTreeSet<u128>,
+        batch: &mut Batch,
+    ) {
         let has_lied = has_lied(point, self.plan.crash);
         let states = relapse::states(point, self.plan.crash, &self.plan.bounds);
         let account = &mut self.exploration.account;
-        account.bounded_count += u64::from(states.bounded);
-        let mut seen = BTreeSet::new();
+        account.count_bounds(&states, lost_flushes > 0);
         for CrashState { image, survivors } in states.states {
             let left = |leg: &u32| Some((Some(*leg), self.plan.stack.without_leg(&image, *leg)?));
-            let without: Vec<_> = self.plan.lost_legs.iter().filter_map(left).collect();
+            // One thing at a time: no leg is lost after a flush that did nothing.
+            let legs = self.plan.lost_legs.iter().filter(|_| lost_flushes == 0);
+            let without: Vec<_> = legs.filter_map(left).collect();
             // What is wrong with all legs is told of all legs.
             for (lost_leg, image) in std::iter::once((None, image)).chain(without) {
                 let (is_new, survivors) = (seen.insert(image.hash()), survivors.clone());
-                let Some((number, content)) = self.content(image, is_new, batch) else { continue };
+                let is_counted = lost_flushes == 0;
+                let Some((number, content)) = self.content(image, is_new, is_counted, batch) else {
+                    continue;
+                };
                 batch.questions.push(Question {
                     number,
                     moment,
@@ -390,6 +425,7 @@ impl<'a> Explorer<'a> {
                     survivors,
                     lost_leg,
                     content,
+                    lost_flushes,
                     has_lied,
                 });
             }
@@ -397,19 +433,21 @@ impl<'a> Explorer<'a> {
     }
 
     /// What is to be judged of a state, and which one of its batch it is; nothing, if another
-    /// shard has it, or it was asked at this position already.
+    /// shard has it, or it was asked at this position already. States after lost flushes have
+    /// counts of their own.
     fn content(
         &mut self,
         image: Image,
         is_new: bool,
+        is_counted: bool,
         batch: &mut Batch,
     ) -> Option<(u64, Arc<Content>)> {
         let (hash, account) = (image.hash(), &mut self.exploration.account);
         let is_own = self.shard.has(hash);
         let number = batch.asked_count as u64;
         batch.asked_count += usize::from(is_new);
-        account.state_count += u64::from(is_own);
-        account.repeated_count += u64::from(is_own && !is_new);
+        account.state_count += u64::from(is_own && is_counted);
+        account.repeated_count += u64::from(is_own && !is_new && is_counted);
         if !is_own || !is_new {
             return None;
         }
@@ -430,6 +468,10 @@ impl<'a> Explorer<'a> {
         let judged: Vec<Judged> = questions.par_iter().map(judge).collect();
         for (asked, judged) in questions.iter().zip(judged) {
             let account = &mut self.exploration.account;
+            if let Some(clauses) = judged.by_device {
+                account.add_lost_flush(&clauses);
+                continue;
+            }
             account.judged_count += 1;
             for lost in judged.lost {
                 *account.lost.entry(lost).or_default() += 1;
@@ -479,6 +521,11 @@ impl<'a> Explorer<'a> {
         let crash = || Crashed::new(&self.moments[asked.moment], self.plan.crash);
         let crashed = crashed[&asked.moment].get_or_init(crash);
         let mut oracle = self.surveyed(crashed, recovered, asked.has_lied);
+        if asked.lost_flushes > 0 {
+            let broken = oracle.violations().skip(crashed.violation_count);
+            let clauses = broken.map(|violation| violation.clause).collect();
+            return Judged { by_device: Some(clauses), ..Judged::default() };
+        }
         if self.plan.audited && !asked.has_lied {
             for testimony in recovered.audits() {
                 oracle.event(&Event::Testified(testimony));
@@ -501,6 +548,7 @@ impl<'a> Explorer<'a> {
         let again = if asked.has_lied { Vec::new() } else { self.judge_again(content, &oracle) };
         Judged {
             violations,
+            by_device: None,
             again,
             undecided: oracle.undecided().map(|reason| reason.what.to_owned()).collect(),
             lost: oracle.lost_allowed().map(|lost| lost.what.clone()).collect(),
@@ -553,7 +601,7 @@ impl<'a> Explorer<'a> {
         let questions = &batch.questions;
         let mut asked: BTreeMap<(u128, usize), &Question> = BTreeMap::new();
         // What a medium lost that lied is nobody's broken word.
-        let is_owed = |question: &&Question| !question.has_lied;
+        let is_owed = |question: &&Question| !question.has_lied && question.lost_flushes == 0;
         for question in questions.iter().filter(is_owed) {
             let line_count = self.moments[question.moment].line_count;
             let key = (question.content.image.hash(), line_count);

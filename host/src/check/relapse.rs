@@ -73,7 +73,7 @@ impl RelapsePlan {
             let mut walk = Walk::new(&writes);
             for position in 0..=writes.len() {
                 let states = states(walk.advance(position), self.crash, &self.bounds);
-                relapses.bounded_count += u64::from(states.bounded);
+                relapses.bounded_count += u64::from(states.bounded || states.torn_bounded);
                 for state in states.states {
                     relapses.state_count += 1;
                     if !seen.insert(state.image.hash()) {

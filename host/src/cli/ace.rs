@@ -85,7 +85,8 @@ fn bench(arguments: &AceArguments) -> Result<Bench, Failure> {
         level: Level::Strict,
         audited: !arguments.no_audits,
     };
-    Bench::new(stack, bounds, arguments.recovery_depth, expectation).map_err(Failure)
+    let crashes = (arguments.recovery_depth, arguments.lost_flush);
+    Bench::new(stack, bounds, crashes, expectation).map_err(Failure)
 }
 
 /// The command that does the same, up to what is appended.
@@ -105,6 +106,9 @@ fn command(arguments: &AceArguments) -> String {
     }
     if arguments.torn_writes {
         words.push_str(" --torn-writes");
+    }
+    if arguments.lost_flush > 0 {
+        words.push_str(&format!(" --lost-flush {}", arguments.lost_flush));
     }
     if arguments.recovery_depth > 1 {
         words.push_str(&format!(" --recovery-depth {}", arguments.recovery_depth));

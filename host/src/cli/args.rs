@@ -241,9 +241,14 @@ pub struct ExploreArguments {
     #[arg(long, default_value_t = EXPLORE_SUBSET_BOUND, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(..=i64::from(SUBSET_BOUND_MAX)))]
     pub subset_bound: u32,
-    /// Also tear surviving writes at sector boundaries.
+    /// Also tear surviving writes at sector boundaries, one at a time.
     #[arg(long)]
     pub torn_writes: bool,
+    /// Also lose up to so many of the flushes before a crash. What that breaks is the device's
+    /// doing: it is counted, by clause, and is no finding.
+    #[arg(long, default_value_t = 0, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(..=4))]
+    pub lost_flush: u32,
     /// Crash recoveries as well, where they write: so many crashes in a row at most.
     #[arg(long, default_value_t = 1, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..=4))]
@@ -305,9 +310,14 @@ pub struct AceArguments {
     #[arg(long, default_value_t = ACE_SUBSET_BOUND, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(..=i64::from(SUBSET_BOUND_MAX)))]
     pub subset_bound: u32,
-    /// Also tear surviving writes at sector boundaries.
+    /// Also tear surviving writes at sector boundaries, one at a time.
     #[arg(long)]
     pub torn_writes: bool,
+    /// Also lose up to so many of the flushes before a crash. What that breaks is the device's
+    /// doing: it is counted, by clause, and is no finding.
+    #[arg(long, default_value_t = 0, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(..=4))]
+    pub lost_flush: u32,
     /// Crash recoveries as well, where they write: so many crashes in a row at most.
     #[arg(long, default_value_t = 1, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..=4))]

@@ -142,6 +142,7 @@ fn explore_recorded(
         audited: planned.run.expectation.audited,
         depth: arguments.recovery_depth,
         lost_legs,
+        lost_flushes: arguments.lost_flush,
     };
     let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
     let moments = &recorded.judged.moments;
@@ -191,6 +192,9 @@ fn explore_words(arguments: &ExploreArguments) -> String {
     }
     if arguments.torn_writes {
         words.push_str(" --torn-writes");
+    }
+    if arguments.lost_flush > 0 {
+        words.push_str(&format!(" --lost-flush {}", arguments.lost_flush));
     }
     if arguments.recovery_depth > 1 {
         words.push_str(&format!(" --recovery-depth {}", arguments.recovery_depth));

@@ -71,6 +71,7 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
             audited: planned.run.expectation.audited,
             depth: 1,
             lost_legs: Vec::new(),
+            lost_flushes: 0,
         };
         let verifier = explore::verifier(arguments.verify.as_deref(), &planned)?;
         let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);

@@ -1,9 +1,9 @@
 //! Power loss: which images a history could leave at a position.
 //!
 //! Fault model: what was flushed is there. Of the other writes any subset is, each whole or torn
-//! at sector boundaries (a prefix of its sectors), the newest survivor winning where two wrote
-//! the same block. A block that is not torn is one atomic write. Misdirected writes and lying
-//! flushes are other faults.
+//! at sector boundaries (any of its sectors), the newest survivor winning where two wrote the same
+//! block. A block that is not torn is one atomic write. A flush that was lost made nothing durable,
+//! and its device is broken. Misdirected writes are another fault.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,7 +45,12 @@ pub enum Survival {
     Whole,
     /// Only so many of its sectors are there, from the first.
     Sectors(u16),
+    /// Only these of its sectors are there: a bit each, the first one's the lowest.
+    Scattered(u128),
 }
+
+/// All ways to tear a write of no more sectors are tried: 14.
+const TORN_SECTORS_MAX: usize = 4;
 
 impl fmt::Display for Survivors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,6 +62,11 @@ impl fmt::Display for Survivors {
                 Survival::Lost => f.write_str("0")?,
                 Survival::Whole => f.write_str("1")?,
                 Survival::Sectors(count) => write!(f, "({count})")?,
+                Survival::Scattered(sectors) => {
+                    let count = u128::BITS - sectors.leading_zeros();
+                    let bit = |at| if (sectors >> at) & 1 == 1 { '1' } else { '0' };
+                    write!(f, "[{}]", (0..count).map(bit).collect::<String>())?;
+                }
             }
         }
         Ok(())
@@ -78,13 +88,29 @@ impl FromStr for Survivors {
                     let count = rest[1..end].parse().map_err(|_| "no number in `( )`")?;
                     (Survival::Sectors(count), end + 1)
                 }
-                other => return Err(format!("`{other}` is not 0, 1 or (SECTORS)")),
+                '[' => {
+                    let end = rest.find(']').ok_or("a `[` without its `]`")?;
+                    (Survival::Scattered(scattered(&rest[1..end])?), end + 1)
+                }
+                other => return Err(format!("`{other}` is not 0, 1, (COUNT) or [SECTORS]")),
             };
             survivals.push(survival);
             rest = &rest[used..];
         }
         Ok(Self(survivals))
     }
+}
+
+/// Which sectors are there, a digit each.
+fn scattered(digits: &str) -> Result<u128, String> {
+    if digits.len() > u128::BITS as usize {
+        return Err(format!("more than {} sectors in `[ ]`", u128::BITS));
+    }
+    digits.chars().rev().try_fold(0, |sectors, digit| match digit {
+        '0' => Ok(sectors << 1),
+        '1' => Ok((sectors << 1) | 1),
+        other => Err(format!("`{other}` in `[ ]` is not 0 or 1")),
+    })
 }
 
 /// An image that a crash could leave.
@@ -103,6 +129,8 @@ pub struct CrashStates {
     pub states: Vec<CrashState>,
     /// Were some left out?
     pub bounded: bool,
+    /// Were some ways to tear a write left out?
+    pub torn_bounded: bool,
 }
 
 /// A position at which power fails.
@@ -144,7 +172,12 @@ impl CrashPoint {
             match survival {
                 Survival::Lost => {}
                 Survival::Whole => image.set(written.block, written.content.clone()),
-                Survival::Sectors(count) => tear(&mut image, written, *count),
+                Survival::Sectors(count) => {
+                    tear(&mut image, written, |sector| sector < usize::from(*count));
+                }
+                Survival::Scattered(sectors) => {
+                    tear(&mut image, written, |sector| (sectors >> sector.min(127)) & 1 == 1);
+                }
             }
         }
         CrashState { image, survivors }
@@ -154,7 +187,8 @@ impl CrashPoint {
     #[must_use]
     pub fn all_survive(&self) -> CrashStates {
         let survivors = Survivors(vec![Survival::Whole; self.unflushed.len()]);
-        CrashStates { states: vec![self.state(survivors)], bounded: false }
+        let states = vec![self.state(survivors)];
+        CrashStates { states, bounded: false, torn_bounded: false }
     }
 
     /// The images within `bounds`: every subset if there are few unflushed writes, otherwise
@@ -168,20 +202,20 @@ impl CrashPoint {
         if bounds.torn {
             states.extend(self.torn().into_iter().map(|s| self.state(Survivors(s))));
         }
-        CrashStates { states, bounded: bounded || (bounds.torn && count > 1) }
+        let is_long = |written: &Written| sector_count(written) > TORN_SECTORS_MAX;
+        let has_more = count > 1 || self.unflushed.iter().any(is_long);
+        CrashStates { states, bounded, torn_bounded: bounds.torn && has_more }
     }
 
-    /// Each write torn at each boundary, the older ones whole and the newer ones lost; and the
-    /// newer ones whole.
+    /// Each write torn, the older ones whole and the newer ones lost; and the newer ones whole.
     fn torn(&self) -> Vec<Vec<Survival>> {
         let count = self.unflushed.len();
         let mut torn = Vec::new();
         for at in 0..count {
-            let sectors = self.unflushed[at].content.bytes().len() / SECTOR_SIZE_BYTES;
-            for kept in 1..sectors {
+            for kept in ways_to_tear(sector_count(&self.unflushed[at])) {
                 for newer in [Survival::Lost, Survival::Whole] {
                     let mut survivals = vec![Survival::Whole; at];
-                    survivals.push(Survival::Sectors(u16::try_from(kept).unwrap_or(u16::MAX)));
+                    survivals.push(kept);
                     survivals.resize(count, newer);
                     torn.push(survivals);
                     if at + 1 == count {
@@ -200,7 +234,7 @@ impl CrashPoint {
             if !sim.happens(Site::WriteSurvives) {
                 return Survival::Lost;
             }
-            let sectors = written.content.bytes().len() / SECTOR_SIZE_BYTES;
+            let sectors = sector_count(written);
             match sim.choose(Site::WriteTorn, u32::try_from(sectors).unwrap_or(1)) {
                 0 => Survival::Whole,
                 kept => Survival::Sectors(u16::try_from(kept).unwrap_or(u16::MAX)),
@@ -210,12 +244,39 @@ impl CrashPoint {
     }
 }
 
-fn tear(image: &mut Image, written: &Written, count: u16) {
-    let kept = usize::from(count) * SECTOR_SIZE_BYTES;
+fn sector_count(written: &Written) -> usize {
+    written.content.bytes().len() / SECTOR_SIZE_BYTES
+}
+
+/// Of a few sectors every subset, of more every prefix, every suffix, each one alone and each one
+/// missing.
+fn ways_to_tear(sector_count: usize) -> Vec<Survival> {
+    let prefix = |count: usize| Survival::Sectors(u16::try_from(count).unwrap_or(u16::MAX));
+    let mut ways: Vec<_> = (1..sector_count).map(prefix).collect();
+    // Sectors beyond the bits have prefixes alone.
+    let count = sector_count.min(u128::BITS as usize);
+    let all = u128::MAX >> (u128::BITS as usize - count.max(1));
+    let is_prefix = |sectors: u128| (sectors & sectors.wrapping_add(1)) == 0;
+    let scattered: Vec<u128> = if count <= TORN_SECTORS_MAX {
+        (1..all).collect()
+    } else {
+        let suffixes = (1..count).map(|first| all & (all << first));
+        let (alone, missing) =
+            ((0..count).map(|at| 1 << at), (0..count).map(|at| all & !(1 << at)));
+        suffixes.chain(alone).chain(missing).collect()
+    };
+    let mut known = std::collections::BTreeSet::new();
+    let is_new = |sectors: &u128| !is_prefix(*sectors) && known.insert(*sectors);
+    ways.extend(scattered.into_iter().filter(is_new).map(Survival::Scattered));
+    ways
+}
+
+fn tear(image: &mut Image, written: &Written, is_kept: impl Fn(usize) -> bool) {
     let new = written.content.bytes();
     let Some(old) = image.get(written.block) else { return };
-    let kept = kept.min(new.len());
-    let torn = Bytes::from([&new[..kept], &old[kept..]].concat());
+    let sectors = new.chunks(SECTOR_SIZE_BYTES).zip(old.chunks(SECTOR_SIZE_BYTES)).enumerate();
+    let kept = sectors.map(|(number, (new, old))| if is_kept(number) { new } else { old });
+    let torn = Bytes::from(kept.collect::<Vec<_>>().concat());
     image.set(written.block, Block::new(written.block, torn));
 }
 
@@ -249,6 +310,9 @@ pub struct Walk {
     history: History,
     position: usize,
     point: CrashPoint,
+    /// As if the last flush had made nothing durable, the last two, and so on.
+    lost: Vec<CrashPoint>,
+    lost_max: usize,
 }
 
 impl Walk {
@@ -256,7 +320,25 @@ impl Walk {
     #[must_use]
     pub fn new(history: &History) -> Self {
         let point = CrashPoint::new(history.start());
-        Self { history: history.clone(), position: 0, point }
+        Self { history: history.clone(), position: 0, point, lost: Vec::new(), lost_max: 0 }
+    }
+
+    /// The same walk, which also sees what there is if so many flushes were lost.
+    #[must_use]
+    pub fn losing(self, flush_count: usize) -> Self {
+        Self { lost_max: flush_count, ..self }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn point(&self) -> &CrashPoint {
+        &self.point
+    }
+
+    /// As if the last flush before here had made nothing durable, the last two, and so on.
+    #[must_use]
+    pub fn lost(&self) -> &[CrashPoint] {
+        &self.lost
     }
 
     /// Goes on to `position`, which is not behind; stops at the end of the history.
@@ -270,7 +352,20 @@ impl Walk {
     }
 
     fn apply(&mut self, event: DeviceEvent) {
-        let CrashPoint { durable, unflushed, lied_until, is_misplaced } = &mut self.point;
+        if let DeviceEvent::Flushed { .. } = event {
+            // A later flush makes up for a lost one: only the last ones can be missed.
+            self.lost.insert(0, self.point.clone());
+            self.lost.truncate(self.lost_max);
+        } else {
+            self.lost.iter_mut().for_each(|lost| lost.apply(event.clone()));
+        }
+        self.point.apply(event);
+    }
+}
+
+impl CrashPoint {
+    fn apply(&mut self, event: DeviceEvent) {
+        let Self { durable, unflushed, lied_until, is_misplaced } = self;
         match event {
             DeviceEvent::Written(written) if written.forced => {
                 unflushed.retain(|older| older.block != written.block);
@@ -468,12 +563,59 @@ mod tests {
     }
 
     #[test]
+    fn a_write_of_few_sectors_is_torn_in_every_way_and_a_longer_one_in_some() {
+        assert_eq!([1, 2, 3, 4].map(|sectors| ways_to_tear(sectors).len()), [0, 2, 6, 14]);
+        // Prefixes, suffixes, one of the middle alone, one of the middle missing.
+        assert_eq!(ways_to_tear(8).len(), 7 + 7 + 6 + 6);
+        assert_eq!(ways_to_tear(128).len(), 127 + 127 + 126 + 126);
+        for sectors in 0..10 {
+            let ways: BTreeSet<_> = ways_to_tear(sectors).into_iter().collect();
+            assert_eq!(ways.len(), ways_to_tear(sectors).len(), "each is another one");
+        }
+        let disk = run(&[Step::Write(0), Step::Flush, Step::Write(0)]);
+        let mut walk = Walk::new(&disk.history());
+        let point = walk.advance(disk.history().len());
+        let suffix = point.state(Survivors(vec![Survival::Scattered(2)])).image;
+        let block = suffix.get(BlockNo(0)).expect("a block");
+        assert_eq!((block[511], block[512]), (1, 3));
+    }
+
+    #[test]
+    fn a_flush_that_is_lost_is_as_if_it_had_not_been() {
+        for program in programs() {
+            let disk = run(&program);
+            let history = disk.history();
+            let mut walk = Walk::new(&history).losing(2);
+            walk.advance(history.len());
+            let is_flush =
+                |at: &usize| matches!(history.event(*at), Some(DeviceEvent::Flushed { .. }));
+            let flushes: Vec<usize> = (0..history.len()).filter(is_flush).collect();
+            assert_eq!(walk.lost().len(), flushes.len().min(2));
+            for (count, point) in (1..).zip(walk.lost()) {
+                // The same events without the last flushes.
+                let missed = &flushes[flushes.len() - count..];
+                let without = History::new(history.start());
+                let kept = (0..history.len()).filter(|at| !missed.contains(at));
+                kept.filter_map(|at| history.event(at)).for_each(|event| without.push(event));
+                let states = |point: &CrashPoint| -> BTreeSet<u128> {
+                    point.states(&ALL).states.iter().map(|state| state.image.hash()).collect()
+                };
+                let other = states(Walk::new(&without).advance(without.len()));
+                assert_eq!(states(point), other, "{program:?}");
+            }
+        }
+    }
+
+    #[test]
     fn survivors_read_back_as_themselves() {
-        for text in ["-", "0110", "1(3)0"] {
+        for text in ["-", "0110", "1(3)0", "1[0101]0"] {
             assert_eq!(text.parse::<Survivors>().expect("well formed").to_string(), text);
         }
         assert!("2".parse::<Survivors>().is_err());
-        assert!("(1".parse::<Survivors>().is_err());
+        for nonsense in ["(1", "[01", "[2]", "[", "]", "[0101"] {
+            assert!(nonsense.parse::<Survivors>().is_err(), "{nonsense}");
+        }
+        assert!(format!("[{}]", "1".repeat(129)).parse::<Survivors>().is_err());
     }
 
     #[test]

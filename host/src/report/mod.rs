@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::check::account::Account;
 use crate::check::account::AgainAccount;
+use crate::check::account::LostFlushAccount;
 use crate::check::explore::CrashFault;
 use crate::check::explore::CrashFinding;
 use crate::check::tally::Tally;
@@ -232,11 +233,60 @@ pub struct AccountLines {
     pub bounded: u64,
     /// The bound.
     pub subset_bound: u32,
+    /// Positions at which not every way to tear a write was tried, where any was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torn: Option<u64>,
+    /// What only a device leaves that lost a flush, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_flush: Option<LostFlushLines>,
     /// Crashes in the middle of recovery, where they were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<AgainLines>,
     /// Unsynced effects that were allowed to be lost, and in how many states they were.
     pub lost: BTreeMap<String, u64>,
+}
+
+/// What only a device leaves that lost a flush, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostFlushLines {
+    /// So many flushes in a row at most.
+    pub flushes: u32,
+    /// States that a device which loses none could not leave at that position.
+    pub states: u64,
+    /// Of these, those in which no promise was broken.
+    pub unbroken: u64,
+    /// In how many of them a promise was broken, by clause: the device's doing.
+    pub broken: BTreeMap<String, u64>,
+    /// Positions at which not every subset was tried.
+    pub bounded: u64,
+}
+
+impl LostFlushLines {
+    fn new(account: &LostFlushAccount) -> Self {
+        Self {
+            flushes: account.flush_count,
+            states: account.state_count,
+            unbroken: account.unbroken_count,
+            broken: account.broken.clone(),
+            bounded: account.bounded_count,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        let counts = [
+            (&mut self.states, other.states),
+            (&mut self.unbroken, other.unbroken),
+            (&mut self.bounded, other.bounded),
+        ];
+        for (all, more) in counts {
+            *all = all.saturating_add(more);
+        }
+        for (clause, count) in other.broken {
+            let sum = self.broken.entry(clause).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
 }
 
 /// Crashes in the middle of recovery, as they are shown.
@@ -292,6 +342,12 @@ impl AccountLines {
         if let (Some(all), Some(more)) = (&mut self.again, &other.again) {
             all.add(more);
         }
+        if let (Some(all), Some(more)) = (&mut self.torn, other.torn) {
+            *all = all.saturating_add(more);
+        }
+        if let (Some(all), Some(more)) = (&mut self.lost_flush, other.lost_flush) {
+            all.add(more);
+        }
         for (effect, count) in other.lost {
             let sum = self.lost.entry(effect).or_default();
             *sum = sum.saturating_add(count);
@@ -305,7 +361,9 @@ impl AccountLines {
     fn check_same(&self, other: &Self) -> Result<(), String> {
         let of = |account: &Self| {
             let depth = account.again.map(|again| again.depth);
-            (account.moments, account.bounded, account.subset_bound, depth)
+            let lost = account.lost_flush.as_ref().map(|lost| (lost.flushes, lost.bounded));
+            let bounds = (account.bounded, account.subset_bound, account.torn);
+            (account.moments, bounds, depth, lost)
         };
         if of(self) == of(other) {
             return Ok(());
@@ -315,15 +373,21 @@ impl AccountLines {
 
     /// Why it does not cover all that could be, if it does not.
     #[must_use]
-    pub fn shortfall(&self) -> Option<String> {
+    pub fn shortfall(&self) -> Vec<String> {
         let again = self.again.map_or(0, |again| again.bounded);
-        let (count, bound) = (self.bounded.saturating_add(again), self.subset_bound);
-        (count > 0).then(|| {
+        let lost = self.lost_flush.as_ref().map_or(0, |lost| lost.bounded);
+        let count = self.bounded.saturating_add(again).saturating_add(lost);
+        let bound = self.subset_bound;
+        let subsets = (count > 0).then(|| {
             format!(
                 "--exhaustive: {count} positions have more than {bound} unflushed writes, and not \
                  every subset of them was tried; --subset-bound raises the bound"
             )
-        })
+        });
+        let torn = self.torn.filter(|count| *count > 0).map(|count| {
+            format!("--exhaustive: at {count} positions writes can be torn in more ways than tried")
+        });
+        subsets.into_iter().chain(torn).collect()
     }
 
     /// With crashes in the middle of recovery, so many crashes in a row.
@@ -354,6 +418,8 @@ impl AccountLines {
             verified_before: account.unverified_count,
             bounded: account.bounded_count,
             subset_bound,
+            torn: account.torn_bounded_count,
+            lost_flush: account.lost_flush.as_ref().map(LostFlushLines::new),
             again: None,
             lost: account.lost.clone(),
         }

@@ -8,6 +8,7 @@ use crate::report::AccountLines;
 use crate::report::AgainLines;
 use crate::report::Against;
 use crate::report::Finding;
+use crate::report::LostFlushLines;
 use crate::report::Report;
 use crate::report::Schedules;
 use crate::report::Verdict;
@@ -170,6 +171,18 @@ fn show_account(out: &mut String, account: &AccountLines) {
             format_args!("  bound     {bound} unflushed writes, never hit: every subset was tried"),
         );
     }
+    if let Some(count) = account.torn {
+        line(
+            out,
+            format_args!(
+                "  torn      one write at a time, to any of up to 4 sectors, of more to a prefix, \
+                 a suffix, one alone or missing: at {count} positions there are more ways"
+            ),
+        );
+    }
+    if let Some(lost) = &account.lost_flush {
+        show_lost_flush(out, lost);
+    }
     if let Some(again) = &account.again {
         show_again(out, again);
     }
@@ -183,6 +196,21 @@ fn show_account(out: &mut String, account: &AccountLines) {
     let hidden = account.lost.len().saturating_sub(LOST_COUNT_MAX);
     if hidden > 0 {
         line(out, format_args!("    ... and {hidden} more; --json FILE has them all"));
+    }
+}
+
+fn show_lost_flush(out: &mut String, lost: &LostFlushLines) {
+    let LostFlushLines { flushes, states, unbroken, broken, bounded } = lost;
+    line(
+        out,
+        format_args!(
+            "  lost flush {states} more states, of a device that lost up to {flushes} of the flushes \
+             before the crash: no promise is broken in {unbroken}; bound hit at {bounded} \
+             positions"
+        ),
+    );
+    for (clause, count) in broken {
+        line(out, format_args!("    {clause}: broken in {count} states, by the device"));
     }
 }
 

@@ -51,20 +51,20 @@ pub(in crate::check) struct Recorded {
 
 impl Bench {
     /// A bench for workloads on an empty file system of this stack, crashed within these bounds,
-    /// so many times in a row.
+    /// so many times in a row, with so many flushes lost at most.
     ///
     /// # Errors
     /// If no file system can be made on it.
     pub fn new(
         stack: StackPlan,
         bounds: StateBounds,
-        depth: u32,
+        (depth, lost_flushes): (u32, u32),
         expectation: Expectation,
     ) -> Result<Self, String> {
         let blank = World::blank(&stack).map_err(|error| error.to_string())?;
         let audited = expectation.audited;
         let (crash, lost_legs) = (CrashKind::Power, Vec::new());
-        let plan = ExplorePlan { crash, bounds, stack, audited, depth, lost_legs };
+        let plan = ExplorePlan { crash, bounds, stack, audited, depth, lost_legs, lost_flushes };
         Ok(Self { plan, blank, expectation })
     }
 

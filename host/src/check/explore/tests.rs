@@ -45,7 +45,7 @@ fn bench(stack: StackPlan, depth: u32) -> Bench {
         audited: true,
     };
     let bounds = StateBounds { subset_count_max: BOUND, torn: false };
-    Bench::new(stack, bounds, depth, expectation).expect("there is room for a file system")
+    Bench::new(stack, bounds, (depth, 0), expectation).expect("there is room for a file system")
 }
 
 /// Some of the workloads of one operation: every kind, on a small scale.

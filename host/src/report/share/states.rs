@@ -112,11 +112,16 @@ impl StatesShare {
             self.account.check_same(&other.account)?;
         }
         let (moments, bounded) = (self.account.moments, self.account.bounded);
+        let (torn, lost) = (self.account.torn, self.account.lost_flush.as_ref().map(|l| l.bounded));
         self.account.add(other.account);
         // Runs that were killed share their beginning; states do not share their survey.
         let add = if self.kills { keep_most } else { add_counts };
         if !self.kills {
-            (self.account.moments, self.account.bounded) = (moments, bounded);
+            let account = &mut self.account;
+            (account.moments, account.bounded, account.torn) = (moments, bounded, torn);
+            if let (Some(lines), Some(bounded)) = (&mut account.lost_flush, lost) {
+                lines.bounded = bounded;
+            }
         }
         add(&mut self.exercised, &other.exercised);
         add(&mut self.passed_over, &other.passed_over);

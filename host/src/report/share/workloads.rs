@@ -138,7 +138,7 @@ impl WorkloadsShare {
         add_counts(&mut report.exercised, &self.exercised);
         add_counts(&mut report.passed_over, &self.passed_over);
         if self.exhaustive {
-            report.undecided.extend(account.as_ref().and_then(AccountLines::shortfall));
+            report.undecided.extend(account.iter().flat_map(AccountLines::shortfall));
         }
         if report.exercised.is_empty() {
             report.undecided.push(NOTHING_JUDGED.to_owned());
