@@ -204,9 +204,9 @@ fn show_lost_flush(out: &mut String, lost: &LostFlushLines) {
     line(
         out,
         format_args!(
-            "  lost flush {states} more states, of a device that lost up to {flushes} of the flushes \
-             before the crash: no promise is broken in {unbroken}; bound hit at {bounded} \
-             positions"
+            "  lost flush {states} more states, of a device that lost up to {flushes} of the \
+             flushes before the crash: no promise is broken in {unbroken}; bound hit at \
+             {bounded} positions"
         ),
     );
     for (clause, count) in broken {
