@@ -5,6 +5,8 @@
 use bytes::Bytes;
 use bytes::BytesMut;
 
+use crate::device::is_zero;
+
 /// What a write changes in one page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
@@ -79,7 +81,7 @@ impl Page {
 
     /// Makes every byte from `at` on zero; answers whether one was not.
     pub(super) fn cut(&mut self, at: usize) -> bool {
-        let has_other = self.bytes[at..].iter().any(|byte| *byte != 0);
+        let has_other = !is_zero(&self.bytes[at..]);
         if has_other {
             let zeros = Bytes::from(vec![0; self.bytes.len() - at]);
             self.apply(&Change { at, bytes: zeros });

@@ -41,11 +41,17 @@ impl Store {
         checksum: u32,
         invariant: &'static str,
     ) -> Result<Bytes, CowError> {
-        let mut found = Vec::new();
-        for block in blocks {
-            found.extend_from_slice(&self.read(*block).await?);
-        }
-        let mut found = Bytes::from(found);
+        let mut found = match blocks {
+            // Most have one block, and its bytes are shared.
+            [block] => self.read(*block).await?,
+            several => {
+                let mut found = Vec::new();
+                for block in several {
+                    found.extend_from_slice(&self.read(*block).await?);
+                }
+                Bytes::from(found)
+            }
+        };
         if !has(&found, checksum) {
             let at = blocks.first().copied().unwrap_or(BlockNo(0));
             let other = self.other_copy(blocks, checksum, found).await;
