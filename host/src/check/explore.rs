@@ -136,7 +136,7 @@ pub enum CrashFault {
 }
 
 /// The loss of any one leg loses nothing that was durable.
-const LOSS_OF_A_LEG: &str = "RED-06";
+pub const LOSS_OF_A_LEG: &str = "RED-06";
 
 impl CrashFault {
     /// What is wrong after a crash with which a leg was lost, and not with all legs, is the loss's

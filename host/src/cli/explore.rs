@@ -247,5 +247,6 @@ fn share(
     let bounds = (arguments.subset_bound, arguments.recovery_depth);
     let share = StatesShare::new(report, exploration, bounds, replay);
     let share = share.kills(arguments.crash_kind == CrashKindName::Process);
+    let share = share.loses_leg(arguments.lose_leg.is_some());
     Share::States(Box::new(share.exhaustive(arguments.exhaustive)))
 }

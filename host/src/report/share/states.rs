@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::check::explore::CrashFault;
 use crate::check::explore::Exploration;
+use crate::check::explore::LOSS_OF_A_LEG;
 use crate::report;
 use crate::report::AccountLines;
 use crate::report::Finding;
@@ -25,6 +26,8 @@ pub struct StatesShare {
     exhaustive: bool,
     /// Was a process killed, after each of its calls?
     kills: bool,
+    /// Was a leg to be lost with each crash?
+    loses_leg: bool,
     account: AccountLines,
     exercised: BTreeMap<String, u64>,
     passed_over: BTreeMap<String, u64>,
@@ -84,6 +87,7 @@ impl StatesShare {
             run,
             exhaustive: false,
             kills: false,
+            loses_leg: false,
             account: account.to_depth(depth, &exploration.account.again),
             exercised: counts(&tally.exercised),
             passed_over: counts(&tally.passed_over),
@@ -103,9 +107,15 @@ impl StatesShare {
         Self { kills, ..self }
     }
 
+    /// A leg was to be lost with each crash; that none could be is a doubt.
+    #[must_use]
+    pub fn loses_leg(self, loses_leg: bool) -> Self {
+        Self { loses_leg, ..self }
+    }
+
     fn add(&mut self, other: Self) -> Result<(), String> {
-        if self.run != other.run || (self.exhaustive, self.kills) != (other.exhaustive, other.kills)
-        {
+        let asked = |share: &Self| (share.exhaustive, share.kills, share.loses_leg);
+        if self.run != other.run || asked(self) != asked(&other) {
             return Err("the shards saw different runs".to_owned());
         }
         if !self.kills {
@@ -164,6 +174,9 @@ impl StatesShare {
         add_counts(&mut report.passed_over, &self.passed_over);
         if self.account.judged == 0 {
             report.undecided.push("no crash state was judged".to_owned());
+        }
+        if self.loses_leg && !report.exercised.contains_key(LOSS_OF_A_LEG) {
+            report.undecided.push("no crash state could lose that leg".to_owned());
         }
         if self.exhaustive {
             report.undecided.extend(self.account.shortfall());
