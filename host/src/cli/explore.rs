@@ -60,6 +60,7 @@ fn share_of(
             "explore needs a device to crash: a directory of this machine has none".to_owned(),
         ));
     }
+    goes_with_its_crash(arguments)?;
     if let SubjectPlan::Reference(stack) = &planned.run.subject {
         lost_legs(arguments, stack.policies.mirror.leg_count)?;
     }
@@ -154,16 +155,33 @@ fn explore_recorded(
     Ok(exploration)
 }
 
+/// # Errors
+/// If something was asked for that a crash of that kind has nothing of.
+fn goes_with_its_crash(arguments: &ExploreArguments) -> Result<(), Failure> {
+    let kind = arguments.crash_kind;
+    let is_power = kind == CrashKindName::Power;
+    let is_process = kind == CrashKindName::Process;
+    let refused = [
+        ("--torn-writes", arguments.torn_writes && !is_power),
+        ("--lost-flush", arguments.lost_flush > 0 && !is_power),
+        ("--recovery-depth", arguments.recovery_depth > 1 && is_process),
+        ("--lose-leg", arguments.lose_leg.is_some() && is_process),
+    ];
+    match refused.into_iter().find(|(_, is_refused)| *is_refused) {
+        Some((option, _)) if is_process => {
+            Err(Failure(format!("{option}: the device goes on when a process dies")))
+        }
+        Some((option, _)) => Err(Failure(format!("{option}: the device keeps its power"))),
+        None => Ok(()),
+    }
+}
+
 /// The legs that are lost in turn.
 ///
 /// # Errors
-/// If there is no such leg, or no crash of a device.
+/// If there is no such leg.
 fn lost_legs(arguments: &ExploreArguments, leg_count: u32) -> Result<Vec<u32>, Failure> {
     let Some(lost) = arguments.lose_leg else { return Ok(Vec::new()) };
-    if arguments.crash_kind == CrashKindName::Process {
-        let why = "a process that dies takes no leg with it";
-        return Err(Failure(format!("--lose-leg {lost}: {why}")));
-    }
     let legs: Vec<u32> = match lost {
         LostLeg::Each => (0..leg_count).collect(),
         LostLeg::One(leg) => vec![leg],
