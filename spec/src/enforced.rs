@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::clause::Catalogue;
+use crate::counts::ids;
 use crate::promise::Level;
 
 macro_rules! enforced {
@@ -177,14 +178,15 @@ enforced! {
     "RSTAB-03" Strict,
 }
 
-/// The level from which on a clause is enforced; a clause of no rule binds as the catalogue says.
-pub(crate) fn level_of(clause: &str) -> Option<Level> {
-    static BY_ID: LazyLock<BTreeMap<&str, Level>> =
-        LazyLock::new(|| LEVELS.iter().copied().collect());
-    match BY_ID.get(clause) {
-        Some(level) => Some(*level),
-        None => Catalogue::embedded().get(clause)?.level.level(),
-    }
+/// The level from which on a clause of this number is enforced; a clause of no rule binds as the
+/// catalogue says.
+pub(crate) fn level_of(number: usize) -> Option<Level> {
+    static BY_NUMBER: LazyLock<Vec<Option<Level>>> = LazyLock::new(|| {
+        let ruled: BTreeMap<&str, Level> = LEVELS.iter().copied().collect();
+        let told = |id: &str| Catalogue::embedded().get(id)?.level.level();
+        ids().iter().map(|id| ruled.get(id).copied().or_else(|| told(id))).collect()
+    });
+    BY_NUMBER.get(number).copied().flatten()
 }
 
 #[cfg(test)]

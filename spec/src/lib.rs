@@ -6,6 +6,7 @@
 //! Architecture invariant: pure crates only; no clock, no chance and no I/O.
 
 pub mod clause;
+mod counts;
 mod crash;
 mod enforced;
 mod errors;
@@ -17,5 +18,6 @@ pub mod trace;
 pub mod violation;
 pub mod words;
 
+pub use counts::Counts;
 pub use enforced::ENFORCED;
 pub use oracle::Oracle;

@@ -6,22 +6,26 @@
 //!
 //! M-4: same trace, same verdict.
 
-use std::collections::BTreeSet;
-use std::collections::VecDeque;
+mod group;
+mod order;
+
 use std::sync::Arc;
 
-use imbl::OrdMap;
-use imbl::OrdSet;
 use imbl::Vector;
 
+use crate::counts::Counts;
 use crate::crash;
 use crate::crash::Adoption;
 use crate::errors;
 use crate::model::Model;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::sync;
 use crate::ops::take_effect;
+use crate::oracle::group::Calls;
+use crate::oracle::group::Item;
+use crate::oracle::group::Pending;
+use crate::oracle::group::is_of_moments;
+use crate::oracle::group::reads;
 use crate::promise::Level;
 use crate::promise::Promises;
 use crate::trace::CrashKind;
@@ -31,39 +35,11 @@ use crate::violation::Reason;
 use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
-use crate::words::Errno;
-use crate::words::HandleId;
-use crate::words::Lock;
-use crate::words::Manage;
-use crate::words::Memory;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
 use crate::words::Survey;
 use crate::words::Testimony;
-use crate::words::Whence;
-
-/// A call from its beginning to the end of the group in which it is judged.
-#[derive(Debug, Clone)]
-struct Pending {
-    process: Pid,
-    call: Call,
-    outcome: Option<(Step, Outcome)>,
-    committed: bool,
-    /// Was a call under way with it that can change something?
-    raced: bool,
-}
-
-/// What happened in a group of overlapping calls, in order.
-#[derive(Debug, Clone)]
-enum Item {
-    /// Only of calls that are judged by what there was when they began.
-    Began(Step),
-    Committed(Step),
-    Answered(Step),
-    Said(Step, Testimony),
-    Exited(Step, Pid),
-}
 
 /// What a survey meant that nothing was wrong with. Cloning it is cheap.
 #[derive(Debug, Clone)]
@@ -74,9 +50,9 @@ pub struct Ground(Arc<crash::Ground>);
 pub struct Oracle {
     judge: Judge,
     step: Step,
-    pending: OrdMap<Step, Pending>,
+    calls: Calls,
     /// Those of them that have not answered.
-    open: OrdSet<Step>,
+    open: Vector<Step>,
     items: Vector<Item>,
     /// The crash after which nobody has looked yet.
     crashed: Option<CrashKind>,
@@ -99,8 +75,8 @@ impl Oracle {
         Self {
             judge: Judge::new(promises, level),
             step: Step(0),
-            pending: OrdMap::new(),
-            open: OrdSet::new(),
+            calls: Calls::default(),
+            open: Vector::new(),
             items: Vector::new(),
             crashed: None,
             settled: None,
@@ -174,8 +150,9 @@ impl Oracle {
     }
 
     /// How many events decided each clause, one way or the other.
-    pub fn exercised(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.judge.exercised.iter().map(|(clause, count)| (*clause, *count))
+    #[must_use]
+    pub fn exercised(&self) -> &Counts {
+        &self.judge.exercised
     }
 
     /// What was not judged, because of a bound or of what is forgotten, and how often.
@@ -206,7 +183,7 @@ impl Oracle {
         self.ground = surveyed.ground.map(Ground);
         self.found = surveyed.adoption;
         self.blurred |= !surveyed.is_known;
-        self.judge.half_done = self.pending.values().any(|pending| pending.committed);
+        self.judge.half_done = self.calls.values().any(|pending| pending.committed);
     }
 
     /// What was found is what there is, whoever is to blame.
@@ -237,26 +214,26 @@ impl Oracle {
         let raced = self.races(call);
         let call = call.clone();
         let pending = Pending { process, call, outcome: None, committed: false, raced };
-        self.pending.insert(self.step, pending);
+        self.calls.push(self.step, pending);
     }
 
     /// Is a call under way that can change something? Those are told that this one is as well.
     fn races(&mut self, call: &Call) -> bool {
         let open = self.open.iter();
-        let raced = open.filter_map(|step| self.pending.get(step)).any(|open| open.call.changes());
+        let raced = open.filter_map(|step| self.calls.get(*step)).any(|open| open.call.changes());
         if call.changes() {
             for step in &self.open {
-                if let Some(open) = self.pending.get_mut(step) {
+                if let Some(open) = self.calls.get_mut(*step) {
                     open.raced = true;
                 }
             }
         }
-        self.open.insert(self.step);
+        self.open.push_back(self.step);
         raced
     }
 
     fn answered(&mut self, call: Step, outcome: &Outcome) {
-        match self.pending.get_mut(&call) {
+        match self.calls.get_mut(call) {
             Some(pending) if pending.outcome.is_none() => {
                 pending.outcome = Some((self.step, outcome.clone()));
             }
@@ -266,7 +243,7 @@ impl Oracle {
             }
         }
         self.items.push_back(Item::Answered(call));
-        self.open.remove(&call);
+        self.open.retain(|open| *open != call);
         if self.open.is_empty() {
             self.flush();
         }
@@ -280,7 +257,7 @@ impl Oracle {
         let is_failure = matches!(testimony, Testimony::Lost { .. } | Testimony::Failed { .. });
         self.judge.has_failed |= is_failure;
         match testimony {
-            Testimony::Committed { call } => match self.pending.get_mut(call) {
+            Testimony::Committed { call } => match self.calls.get_mut(*call) {
                 Some(pending) if pending.outcome.is_none() => {
                     pending.committed = true;
                     self.items.push_back(Item::Committed(*call));
@@ -297,7 +274,7 @@ impl Oracle {
             | Testimony::Failed { .. }
             | Testimony::Evicted { .. }
             | Testimony::Audit { .. } => {
-                self.items.push_back(Item::Said(self.step, testimony.clone()));
+                self.items.push_back(Item::Said(self.step, Arc::new(testimony.clone())));
                 if self.open.is_empty() {
                     self.flush();
                 }
@@ -316,10 +293,10 @@ impl Oracle {
     /// The run is cut short: what is under way may take effect, in part or not at all.
     fn crash(&mut self, kind: CrashKind) {
         let open: Vec<(Step, Pending)> = self
-            .pending
+            .calls
             .iter()
             .filter(|(_, pending)| pending.outcome.is_none())
-            .map(|(step, pending)| (*step, pending.clone()))
+            .map(|(step, pending)| (step, pending.clone()))
             .collect();
         self.flush();
         let settled = self.settled.take().unwrap_or_else(|| self.judge.model.clone());
@@ -333,8 +310,8 @@ impl Oracle {
             if !is_dead {
                 // Its effect is judged now and its answer later, as if it had two.
                 self.judge.half_done |= pending.committed;
-                self.pending.insert(called, as_surviving(pending));
-                self.open.insert(called);
+                self.calls.push(called, as_surviving(pending));
+                self.open.push_back(called);
             } else if !pending.committed {
                 let process = pending.process;
                 let frame = Frame { called, acked: None, process, overlapped: false };
@@ -356,15 +333,14 @@ impl Oracle {
     /// Judges the calls of a group.
     fn flush(&mut self) {
         let items = std::mem::take(&mut self.items);
-        let pending = std::mem::take(&mut self.pending);
+        let calls = std::mem::take(&mut self.calls);
         self.stays_settled(&items);
         self.open.clear();
-        let alone = pending.len() <= 1;
-        let default: Vector<Item> = items.clone();
-        if alone || pending.values().all(|pending| !self.judge.is_free(pending)) {
-            return self.judge.group(&default, &pending, !alone);
+        let alone = calls.len() <= 1;
+        if alone || calls.values().all(|pending| !self.judge.is_free(pending)) {
+            return self.judge.group(&items, &calls, !alone);
         }
-        self.search(&default, &pending);
+        self.search(&items, &calls);
     }
 
     /// What the subject says holds whatever calls did that died; what other calls tell does not.
@@ -388,43 +364,6 @@ impl Oracle {
         }
         self.settled = Some(judge.model);
     }
-
-    /// Looks for an order of the calls that explains their answers.
-    fn search(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>) {
-        let known = self.judge.violations.len();
-        let before = self.judge.clone();
-        let free: Vec<Step> = pending
-            .iter()
-            .filter(|(_, pending)| pending.outcome.is_some() && before.is_free(pending))
-            .map(|(step, _)| *step)
-            .collect();
-        let first: Vec<usize> = (0..items.len()).collect();
-        let mut known_orders = BTreeSet::from([first.clone()]);
-        let mut orders = VecDeque::from([first]);
-        while let Some(order) = orders.pop_front() {
-            let permuted: Vector<Item> = order.iter().map(|at| items[*at].clone()).collect();
-            let mut judge = before.clone();
-            judge.group(&permuted, pending, true);
-            if judge.violations.len() == known {
-                self.judge = judge;
-                self.judge.uncertain |= are_ambiguous(&free, pending);
-                return;
-            }
-            for at in earlier(&permuted, &free, pending) {
-                let mut next = order.clone();
-                next.swap(at - 1, at);
-                if known_orders.insert(next.clone()) {
-                    orders.push_back(next);
-                }
-            }
-            if known_orders.len() > ORDERS_MAX {
-                self.judge.undecided(self.step, "overlapping calls without commit order");
-                self.judge.uncertain = true;
-                return;
-            }
-        }
-        self.judge.group(items, pending, true);
-    }
 }
 
 /// The call of a process that outlives another. A lock has no effect that a survey could find: it
@@ -432,241 +371,4 @@ impl Oracle {
 fn as_surviving(pending: Pending) -> Pending {
     let committed = pending.committed && !matches!(pending.call, Call::Lock(_));
     Pending { committed, ..pending }
-}
-
-/// Did a crash cut off a call that may have taken a lock, or let go of one? Nobody was told which.
-fn may_have_locked(pending: &OrdMap<Step, Pending>, testifies: bool) -> bool {
-    pending.values().any(|pending| {
-        pending.outcome.is_none()
-            && (pending.committed || !testifies)
-            && matches!(pending.call, Call::Lock(_) | Call::Close { .. })
-    })
-}
-
-fn lock_calls(pending: &OrdMap<Step, Pending>) -> OrdMap<Step, (Pid, Lock)> {
-    let locks = pending.iter().filter_map(|(called, pending)| {
-        let Call::Lock(asked) = &pending.call else { return None };
-        Some((*called, (pending.process, asked.clone())))
-    });
-    locks.collect()
-}
-
-const ORDERS_MAX: usize = 2_000;
-
-/// Is the call judged by what there was between its beginning and its answer?
-fn is_of_moments(call: &Call) -> bool {
-    let is_snapshot = matches!(call, Call::Manage(Manage::Snapshot { .. }));
-    let copies = matches!(call, Call::CopyRange { .. } | Call::CloneRange { .. });
-    is_snapshot || copies || is_search(call)
-}
-
-/// Does the call tell bytes? Each may be of any moment between its beginning and its answer.
-fn reads(call: &Call) -> bool {
-    matches!(call, Call::Read { .. } | Call::Memory(Memory::Load { .. }))
-}
-
-/// Is something said judged after the call that it was said in?
-///
-/// What is said during a call that is alone may be about its own effect. Bytes that a write
-/// brought are lost after it, bytes that a truncate removes are lost before it and resolved after
-/// it. A sync has no effect, and is judged by what was said before it answered. Where the subject
-/// told when a write took effect, what it said before is about what was before.
-fn comes_after(item: &Item, pending: &OrdMap<Step, Pending>, overlapped: bool) -> bool {
-    let alone = pending.values().next().filter(|_| !overlapped);
-    match (item, alone.map(|alone| &alone.call)) {
-        (Item::Said(..), Some(call)) if writes(call) => alone.is_some_and(|alone| !alone.committed),
-        (Item::Said(_, Testimony::Resolved { .. }), Some(call)) => !call.is_sync(),
-        (
-            Item::Began(_)
-            | Item::Said(..)
-            | Item::Committed(_)
-            | Item::Answered(_)
-            | Item::Exited(..),
-            _,
-        ) => false,
-    }
-}
-
-/// Is a call judged where the subject says that it took effect? A search is judged by all there
-/// was until its answer.
-fn takes_effect_early(pending: &Pending, overlapped: bool) -> bool {
-    let is_write = writes(&pending.call);
-    let is_late = pending.call.is_sync() || is_search(&pending.call);
-    pending.committed && !is_late && (overlapped || is_write)
-}
-
-/// Does the call bring bytes to a file?
-fn writes(call: &Call) -> bool {
-    matches!(
-        call,
-        Call::Write { .. }
-            | Call::CopyRange { .. }
-            | Call::CloneRange { .. }
-            | Call::Memory(Memory::Store { .. })
-    )
-}
-
-fn is_search(call: &Call) -> bool {
-    matches!(call, Call::Seek { whence: Whence::Data | Whence::Hole, .. })
-}
-
-/// Do at least two calls change something whose order nobody told?
-fn are_ambiguous(free: &[Step], pending: &OrdMap<Step, Pending>) -> bool {
-    let changing = |step: &&Step| pending.get(*step).is_some_and(|call| call.call.changes());
-    free.iter().filter(changing).count() > 1
-}
-
-/// Where a call of unknown place may take effect one place earlier.
-fn earlier(items: &Vector<Item>, free: &[Step], pending: &OrdMap<Step, Pending>) -> Vec<usize> {
-    let mut orders = Vec::new();
-    for at in 1..items.len() {
-        let Item::Answered(step) = items[at] else { continue };
-        let began_before = match &items[at - 1] {
-            Item::Committed(other) | Item::Answered(other) => pending
-                .get(other)
-                .and_then(|other| other.outcome.as_ref())
-                .is_none_or(|(answered, _)| step < *answered),
-            Item::Began(then) | Item::Said(then, _) | Item::Exited(then, _) => step < *then,
-        };
-        if free.contains(&step) && began_before {
-            orders.push(at);
-        }
-    }
-    orders
-}
-
-impl Judge {
-    /// Is it not known when the call took effect?
-    fn is_free(&self, pending: &Pending) -> bool {
-        !pending.committed && !pending.call.is_sync() && !self.is_void(pending)
-    }
-
-    /// Was the call interrupted before it did anything? One that syncs may have been interrupted
-    /// after it wrote, which a subject tells that speaks of itself.
-    fn is_void(&self, pending: &Pending) -> bool {
-        let syncs = |id: HandleId| {
-            let status = self.model.handles.get(&id).map(|handle| handle.status);
-            status.is_none_or(|status| status.sync || status.data_sync)
-        };
-        let is_interrupted = matches!(pending.outcome, Some((_, Err(Errno::Interrupted))));
-        if let Call::Write { handle, .. }
-        | Call::CopyRange { to: handle, .. }
-        | Call::CloneRange { to: handle, .. }
-        | Call::Allocate { handle, .. } = &pending.call
-        {
-            return is_interrupted && (self.testifies || !syncs(*handle));
-        }
-        is_interrupted
-    }
-
-    /// What is known of names, permission bits and locks before the calls of a group are judged.
-    fn begin_group(&mut self, pending: &OrdMap<Step, Pending>, overlapped: bool) {
-        let is_rename =
-            |pending: &Pending| matches!(pending.call, Call::Rename { .. } | Call::Exchange { .. });
-        self.renames = overlapped && pending.values().any(is_rename);
-        let sets_mode = |pending: &Pending| {
-            matches!(pending.call, Call::SetMode { .. } | Call::SetModeHandle { .. })
-        };
-        self.model.are_modes_in_doubt = overlapped && pending.values().any(sets_mode);
-        if overlapped {
-            self.lock_calls = lock_calls(pending);
-            self.lock_doubt = may_have_locked(pending, self.testifies);
-        }
-    }
-
-    /// Judges what happened in a group, in this order.
-    fn group(&mut self, items: &Vector<Item>, pending: &OrdMap<Step, Pending>, overlapped: bool) {
-        self.begin_group(pending, overlapped);
-        let is_of_moments = |pending: &Pending| is_of_moments(&pending.call);
-        let is_looked_at = overlapped || pending.values().any(is_of_moments);
-        let before = is_looked_at.then(|| self.model.clone());
-        // Where it is known when each change took effect, a snapshot is of the time of its own
-        // call; else of any time of the group.
-        let is_timed = |pending: &Pending| {
-            pending.committed || !pending.call.changes() || self.is_void(pending)
-        };
-        let are_timed = pending.values().all(is_timed);
-        let overlaps = |pending: &Pending| overlapped && (pending.raced || !are_timed);
-        let mut began: Vec<(Step, Model)> = Vec::new();
-        let at_commit = |pending: &Pending| takes_effect_early(pending, overlapped);
-        let (said, done): (Vec<&Item>, Vec<&Item>) =
-            items.iter().partition(|item| comes_after(item, pending, overlapped));
-        for item in done.into_iter().chain(said) {
-            match item {
-                Item::Said(step, testimony) => errors::said(self, *step, testimony),
-                Item::Exited(_, process) => self.model.end_process(*process),
-                Item::Began(call) => {
-                    let begun = pending.get(call);
-                    if begun.is_some_and(is_of_moments) {
-                        began.push((*call, self.model.clone()));
-                    }
-                    if begun.is_some_and(overlaps) {
-                        let known = if are_timed { Some(&self.model) } else { before.as_ref() };
-                        self.began.extend(known.map(|known| (*call, known.clone())));
-                    }
-                }
-                Item::Committed(call) => {
-                    if let Some(pending) = pending.get(call).filter(|pending| at_commit(pending)) {
-                        self.one(*call, pending, overlaps(pending));
-                    }
-                }
-                Item::Answered(call) => match pending.get(call) {
-                    Some(pending) if at_commit(pending) => self.returned(*call, pending, false),
-                    Some(pending) => self.one(*call, pending, overlaps(pending)),
-                    None => {}
-                },
-            }
-            if let Item::Answered(call) = item
-                && are_timed
-                && let Some((_, before)) = began.iter().find(|(began, _)| began == call)
-            {
-                self.snapshots.made_between(*call, before, &self.model);
-                self.copied_until(Some(*call), Some(before));
-            }
-        }
-        if !overlapped
-            && let Some((called, call)) = pending.iter().next()
-            && call.outcome.is_none()
-            && call.committed
-            && !at_commit(call)
-        {
-            self.one(*called, call, false);
-        }
-        self.lock_doubt = false;
-        errors::attribute(self);
-        let is_write = |pending: &&Pending| writes(&pending.call);
-        let is_sole_writer = pending.values().filter(is_write).count() == 1;
-        for (called, pending) in pending {
-            self.returned(*called, pending, is_sole_writer);
-        }
-        if let Some(before) = before {
-            self.snapshots.close_group(&before, &self.model);
-            self.copied_until(None, Some(&before));
-            self.began.clear();
-        }
-    }
-
-    /// A call answered, and all that was said until then is known: a write that promises
-    /// durability is held to it.
-    fn returned(&mut self, called: Step, pending: &Pending, is_sole_writer: bool) {
-        let Some((answered, outcome)) = &pending.outcome else { return };
-        let process = pending.process;
-        let frame = Frame { called, acked: Some(*answered), process, overlapped: false };
-        sync::write_returned(self, &frame, outcome, is_sole_writer);
-    }
-
-    fn one(&mut self, called: Step, pending: &Pending, overlapped: bool) {
-        let process = pending.process;
-        match &pending.outcome {
-            Some((answered, outcome)) => {
-                let frame = Frame { called, acked: Some(*answered), process, overlapped };
-                self.call(&frame, &pending.call, outcome);
-            }
-            None => {
-                let frame = Frame { called, acked: None, process, overlapped };
-                take_effect(self, &frame, &pending.call);
-            }
-        }
-        self.took_effect(called);
-    }
 }

@@ -543,7 +543,7 @@ impl<'a> Explorer<'a> {
         let violations = oracle.violations().skip(crashed.violation_count).filter(is_new);
         let violations: Vec<Violation> = violations.cloned().collect();
         if asked.lost_leg.is_some() {
-            tally.exercised.insert(LOSS_OF_A_LEG, 1);
+            tally.exercised.count(LOSS_OF_A_LEG);
         }
         let again = if asked.has_lied { Vec::new() } else { self.judge_again(content, &oracle) };
         Judged {

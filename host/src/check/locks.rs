@@ -223,7 +223,7 @@ fn processes_that_lock_are_served_as_the_clauses_say() {
     for seed in 0..300 {
         let oracle = judged(&events(&Policies::default(), false, seed), |_| ());
         assert_eq!(oracle.verdict(), Verdict::Accepted, "seed {seed}");
-        exercised.extend(oracle.exercised().map(|(clause, _)| clause));
+        exercised.extend(oracle.exercised().iter().map(|(clause, _)| clause));
     }
     let about_locks = ENFORCED.iter().filter(|clause| clause.starts_with("LOCK-"));
     for clause in about_locks {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crashproof_spec::Counts;
 use crashproof_spec::Oracle;
 
 /// How often clauses were exercised, and how often something was not judged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// How often each clause was exercised.
-    pub exercised: BTreeMap<&'static str, u64>,
+    pub exercised: Counts,
     /// What a bound kept from being judged, and how often.
     pub passed_over: BTreeMap<&'static str, u64>,
 }
@@ -18,26 +19,40 @@ impl Tally {
     #[must_use]
     pub fn of(oracle: &Oracle) -> Self {
         let (exercised, passed_over) = (oracle.exercised(), oracle.passed_over());
-        Self { exercised: exercised.collect(), passed_over: passed_over.collect() }
+        Self { exercised: exercised.clone(), passed_over: passed_over.collect() }
     }
 
     /// What was counted since the same oracle had counted this much.
     #[must_use]
     pub fn since(mut self, before: &Self) -> Self {
-        subtract(&mut self.exercised, &before.exercised);
+        self.exercised.subtract(&before.exercised);
         subtract(&mut self.passed_over, &before.passed_over);
         self
     }
 
     /// Adds what another one counted.
     pub fn add(&mut self, other: &Self) {
-        merge(&mut self.exercised, &other.exercised, |count, more| count + more);
+        self.exercised.add(&other.exercised);
         merge(&mut self.passed_over, &other.passed_over, |count, more| count + more);
+    }
+
+    /// Adds it to counts that may be of other programs as well, clauses and what was not judged.
+    pub fn add_to(
+        &self,
+        exercised: &mut BTreeMap<String, u64>,
+        passed_over: &mut BTreeMap<String, u64>,
+    ) {
+        for (clause, count) in self.exercised.iter() {
+            *exercised.entry(clause.to_owned()).or_default() += count;
+        }
+        for (what, count) in &self.passed_over {
+            *passed_over.entry((*what).to_owned()).or_default() += count;
+        }
     }
 
     /// Of each count, the greater one: of runs that share their beginning.
     pub fn most(&mut self, other: &Self) {
-        merge(&mut self.exercised, &other.exercised, u64::max);
+        self.exercised.most(&other.exercised);
         merge(&mut self.passed_over, &other.passed_over, u64::max);
     }
 }

@@ -173,13 +173,7 @@ impl Report {
 
     /// Adds what was counted.
     pub fn count(&mut self, tally: &Tally) {
-        let counts =
-            [(&mut self.exercised, &tally.exercised), (&mut self.passed_over, &tally.passed_over)];
-        for (all, more) in counts {
-            for (what, count) in more {
-                *all.entry((*what).to_owned()).or_default() += count;
-            }
-        }
+        tally.add_to(&mut self.exercised, &mut self.passed_over);
     }
 }
 

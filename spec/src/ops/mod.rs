@@ -44,6 +44,8 @@ use imbl::OrdMap;
 use imbl::OrdSet;
 use imbl::Vector;
 
+use crate::counts::Counts;
+use crate::counts::number_of;
 use crate::enforced::level_of;
 use crate::model::Denial;
 use crate::model::Edit;
@@ -91,7 +93,7 @@ impl Frame {
     }
 }
 
-/// Calls whose place among the changes is remembered: a loss is told of soon after its capture.
+/// Calls that change something whose place among the changes is remembered: a loss is told of soon after its capture.
 const EFFECTS_MAX: usize = 1024;
 
 /// Bytes of a file of unknown number that were said to be lost.
@@ -115,14 +117,15 @@ pub(crate) struct Judge {
     pub(crate) model: Model,
     pub(crate) violations: Vector<Violation>,
     reported: OrdSet<(&'static str, String)>,
-    pub(crate) exercised: OrdMap<&'static str, u64>,
+    pub(crate) exercised: Counts,
     pub(crate) undecided: Vector<Reason>,
     /// What a bound kept from being judged, and how often.
     pub(crate) passed_over: OrdMap<&'static str, u64>,
     pub(crate) lost_allowed: Vector<LostEffect>,
     /// Losses of files whose number is not known yet.
     pub(crate) floating: Vector<Floating>,
-    /// What order the changes had reached when each of the last calls took effect.
+    /// What order the changes had reached when each of the last calls that change something took
+    /// effect.
     effects: OrdMap<Step, u64>,
     /// Did the subject ever say that bytes were lost?
     pub(crate) lost_somewhere: bool,
@@ -175,7 +178,7 @@ impl Judge {
             model: Model::new(),
             violations: Vector::new(),
             reported: OrdSet::new(),
-            exercised: OrdMap::new(),
+            exercised: Counts::default(),
             undecided: Vector::new(),
             passed_over: OrdMap::new(),
             lost_allowed: Vector::new(),
@@ -205,6 +208,11 @@ impl Judge {
     }
 
     pub(crate) fn enforces(&self, clause: &str) -> bool {
+        self.enforced_number(clause).is_some()
+    }
+
+    /// The number of a clause, if it is enforced.
+    fn enforced_number(&self, clause: &str) -> Option<usize> {
         let is_promised = match clause {
             "ERR-RETRY-01" => self.promises.error.retries(),
             "ERR-SUSP-01" => self.promises.error.unwritten == Unwritten::WaitedFor,
@@ -213,7 +221,8 @@ impl Judge {
             "ERR-STICKY-03" => self.promises.error.clear == ClearRule::LastClose,
             _ => true,
         };
-        is_promised && level_of(clause).is_some_and(|level| level <= self.level)
+        let number = number_of(clause).filter(|_| is_promised)?;
+        level_of(number).is_some_and(|level| level <= self.level).then_some(number)
     }
 
     /// Notes that an event decided a clause, one way or the other.
@@ -228,8 +237,10 @@ impl Judge {
             (Some(_), clause) if clause.starts_with("SNAP-") => clause,
             (Some(_), _) => return,
         };
-        if self.enforces(clause) && !self.is_doubtful_lock(clause) {
-            *self.exercised.entry(clause).or_insert(0) += 1;
+        if let Some(number) = self.enforced_number(clause)
+            && !self.is_doubtful_lock(clause)
+        {
+            self.exercised.count_number(number);
         }
     }
 
@@ -435,11 +446,13 @@ impl Judge {
         }
     }
 
-    /// A call took effect.
+    /// A call that changes something took effect.
     pub(crate) fn took_effect(&mut self, call: Step) {
         self.effects.insert(call, self.model.order);
-        if self.effects.len() > EFFECTS_MAX {
-            self.effects = self.effects.without(&self.effects.get_min().map_or(call, |min| min.0));
+        if self.effects.len() > EFFECTS_MAX
+            && let Some((oldest, _)) = self.effects.get_min().copied()
+        {
+            self.effects.remove(&oldest);
         }
     }
 

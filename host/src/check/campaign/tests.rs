@@ -34,7 +34,7 @@ fn said(oracle: &Oracle) -> String {
     let violations: Vec<_> = oracle.violations().collect();
     let undecided: Vec<_> = oracle.undecided().collect();
     let lost: Vec<_> = oracle.lost_allowed().collect();
-    let exercised: Vec<_> = oracle.exercised().collect();
+    let exercised: Vec<_> = oracle.exercised().iter().collect();
     format!("{violations:#?}\n{undecided:?}\n{lost:#?}\n{exercised:?}")
 }
 

@@ -80,17 +80,16 @@ impl StatesShare {
         let found = found.collect();
         let tally = &exploration.account.tally;
         let account = AccountLines::new(&exploration.account, subset_bound);
-        let counts = |counts: &BTreeMap<&'static str, u64>| {
-            counts.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect()
-        };
+        let (mut exercised, mut passed_over) = (BTreeMap::new(), BTreeMap::new());
+        tally.add_to(&mut exercised, &mut passed_over);
         Self {
             run,
             exhaustive: false,
             kills: false,
             loses_leg: false,
             account: account.to_depth(depth, &exploration.account.again),
-            exercised: counts(&tally.exercised),
-            passed_over: counts(&tally.passed_over),
+            exercised,
+            passed_over,
             found,
         }
     }

@@ -61,13 +61,7 @@ impl WorkloadsShare {
 
     /// Adds what was counted.
     pub fn count(&mut self, tally: &crate::check::tally::Tally) {
-        let counts =
-            [(&mut self.exercised, &tally.exercised), (&mut self.passed_over, &tally.passed_over)];
-        for (all, more) in counts {
-            for (what, count) in more {
-                *all.entry((*what).to_owned()).or_default() += count;
-            }
-        }
+        tally.add_to(&mut self.exercised, &mut self.passed_over);
     }
 
     /// What was wrong with the workload of that number, which is not below the last one's.
