@@ -93,7 +93,7 @@ impl Frame {
     }
 }
 
-/// Calls that change something whose place among the changes is remembered: a loss is told of soon after its capture.
+/// Calls whose place among the changes is remembered: a loss is told of soon after its capture.
 const EFFECTS_MAX: usize = 1024;
 
 /// Bytes of a file of unknown number that were said to be lost.
@@ -124,8 +124,7 @@ pub(crate) struct Judge {
     pub(crate) lost_allowed: Vector<LostEffect>,
     /// Losses of files whose number is not known yet.
     pub(crate) floating: Vector<Floating>,
-    /// What order the changes had reached when each of the last calls that change something took
-    /// effect.
+    /// What order the changes had reached when each of the last calls took effect.
     effects: OrdMap<Step, u64>,
     /// Did the subject ever say that bytes were lost?
     pub(crate) lost_somewhere: bool,
@@ -446,7 +445,7 @@ impl Judge {
         }
     }
 
-    /// A call that changes something took effect.
+    /// A call took effect. What changed nothing counts as well: a loss may name it.
     pub(crate) fn took_effect(&mut self, call: Step) {
         self.effects.insert(call, self.model.order);
         if self.effects.len() > EFFECTS_MAX

@@ -292,8 +292,6 @@ impl Judge {
                 take_effect(self, &frame, &pending.call);
             }
         }
-        if pending.call.changes() {
-            self.took_effect(called);
-        }
+        self.took_effect(called);
     }
 }
