@@ -2,9 +2,9 @@
 //! with a model of the program's own.
 //!
 //! 1. Arguments: seed (1), count (300), and `files`, `mapped`, `views`, `ranges`, `modes`,
-//!    `in-place` or `legs` for a part alone, or `all`, which is without the last three. The draws
-//!    are its own, so that one seed is one program; `random` takes a seed of the system's random
-//!    bytes.
+//!    `in-place`, `legs` or `room` for a part alone, or `all`, which is without the last four. The
+//!    draws are its own, so that one seed is one program; `random` takes a seed of the system's
+//!    random bytes.
 //! 2. `files`: opens in every way, with and without names, reads, writes, offsets that descriptors
 //!    share, truncates, times, both kinds of locks; renames, exchanges, links, symbolic links,
 //!    directories, stats, lists; syncs of files and directories. Few names and small offsets make
@@ -12,11 +12,15 @@
 //! 3. `views`: the same files through shared and private mappings whose pages are protected,
 //!    replaced and unmapped; snapshots of everything, memory pressure, syncfs. [MAP-*, SNAP-*]
 //! 4. `mapped`: one more file that nobody else uses, under stores, msync, truncation, snapshots,
-//!    compression. [MAP-*, DUR-MSYNC-01, SNAP-01, SNAP-04]
+//!    compression. `room`: the same, where room is set aside for it first. [MAP-*, DUR-MSYNC-01,
+//!    SNAP-01, SNAP-04, RED-09]
 //! 5. `modes`: permission bits of files and directories, and what they deny. [MODE-*]
 //! 6. `in-place`: `files` that are written in place, and a little of them again and again. `legs`:
 //!    the same, while a leg of the mirror is lost and comes back. [RED-*]
-//! 7. At the end looks at everything once more. Prints each operation with what it was told. What
+//! 7. `reverting` as the fourth argument is for file systems that forget what they could not write,
+//!    so that earlier bytes come back, told or not: what is read is taken for true, and the oracle
+//!    alone judges it. [ERR-*]
+//! 8. At the end looks at everything once more. Prints each operation with what it was told. What
 //!    no sync covered may be lost anywhere.
 //!
 //! A read, a stat, a list, a mapping or a snapshot that is not what the model says is a trap.
@@ -32,7 +36,8 @@ fn main() {
     };
     let count = guest::number_argument(1, 300);
     let what = std::env::args().nth(3).unwrap_or_default();
-    let mut exerciser = Exerciser::new(seed);
+    let does_revert = std::env::args().nth(4).as_deref() == Some("reverting");
+    let mut exerciser = Exerciser::new(seed, does_revert);
     println!("seed {seed}");
     println!("mkdir d: {}", guest::told(&exerciser.begin()));
     for turn in 1..=count {

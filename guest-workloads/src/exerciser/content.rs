@@ -1,5 +1,6 @@
 //! The bytes that a file should have. Where a call failed half way, a byte may be one of several,
-//! until a read tells which.
+//! until a read tells which. Where lost bytes are forgotten, a page may be what it was earlier at
+//! any time: a byte is then whatever a read tells, and only sizes are known.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,13 +19,20 @@ pub(super) struct Content {
     doubts: BTreeMap<usize, Doubt>,
     /// A range around all that was changed since the last sync that succeeded.
     unsynced: Option<Range<usize>>,
+    /// May it be earlier bytes at any time?
+    does_revert: bool,
 }
 
 impl Content {
+    /// That of a new file.
+    pub(super) fn empty(does_revert: bool) -> Self {
+        Self { does_revert, ..Self::default() }
+    }
+
     /// As a read of the whole file returned it.
-    pub(super) fn read(bytes: Vec<u8>) -> Self {
+    pub(super) fn read(bytes: Vec<u8>, does_revert: bool) -> Self {
         let unsynced = Some(0..bytes.len());
-        Self { bytes, doubts: BTreeMap::new(), unsynced }
+        Self { bytes, doubts: BTreeMap::new(), unsynced, does_revert }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -37,12 +45,14 @@ impl Content {
 
     /// Is it known of each byte what it is?
     pub(super) fn is_sure(&self) -> bool {
-        self.doubts.is_empty()
+        self.doubts.is_empty() && !self.does_revert
     }
 
     /// May every byte of a range be zero?
     pub(super) fn may_be_zero(&self, range: Range<usize>) -> bool {
-        let is_zero = |(at, &byte): (usize, &u8)| byte == 0 || self.doubts.contains_key(&at);
+        let is_zero = |(at, &byte): (usize, &u8)| {
+            byte == 0 || self.does_revert || self.doubts.contains_key(&at)
+        };
         (range.start..).zip(&self.bytes[range]).all(is_zero)
     }
 
@@ -53,6 +63,7 @@ impl Content {
             bytes: self.bytes[range.clone()].to_vec(),
             doubts: doubts.map(|(at, doubt)| (at - range.start, doubt.clone())).collect(),
             unsynced: None,
+            does_revert: self.does_revert,
         }
     }
 
@@ -151,6 +162,7 @@ impl Content {
         for (place, &byte) in (at..).zip(found) {
             let expected = self.bytes.get(place).copied();
             let is_possible = expected == Some(byte)
+                || expected.is_some() && self.does_revert
                 || match self.doubts.get(&place) {
                     Some(Doubt::Among(others)) => others.contains(&byte),
                     Some(Doubt::Any) => true,

@@ -63,6 +63,7 @@ enum Group {
     Modes,
     Rewrites,
     Legs,
+    Room,
 }
 
 impl Group {
@@ -76,6 +77,7 @@ impl Group {
             LEGS => &[Self::Files, Self::Files, Self::Names, Self::Rewrites, Self::Legs],
             // Apart from the others: their seeds stay what they are.
             "modes" => &[Self::Files, Self::Names, Self::Modes, Self::Modes, Self::Whole],
+            "room" => &[Self::OneFile, Self::OneFile, Self::OneFile, Self::OneFile, Self::Room],
             "ranges" => &[Self::Files, Self::Ranges, Self::Ranges, Self::Whole],
             "views" => &[Self::Files, Self::Views, Self::Views, Self::Whole],
             _ => &[
@@ -128,14 +130,16 @@ pub struct Exerciser {
     one_file: Option<OneFile>,
     /// Is every new file written in place?
     is_in_place: bool,
+    /// May a file have earlier bytes at any time?
+    does_revert: bool,
     /// Bytes in a block; 0 until it is asked for.
     block_size: usize,
 }
 
 /// Errors of the machine, not of the call: it may meet them anywhere.
 fn is_refused_by_machine(error: &io::Error) -> bool {
-    /// EAGAIN, EDQUOT, EINTR, EIO, ENOSPC, as preview1 numbers them.
-    const NUMBERS: [i32; 5] = [6, 19, 27, 29, 51];
+    /// EAGAIN, EDQUOT, EINTR, EIO, ENOSPC, EROFS, as preview1 numbers them.
+    const NUMBERS: [i32; 6] = [6, 19, 27, 29, 51, 69];
     error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
 }
 
@@ -158,9 +162,10 @@ fn size(number: u64) -> usize {
 }
 
 impl Exerciser {
-    /// One that has done nothing yet.
+    /// One that has done nothing yet. With `does_revert` it is on a file system that forgets what it
+    /// could not write.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, does_revert: bool) -> Self {
         Self {
             draws: Draws::new(seed),
             seed,
@@ -172,6 +177,7 @@ impl Exerciser {
             snapshot_count: 0,
             one_file: None,
             is_in_place: false,
+            does_revert,
             block_size: 0,
         }
     }
@@ -220,6 +226,7 @@ impl Exerciser {
                 let operation = self.draws.below(whole::LEG_OPERATION_COUNT);
                 (format!("leg {operation}"), whole::on_legs(operation))
             }
+            Group::Room => ("room".to_owned(), self.set_aside()),
             Group::Ranges => {
                 let operation = self.draws.below(ranges::OPERATION_COUNT);
                 (format!("range {operation}"), self.on_ranges(operation))
@@ -236,9 +243,18 @@ impl Exerciser {
         self.one_file.insert(file).operate(operation, &mut self.draws)
     }
 
+    fn set_aside(&mut self) -> io::Result<()> {
+        let file = match self.one_file.take() {
+            Some(file) => file,
+            None => self.create_one_file()?,
+        };
+        self.one_file.insert(file).set_aside(&mut self.draws)
+    }
+
     /// Its bytes are its own model's: no other operation knows its name.
     fn create_one_file(&mut self) -> io::Result<OneFile> {
-        OneFile::create(&format!("{ONE_FILE}{}", self.seed))
+        let name = format!("{ONE_FILE}{}", self.seed);
+        OneFile::create(&name, self.does_revert)
     }
 
     /// A name, most times one that something has.
@@ -298,7 +314,7 @@ impl Exerciser {
         let mut bytes = vec![0; end.next_multiple_of(BLOCK_SIZE_MAX)];
         while uninterrupted(|| abi::read_at(file, &mut bytes, 0))? < end {}
         bytes.truncate(end);
-        self.tree.node_mut(node).kind = Kind::File(Content::read(bytes));
+        self.tree.node_mut(node).kind = Kind::File(Content::read(bytes, self.does_revert));
         self.tree.touch(node);
         Ok(())
     }

@@ -128,7 +128,7 @@ impl Exerciser {
         let node = match (&answer, place) {
             (Ok(_), Some(Place { node: Some(node), .. })) => node,
             (Ok(_), Some(place)) => {
-                let node = self.tree.add(Kind::File(Content::default()));
+                let node = self.tree.add(Kind::File(Content::empty(self.does_revert)));
                 self.tree.put(&place, node);
                 if let (true, Ok(file)) = (self.is_in_place, &answer) {
                     let marked = attributes::set_flags(file, attributes::IN_PLACE);
@@ -198,7 +198,7 @@ impl Exerciser {
         let answer = abi::open(directory, flags, abi::UNNAMED);
         expect("open of a file without a name", should, &answer);
         let file = answer?;
-        let node = self.tree.add(Kind::File(Content::default()));
+        let node = self.tree.add(Kind::File(Content::empty(self.does_revert)));
         self.tree.node_mut(node).is_nameable = is_nameable;
         self.opened(file, node, true);
         Ok(())

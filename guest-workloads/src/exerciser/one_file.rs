@@ -3,7 +3,8 @@
 //!
 //! The model is what the program may expect: nobody else uses the file, and calls do not fail. A
 //! call that fails, other than by an interruption before it did anything, leaves the model to be
-//! read anew from the file. A difference ends the program with a trap.
+//! read anew from the file. A difference ends the program with a trap. Where lost bytes are
+//! forgotten, the model takes what it reads for true, if it has the size that it should.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -47,14 +48,17 @@ pub struct OneFile {
     snapshots: VecDeque<(String, Vec<u8>)>,
     snapshot_count: u64,
     is_compressed: bool,
+    /// May it be earlier bytes at any time?
+    does_revert: bool,
 }
 
 impl OneFile {
-    /// An empty file of that name.
+    /// An empty file of that name. With `does_revert` it is on a file system that forgets what it
+    /// could not write.
     ///
     /// # Errors
     /// What the file system answered.
-    pub fn create(name: &str) -> io::Result<Self> {
+    pub fn create(name: &str, does_revert: bool) -> io::Result<Self> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(name)?;
         Ok(Self {
             name: name.to_owned(),
@@ -64,6 +68,7 @@ impl OneFile {
             snapshots: VecDeque::new(),
             snapshot_count: 0,
             is_compressed: false,
+            does_revert,
         })
     }
 
@@ -106,6 +111,30 @@ impl OneFile {
         }
     }
 
+    /// Punches a part out and sets room for it aside, so that it is next written in place.
+    ///
+    /// # Errors
+    /// What the file system answered.
+    pub fn set_aside(&mut self, draws: &mut Draws) -> io::Result<()> {
+        let answer = self.attempt_aside(draws);
+        if answer.is_err() {
+            self.learn()?;
+        }
+        answer
+    }
+
+    fn attempt_aside(&mut self, draws: &mut Draws) -> io::Result<()> {
+        let at = draws.index(SIZE_BYTES_MAX / PAGE_SIZE_BYTES) * PAGE_SIZE_BYTES;
+        let count = (1 + draws.index(3)) * PAGE_SIZE_BYTES;
+        let hole = file::PUNCH_HOLE | file::KEEP_SIZE;
+        uninterrupted(|| file::fallocate(&self.file, hole, at as u64, count as u64))?;
+        let end = self.bytes.len().min(at + count);
+        if at < end {
+            self.bytes[at..end].fill(0);
+        }
+        uninterrupted(|| file::fallocate(&self.file, file::KEEP_SIZE, at as u64, count as u64))
+    }
+
     /// The model as the file has it, after a call whose effect is not known.
     fn learn(&mut self) -> io::Result<()> {
         let size_bytes = index(self.file.metadata()?.len());
@@ -124,19 +153,20 @@ impl OneFile {
         Ok(())
     }
 
-    fn compare_file(&self) -> io::Result<()> {
+    fn compare_file(&mut self) -> io::Result<()> {
         let mut found = vec![0; self.bytes.len() + 100];
         let count = abi::read_full_at(&self.file, &mut found, 0)?;
-        same("a read", &self.bytes, &found[..count]);
+        same("a read", &mut self.bytes, &found[..count], self.does_revert);
         Ok(())
     }
 
-    fn compare_window(&self) -> io::Result<()> {
+    fn compare_window(&mut self) -> io::Result<()> {
         let Some(window) = &self.window else { return Ok(()) };
         let end = self.bytes.len().min(window.offset + window.mapping.size_bytes());
         if end > window.offset {
             let found = window.mapping.bytes(0, end - window.offset);
-            same("the mapping", &self.bytes[window.offset..end], &found);
+            let expected = &mut self.bytes[window.offset..end];
+            same("the mapping", expected, &found, self.does_revert);
         }
         Ok(())
     }
@@ -289,7 +319,7 @@ impl OneFile {
         })
     }
 
-    fn press(&self, draws: &mut Draws) -> io::Result<()> {
+    fn press(&mut self, draws: &mut Draws) -> io::Result<()> {
         let at = draws.below(SIZE_BYTES_MAX as u64);
         uninterrupted(|| file::write_range_back(&self.file, at, 0))?;
         uninterrupted(machine::drop_caches)?;
@@ -309,15 +339,16 @@ impl OneFile {
         Ok(())
     }
 
-    fn look_at_snapshot(&self, draws: &mut Draws) -> io::Result<()> {
+    fn look_at_snapshot(&mut self, draws: &mut Draws) -> io::Result<()> {
         if self.snapshots.is_empty() {
             return Ok(());
         }
-        let (name, bytes) = &self.snapshots[draws.index(self.snapshots.len())];
+        let position = draws.index(self.snapshots.len());
+        let (name, bytes) = &mut self.snapshots[position];
         let frozen = uninterrupted(|| Snapshot::open(name)?.file(&self.name))?;
         let mut found = vec![0; bytes.len() + 100];
         let count = abi::read_full_at(&frozen, &mut found, 0)?;
-        same("a snapshot", bytes, &found[..count]);
+        same("a snapshot", bytes, &found[..count], self.does_revert);
         Ok(())
     }
 
@@ -359,7 +390,12 @@ fn index(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-fn same(view: &str, expected: &[u8], found: &[u8]) {
+/// Holds what some view shows against the model, or takes it for the model.
+fn same(view: &str, expected: &mut [u8], found: &[u8], does_revert: bool) {
+    if does_revert && expected.len() == found.len() {
+        expected.copy_from_slice(found);
+        return;
+    }
     let differing = expected.iter().zip(found).position(|(one, other)| one != other);
     let (sizes, place) = ((expected.len(), found.len()), differing);
     assert!(expected == found, "{view} differs from {place:?}; expected and found size: {sizes:?}");

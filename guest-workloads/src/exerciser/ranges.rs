@@ -9,6 +9,7 @@ use super::Exerciser;
 use super::OFFSET_MAX;
 use super::SIZE_MAX;
 use super::expect;
+use super::is_refused_by_machine;
 use super::size;
 use super::tree::NodeId;
 use super::uninterrupted;
@@ -195,9 +196,12 @@ impl Exerciser {
 
     fn cloned(&mut self, pair: &Pair, should: bool, answer: io::Result<()>) -> io::Result<()> {
         expect("a clone", should, &answer);
-        answer?; // It is all, or nothing.
-        if pair.count > 0 {
-            self.copied(pair);
+        match answer {
+            Ok(()) if pair.count > 0 => self.copied(pair),
+            Ok(()) => {}
+            // It is all, or nothing: but a sync of a description that syncs comes after it.
+            Err(error) if is_refused_by_machine(&error) => return self.failed(pair.to, error),
+            Err(error) => return Err(error),
         }
         Ok(())
     }

@@ -298,7 +298,11 @@ impl Exerciser {
         let answer = view.mapping.replace(at, &open.file, offset, size_bytes, access);
         let is_writable = description.is_writable;
         expect("mmap over a mapping", is_writable || access == Access::READ, &answer);
-        // What was there is unmapped first, whatever comes of the rest.
+        // What was there is unmapped first, whatever comes of the rest; a file system that has
+        // stopped may not come that far.
+        if answer.as_ref().is_err_and(super::is_refused_by_machine) {
+            view.mapping.unmap_part(at, size_bytes)?;
+        }
         for (number, page) in view.pages[first..first + count].iter_mut().enumerate() {
             let (node, offset) = (description.node, (from + number) * PAGE_SIZE_BYTES);
             let own = None;

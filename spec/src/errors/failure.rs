@@ -30,9 +30,7 @@ pub(crate) fn synced_write_failed(
         return;
     }
     let Some(regular) = judge.model.regular_mut(written.file) else { return };
-    for lost in &mut regular.lost {
-        lost.reported.push_back((written.handle, frame.step()));
-    }
+    regular.lost.note_all(|lost| lost.reported.push_back((written.handle, frame.step())));
 }
 
 /// `syncfs` failed: it has told of all that failed before.
@@ -60,6 +58,9 @@ pub(crate) fn sync_failed(
     // An attempt that failed is a cause, whatever it was that it could not write.
     let has_cause = std::mem::take(&mut judge.attempt_failed);
     let clause = if has_cause { None } else { false_error(judge, id, file) };
+    if let Some(handle) = judge.model.handles.get_mut(&id) {
+        handle.told = Some(frame.called);
+    }
     if let Some(clause) = clause {
         let subject = judge.model.path_text(file);
         let observed = format!("{}, with nothing left to fail", errno.name());
@@ -82,19 +83,21 @@ pub(crate) fn sync_failed(
         judge.exercise("ERR-STICKY-03");
     }
     let Some(regular) = judge.model.regular_mut(file) else { return };
-    for lost in &mut regular.lost {
-        lost.reported.push_back((id, frame.step()));
-    }
+    regular.lost.note_all(|lost| lost.reported.push_back((id, frame.step())));
     if infer {
-        let before = regular.lost.len();
+        let known = regular.lost.len();
         // A subject that says nothing has no numbers: the file is known.
         let (ino, range, step) = (Ino(0), range.clone(), frame.called);
         let seen = Some(frame.called);
         enter(regular, &Floating { ino, range, errno, step, order, seen });
-        for lost in regular.lost.iter_mut().skip(before) {
-            lost.inferred = true;
-            lost.reported.push_back((id, frame.step()));
-        }
+        let mut number = 0;
+        regular.lost.note_all(|lost| {
+            number += 1;
+            if number > known {
+                lost.inferred = true;
+                lost.reported.push_back((id, frame.step()));
+            }
+        });
     }
 }
 
@@ -103,7 +106,7 @@ fn exercise_reports(judge: &mut Judge, frame: &Frame, id: HandleId, file: FileId
     let opened = judge.model.handles.get(&id).map(|handle| handle.opened);
     let (Some(opened), Some(regular)) = (opened, judge.model.regular(file)) else { return };
     let mut told = Vec::new();
-    for lost in &regular.lost {
+    for lost in regular.lost.iter() {
         told.push(match (frame.called < lost.step, opened < lost.step) {
             (true, _) => "ERR-REPORT-01",
             (false, true) => "ERR-REPORT-02",
@@ -139,22 +142,29 @@ fn claim_floating(judge: &mut Judge, file: FileId) {
 
 /// Which clause an error breaks for which there is no cause.
 fn false_error(judge: &mut Judge, id: HandleId, file: FileId) -> Option<&'static str> {
-    if !judge.testifies || !judge.floating.is_empty() || !is_quiet(judge) {
+    if !judge.testifies || !judge.floating.is_empty() {
         return None;
     }
+    let clause = without_cause(judge, id, file).filter(|_| is_quiet(judge))?;
+    if clause == "ERR-FALSE-01" {
+        judge.exercise(clause);
+    }
+    Some(clause)
+}
+
+/// The same, if nothing is left that the sync would have had to write.
+fn without_cause(judge: &Judge, id: HandleId, file: FileId) -> Option<&'static str> {
     let regular = judge.model.regular(file)?;
-    if !regular.lost_unacknowledged.is_empty() {
+    if !regular.lost_unacknowledged.is_empty() || is_told_without_loss(judge, id) {
         return None;
     }
     let told = |lost: &Lost| lost.reported.iter().any(|(told, _)| *told == id);
-    let error = judge.promises.error;
     if !regular.lost_ever {
-        judge.exercise("ERR-FALSE-01");
         return Some("ERR-FALSE-01");
     }
     let seen = |lost: &Lost| !lost.reported.is_empty();
     let lost = &regular.lost;
-    match error.clear {
+    match judge.promises.error.clear {
         ClearRule::SupersededAndStable if lost.is_empty() => Some("ERR-FALSE-02"),
         ClearRule::PerDescriptionCursor if !lost.is_empty() && lost.iter().all(told) => {
             Some("ERR-STICKY-02")
@@ -170,6 +180,19 @@ fn false_error(judge: &mut Judge, id: HandleId, file: FileId) -> Option<&'static
     }
 }
 
+/// May a description be told of an attempt that failed without a loss, whoever was told before?
+fn is_told_without_loss(judge: &Judge, id: HandleId) -> bool {
+    let Some(failed) = judge.last_attempt_failed else { return false };
+    let told = judge.model.handles.get(&id).and_then(|handle| handle.told);
+    match judge.promises.error.clear {
+        ClearRule::SupersededAndStable => false,
+        ClearRule::PerDescriptionCursor | ClearRule::FirstReport => {
+            told.is_none_or(|told| told < failed)
+        }
+        ClearRule::LastClose | ClearRule::Reopen => true,
+    }
+}
+
 /// Is there nothing, anywhere, that a sync would still have to write?
 fn is_quiet(judge: &Judge) -> bool {
     judge.model.names.log.is_empty()
@@ -178,7 +201,7 @@ fn is_quiet(judge: &Judge) -> bool {
                 regular.log.iter().all(|(order, change)| {
                     let mut done: Vec<Range<u64>> = regular
                         .lost
-                        .iter()
+                        .meeting(&change.range())
                         .filter(|lost| *order <= lost.order)
                         .flat_map(|lost| lost.ranges.iter().cloned())
                         .collect();

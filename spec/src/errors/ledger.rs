@@ -6,6 +6,7 @@ use imbl::Vector;
 
 use crate::clause::Catalogue;
 use crate::errors::Lost;
+use crate::model::Change;
 use crate::model::Effect;
 use crate::model::FileId;
 use crate::model::Regular;
@@ -19,7 +20,7 @@ use crate::words::Step;
 use crate::words::Testimony;
 
 /// Clauses that an audit of the subject decides, whatever else does.
-const AUDITED: [&str; 26] = [
+const AUDITED: [&str; 27] = [
     "MAP-03",
     "MAP-04",
     "MAP-12",
@@ -44,11 +45,58 @@ const AUDITED: [&str; 26] = [
     "RED-06",
     "RED-07",
     "RED-08",
+    "RED-09",
     "RED-10",
     "ERR-META-01",
 ];
 
 const WRITES_NAMED_MAX: usize = 4;
+
+/// The subject says several things, with nothing between them.
+pub(crate) fn said_together(judge: &mut Judge, said: &[(Step, &Testimony)]) {
+    let of = |testimony: &Testimony| match testimony {
+        Testimony::Lost { file, seen, .. } => Some((*file, *seen)),
+        Testimony::Resolved { .. }
+        | Testimony::Failed { .. }
+        | Testimony::Evicted { .. }
+        | Testimony::Committed { .. }
+        | Testimony::Audit { .. }
+        | Testimony::Lied => None,
+    };
+    for group in said.chunk_by(|(_, one), (_, next)| of(one).is_some() && of(one) == of(next)) {
+        match group {
+            [(step, testimony)] => self::said(judge, *step, testimony),
+            losses => all_lost(judge, losses),
+        }
+    }
+}
+
+/// Losses of one file.
+fn all_lost(judge: &mut Judge, losses: &[(Step, &Testimony)]) {
+    let floating = |(step, testimony): &(Step, &Testimony)| match testimony {
+        Testimony::Lost { file, range, errno, seen } => {
+            let order = judge.order_at(*seen);
+            let (ino, range, errno) = (*file, range.clone(), *errno);
+            Some(Floating { ino, range, errno, step: *step, order, seen: *seen })
+        }
+        Testimony::Resolved { .. }
+        | Testimony::Failed { .. }
+        | Testimony::Evicted { .. }
+        | Testimony::Committed { .. }
+        | Testimony::Audit { .. }
+        | Testimony::Lied => None,
+    };
+    let losses: Vec<Floating> = losses.iter().filter_map(floating).collect();
+    judge.lost_somewhere = true;
+    match losses.first().and_then(|said| judge.model.inos.get(&said.ino).copied()) {
+        None => judge.floating.extend(losses),
+        Some(file) => {
+            if let Some(regular) = judge.model.regular_mut(file) {
+                enter_together(regular, &losses);
+            }
+        }
+    }
+}
 
 /// The subject says something about a file.
 pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
@@ -62,16 +110,18 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
             lost(judge, Floating { ino, range, errno, step, order, seen: *seen });
         }
         Testimony::Resolved { file, range } => resolved(judge, *file, range),
-        Testimony::Failed { .. } => judge.attempt_failed = true,
+        Testimony::Failed { .. } => {
+            judge.attempt_failed = true;
+            judge.last_attempt_failed = Some(step);
+        }
         Testimony::Evicted { file, range } => {
             let id = judge.model.inos.get(file).copied();
             let is_held = id.is_some_and(|id| judge.model.file(id).handles > 0);
             if let Some(regular) = known(judge, *file) {
-                for lost in &mut regular.lost {
-                    let is_gone = lost.meets(range);
-                    lost.evicted |= is_gone;
-                    lost.is_forgotten |= is_gone && !is_held;
-                }
+                regular.lost.note(range, |lost| {
+                    lost.evicted = true;
+                    lost.is_forgotten |= !is_held;
+                });
             }
         }
         Testimony::Committed { .. } | Testimony::Audit { .. } | Testimony::Lied => {}
@@ -150,11 +200,11 @@ pub(crate) fn opened(judge: &mut Judge, file: FileId) {
     let Some(regular) = judge.model.regular_mut(file).filter(|file| !file.lost.is_empty()) else {
         return;
     };
-    for lost in &mut regular.lost {
+    regular.lost.note_all(|lost| {
         lost.is_closed_over = true;
         // Nobody tells whether memory was short.
         lost.is_forgotten |= is_silent;
-    }
+    });
 }
 
 /// The number of a file became known: what was said of it is now said of the file.
@@ -168,22 +218,51 @@ pub(crate) fn identified(judge: &mut Judge, file: FileId, ino: Ino) {
 }
 
 pub(super) fn enter(regular: &mut Regular, said: &Floating) {
-    let Floating { range, errno, step, order, .. } = said;
-    let (errno, step, order) = (*errno, *step, *order);
-    regular.lost_ever = true;
-    let mut ranges = vec![];
-    let mut writes: Vec<(Step, Range<u64>)> = vec![];
-    let mut is_stored = false;
+    enter_together(regular, std::slice::from_ref(said));
+}
+
+/// What of the changes up to an order is lost in some range.
+#[derive(Default)]
+struct Hit {
+    ranges: Vec<Range<u64>>,
+    writes: Vec<(Step, Range<u64>)>,
+    is_stored: bool,
+}
+
+/// Losses of one file that are of changes up to the same order: all of them by one look at the
+/// changes, if they do not overlap.
+fn enter_together(regular: &mut Regular, said: &[Floating]) {
+    let mut places: Vec<usize> = (0..said.len()).collect();
+    places.sort_by_key(|place| said[*place].range.start);
+    let meets = |pair: &[usize]| said[pair[0]].range.end > said[pair[1]].range.start;
+    if places.windows(2).any(meets) {
+        return said.iter().for_each(|said| enter(regular, said));
+    }
+    let mut hits: Vec<Hit> = said.iter().map(|_| Hit::default()).collect();
+    let order = said.first().map_or(0, |said| said.order);
     let until = regular.log.range(..=order).map(|(_, change)| change);
     for change in until.filter(|change| change.brings_bytes()) {
         let of = change.range();
-        if change.step < step && overlaps(&of, range) {
-            let part = of.start.max(range.start)..of.end.min(range.end);
-            ranges.extend(subtract(vec![part.clone()], &ranges));
-            writes.push((change.step, part));
-            is_stored |= matches!(change.effect, Effect::Store { .. });
+        let end = places.partition_point(|place| said[*place].range.start < of.end);
+        let near = places[..end].iter().rev();
+        for &place in near.take_while(|place| said[**place].range.end > of.start) {
+            let (hit, Floating { range, step, .. }) = (&mut hits[place], &said[place]);
+            if change.step < *step && overlaps(&of, range) {
+                let part = of.start.max(range.start)..of.end.min(range.end);
+                hit.ranges.extend(subtract(vec![part.clone()], &hit.ranges));
+                hit.writes.push((change.step, part));
+                hit.is_stored |= matches!(change.effect, Effect::Store { .. });
+            }
         }
     }
+    said.iter().zip(hits).for_each(|(said, hit)| enter_hit(regular, said, hit));
+}
+
+fn enter_hit(regular: &mut Regular, said: &Floating, hit: Hit) {
+    let Floating { range, errno, step, order, .. } = said;
+    let (errno, step, order) = (*errno, *step, *order);
+    let Hit { ranges, mut writes, is_stored } = hit;
+    regular.lost_ever = true;
     if ranges.is_empty() {
         // Bytes of a call that failed: nobody was told that they are there, but now it is said.
         let ends = regular.maybes.values().map(|change| change.range().end.min(range.end));
@@ -199,7 +278,7 @@ pub(super) fn enter(regular: &mut Regular, said: &Floating) {
     let writes = writes.split_off(few);
     let (reported, inferred, evicted) = (Vector::new(), false, false);
     let (is_closed_over, is_forgotten, passed) = (false, false, None);
-    regular.lost.push_back(Lost {
+    regular.lost.push(Lost {
         ranges,
         errno,
         step,
@@ -229,21 +308,56 @@ fn resolved(judge: &mut Judge, ino: Ino, range: &Range<u64>) {
     let unacknowledged = std::mem::take(&mut regular.lost_unacknowledged);
     regular.lost_unacknowledged = subtract(unacknowledged, std::slice::from_ref(range));
     let mut entries = std::mem::take(&mut regular.lost);
-    for lost in &mut entries {
+    entries.narrow(range, |lost| {
         // Without a change since the loss there is nothing that could have been made durable.
         // A write that failed may have brought its bytes, and they may be what became durable.
-        let mut changed = superseding(regular, lost, None);
-        changed.extend(regular.maybes.range(lost.order + 1..).map(|(_, change)| change.range()));
-        if changed.iter().any(|changed| overlaps(changed, range)) {
-            lost.ranges = subtract(std::mem::take(&mut lost.ranges), std::slice::from_ref(range));
-        }
-    }
-    entries.retain(|lost| !lost.ranges.is_empty());
+        let is_changed = || {
+            let mut changed = all_superseding(regular, lost, None);
+            let failed = regular.maybes.range(lost.order + 1..);
+            changed.extend(failed.map(|(_, change)| change.range()));
+            changed.iter().any(|changed| overlaps(changed, range))
+        };
+        let newest = regular.live.runs(range.clone());
+        let is_newer = newest.iter().any(|run| run.order > lost.order);
+        if is_newer || is_changed() { vec![range.clone()] } else { Vec::new() }
+    });
     regular.lost = entries;
 }
 
-/// What was changed since a loss, by calls acknowledged before `began` if it is given.
-pub(super) fn superseding(regular: &Regular, lost: &Lost, began: Option<Step>) -> Vec<Range<u64>> {
+/// What of a loss was changed since, by calls acknowledged before `began`.
+pub(super) fn superseding(regular: &Regular, lost: &Lost, began: Step) -> Vec<Range<u64>> {
+    newest_superseding(regular, lost, began)
+        .unwrap_or_else(|| all_superseding(regular, lost, Some(began)))
+}
+
+/// The same by the newest change of each byte, which tells it without a look at all the others, if
+/// none of them is too new.
+fn newest_superseding(regular: &Regular, lost: &Lost, began: Step) -> Option<Vec<Range<u64>>> {
+    // Where bytes were cut off, the newest change is not known.
+    let last_resize = regular.resizes.get_max().copied().unwrap_or(0);
+    if last_resize.max(regular.floor_size_order) > lost.order {
+        return None;
+    }
+    let mut ranges = Vec::new();
+    for range in &lost.ranges {
+        let floor = regular.floor.runs(range.clone());
+        ranges.extend(floor.iter().filter(|run| run.order > lost.order).map(|r| r.start..r.end));
+        let newest = regular.live.runs(range.clone());
+        for run in newest.iter().filter(|run| run.order > lost.order) {
+            let place = run.start..run.end;
+            let is_before = |change: &Change| change.acked.is_some_and(|at| at < began);
+            match regular.log.get(&run.order) {
+                Some(change) if is_before(change) => ranges.push(place),
+                None if subtract(vec![place], &ranges).is_empty() => {}
+                Some(_) | None => return None,
+            }
+        }
+    }
+    Some(ranges)
+}
+
+/// The same by a look at every change; without `began`, by any call.
+fn all_superseding(regular: &Regular, lost: &Lost, began: Option<Step>) -> Vec<Range<u64>> {
     let later = regular.log.range(lost.order + 1..).map(|(_, change)| change);
     let mut ranges: Vec<Range<u64>> = later
         .filter(|change| began.is_none_or(|began| change.acked.is_some_and(|at| at < began)))

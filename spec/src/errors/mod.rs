@@ -6,6 +6,7 @@
 
 mod failure;
 mod ledger;
+mod lost_set;
 mod mapped;
 mod placed;
 pub(crate) mod reads;
@@ -29,6 +30,8 @@ pub(crate) use ledger::attribute;
 pub(crate) use ledger::identified;
 pub(crate) use ledger::opened;
 pub(crate) use ledger::said;
+pub(crate) use ledger::said_together;
+pub(crate) use lost_set::LostSet;
 pub(crate) use success::range_sync_succeeded;
 pub(crate) use success::sync_all_succeeded;
 pub(crate) use success::sync_succeeded;
@@ -62,11 +65,6 @@ pub(crate) struct Lost {
 }
 
 impl Lost {
-    /// Is any of a range lost?
-    pub(crate) fn meets(&self, range: &Range<u64>) -> bool {
-        self.ranges.iter().any(|lost| overlaps(lost, range))
-    }
-
     /// Was any of a range still as it had been written, after success was told? Then nobody could
     /// see before that old bytes may come back [RSTAB-03].
     pub(crate) fn was_seen_since(&self, range: &Range<u64>) -> bool {

@@ -193,17 +193,17 @@ fn note_kept(
     let wrong: Vec<Range<u64>> = wrong.iter().map(|(from, to, _)| *from..*to).collect();
     let runs = regular.live.runs(at..end);
     let mut is_exercised = false;
-    for lost in regular.lost.iter_mut().filter(|lost| lost.passed.is_some()) {
-        is_exercised |= lost.meets(&(at..end));
-        if frame.overlapped {
-            continue;
+    regular.lost.note(&(at..end), |lost| {
+        is_exercised |= lost.passed.is_some();
+        if lost.passed.is_none() || frame.overlapped {
+            return;
         }
         let written = runs.iter().filter(|run| run.order <= lost.order);
         let seen: Vec<Range<u64>> = written.map(|run| run.start..run.end).collect();
         let others = subtract(seen.clone(), &lost.ranges);
         let seen = subtract(subtract(seen, &others), &wrong);
         lost.seen_since.extend(subtract(seen, &lost.seen_since));
-    }
+    });
     if is_exercised {
         judge.exercise("RSTAB-03");
     }
@@ -234,11 +234,9 @@ fn explained(
     let Some(regular) = judge.model.regular(file) else { return false };
     let to = from + told.len() as u64;
     let is_late = |lost: &Lost| judge.enforces("RSTAB-03") && lost.was_seen_since(&(from..to));
-    let reverts = regular
-        .lost
-        .iter()
-        .any(|lost| lost.meets(&(from..to)) && may_revert(judge, lost) && !is_late(lost));
-    let is_lost = judge.frozen.is_some() && regular.lost.iter().any(|lost| lost.meets(&(from..to)));
+    let reverts =
+        regular.lost.meeting(&(from..to)).any(|lost| may_revert(judge, lost) && !is_late(lost));
+    let is_lost = judge.frozen.is_some() && regular.lost.meeting(&(from..to)).next().is_some();
     let reverts = reverts || is_lost;
     let mut is_forgotten = false;
     let explained = told.iter().zip(from..).all(|(byte, at)| {
@@ -288,7 +286,7 @@ fn report(
     let Some(regular) = judge.model.regular(file) else { return };
     let to = from + told.len() as u64;
     let older = told.iter().zip(from..).all(|(byte, at)| is_older(regular, at, *byte));
-    let lost = regular.lost.iter().find(|lost| lost.meets(&(from..to))).cloned();
+    let lost = regular.lost.meeting(&(from..to)).next().cloned();
     let passed = lost.as_ref().filter(|lost| lost.was_seen_since(&(from..to)));
     let passed = passed.and_then(|lost| lost.passed).filter(|_| judge.enforces("RSTAB-03"));
     let may_revert = judge.promises.error.after_failure == AfterFailure::MayRevert;

@@ -44,17 +44,13 @@ pub(crate) fn range_sync_succeeded(
     let whole = 0..u64::MAX;
     let outside = subtract(vec![whole], std::slice::from_ref(range));
     let mut entries = std::mem::take(&mut regular.lost);
-    for lost in &mut entries {
-        let gone = subtract(superseding(regular, lost, Some(frame.called)), &outside);
-        lost.ranges = subtract(std::mem::take(&mut lost.ranges), &gone);
-    }
+    entries.narrow(range, |lost| subtract(superseding(regular, lost, frame.called), &outside));
     // Of one that retries and says nothing of itself, success is taken for what it promises.
     let retries = judge.promises.error.retries();
-    let is_over = |lost: &Lost| lost.ranges.is_empty() || (retries && lost.inferred);
-    entries.retain(|lost| !is_over(lost));
-    for lost in entries.iter_mut().filter(|lost| lost.meets(range)) {
-        lost.passed = lost.passed.or(Some(frame.step()));
+    if retries {
+        entries.retain(|lost| !lost.inferred);
     }
+    entries.note(range, |lost| lost.passed = lost.passed.or(Some(frame.step())));
     regular.lost = entries.clone();
     judge.exercise("ERR-REPORT-01");
     if !had && judge.lost_somewhere {
@@ -68,10 +64,7 @@ pub(crate) fn range_sync_succeeded(
         judge.exercise("ERR-FALSE-02");
         judge.exercise("ERR-CLAIM-01");
     }
-    for lost in &entries {
-        if !lost.meets(range) {
-            continue;
-        }
+    for lost in entries.meeting(range) {
         if let Some(clauses) = false_success(judge, frame, (id, handle), lost) {
             let violation = explain(judge, frame, file, lost, clauses);
             judge.report(violation);
@@ -103,7 +96,7 @@ pub(crate) fn synced_write_succeeded(
     let mut broken = Vec::new();
     let is_late = judge.promises.error.report == ReportTime::NextSync;
     let Some(regular) = judge.model.regular(written.file).filter(|_| !is_late) else { return };
-    for lost in regular.lost.iter().filter(|lost| lost.order >= order && !lost.inferred) {
+    for lost in regular.lost.meeting(&own).filter(|lost| lost.order >= order && !lost.inferred) {
         // If a newer write of these bytes is lost, this one may still have been durable before.
         let newer = regular.log.range(order + 1..=lost.order).map(|(_, change)| change.range());
         let kept = subtract(vec![own.clone()], &newer.collect::<Vec<_>>());
@@ -134,8 +127,8 @@ pub(crate) fn sync_all_succeeded(judge: &mut Judge, frame: &Frame, file: FileId)
     let sticky = error.is_sticky() && judge.level >= Level::Strict;
     let told = judge.syncfs_told;
     let mut broken = Vec::new();
-    for lost in &regular.lost {
-        let gone = superseding(regular, lost, Some(frame.called));
+    for lost in regular.lost.iter() {
+        let gone = superseding(regular, lost, frame.called);
         let ranges = subtract(lost.ranges.clone(), &gone);
         let clause = match (error.syncfs, lost.reported.is_empty()) {
             (SyncfsReport::Once, _) if told.is_none_or(|told| told < lost.step) => "ERR-REPORT-06",

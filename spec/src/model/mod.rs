@@ -137,6 +137,8 @@ pub(crate) struct Handle {
     pub(crate) scan: Option<Scan>,
     /// Failures up to here had been seen by somebody when it was opened.
     pub(crate) errors_seen_until: Step,
+    /// When the last sync of it was called that told of a failure.
+    pub(crate) told: Option<Step>,
 }
 
 /// Everything there is.
@@ -197,6 +199,7 @@ impl Model {
                 offset: Some(0),
                 scan: None,
                 errors_seen_until: Step(0),
+                told: None,
             },
         );
     }

@@ -10,7 +10,7 @@ use imbl::OrdMap;
 use imbl::OrdSet;
 use imbl::Vector;
 
-use crate::errors::Lost;
+use crate::errors::LostSet;
 use crate::model::Extents;
 use crate::model::Moments;
 use crate::model::Origin;
@@ -204,7 +204,7 @@ pub(crate) struct Regular {
     pub(crate) maybes: OrdMap<u64, Change>,
     /// Failed writes up to here are known to be in the size, or not to be.
     pub(crate) sized_order: u64,
-    pub(crate) lost: Vector<Lost>,
+    pub(crate) lost: LostSet,
     pub(crate) lost_ever: bool,
     /// Bytes of failed calls that the subject says to be lost: it may go on failing for them.
     pub(crate) lost_unacknowledged: Vec<Range<u64>>,
@@ -399,13 +399,13 @@ impl Regular {
             "DUR-OSYNC-01" if is_copy => Promise { clause: "COPY-09", step: promise.step },
             _ => promise,
         };
+        let range = change.range();
         let lost: Vec<Range<u64>> = self
             .lost
-            .iter()
+            .meeting(&range)
             .filter(|lost| order <= lost.order)
             .flat_map(|lost| lost.ranges.iter().cloned())
             .collect();
-        let range = change.range();
         let is_lost = lost.iter().any(|lost| overlaps(lost, &range));
         let kept = subtract(vec![range.clone()], &lost);
         for part in kept {

@@ -136,6 +136,8 @@ pub(crate) struct Judge {
     pub(crate) testifies: bool,
     /// Did an attempt to make things durable fail, and was nobody told yet?
     pub(crate) attempt_failed: bool,
+    /// When the last attempt failed with which nothing was lost.
+    pub(crate) last_attempt_failed: Option<Step>,
     /// Did the subject ever say that something failed?
     pub(crate) has_failed: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
@@ -188,6 +190,7 @@ impl Judge {
             synced_all: None,
             testifies: false,
             attempt_failed: false,
+            last_attempt_failed: None,
             has_failed: false,
             uncertain: false,
             half_done: false,

@@ -85,6 +85,7 @@ pub(super) fn give_handle(
             offset: Some(0),
             scan: None,
             errors_seen_until: seen,
+            told: None,
         },
     );
 }

@@ -228,11 +228,8 @@ fn first_datum(judge: &Judge, regular: &Regular, range: Range<u64>) -> Option<(u
 }
 
 fn may_be_zero(judge: &Judge, regular: &Regular, at: u64, order: u64) -> bool {
-    let is_lost = |lost: &&crate::errors::Lost| {
-        lost.ranges.iter().any(|range| range.contains(&at)) && may_revert(judge, lost)
-    };
     let is_between = judge.frozen.is_some() && judge.is_in_between();
     is_between
         || regular.may_be_otherwise(at, 0, order)
-        || regular.lost.iter().any(|lost| is_lost(&lost))
+        || regular.lost.meeting(&(at..at.saturating_add(1))).any(|lost| may_revert(judge, lost))
 }

@@ -249,6 +249,7 @@ pub(crate) fn open(judge: &mut Judge, frame: &Frame, name: &Bytes, outcome: &Out
                 offset: Some(0),
                 scan: None,
                 errors_seen_until: Step(0),
+                told: None,
             };
             known.model.open(*handle, root);
             let id = id.unwrap_or_default();

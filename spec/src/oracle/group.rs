@@ -1,5 +1,6 @@
 //! A group of overlapping calls, and how it is judged in a given order.
 
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -136,6 +137,22 @@ fn comes_after(item: &Item, calls: &Calls, overlapped: bool) -> bool {
     }
 }
 
+/// What the subject says here, and what it goes on to say.
+fn said_from<'a>(
+    first: &'a Item,
+    rest: &mut Peekable<impl Iterator<Item = &'a Item>>,
+) -> Vec<(Step, &'a Testimony)> {
+    let more = std::iter::from_fn(|| rest.next_if(|next| as_said(next).is_some()));
+    std::iter::once(first).chain(more).filter_map(as_said).collect()
+}
+
+fn as_said(item: &Item) -> Option<(Step, &Testimony)> {
+    match item {
+        Item::Said(step, testimony) => Some((*step, &**testimony)),
+        Item::Exited(..) | Item::Began(_) | Item::Committed(_) | Item::Answered(_) => None,
+    }
+}
+
 /// Is a call judged where the subject says that it took effect? A search is judged by all there
 /// was until its answer.
 fn takes_effect_early(pending: &Pending, overlapped: bool) -> bool {
@@ -216,9 +233,10 @@ impl Judge {
         let is_later = |item: &&Item| comes_after(item, calls, overlapped);
         let (done, said) =
             (items.iter().filter(|item| !is_later(item)), items.iter().filter(is_later));
-        for item in done.chain(said) {
+        let mut rest = done.chain(said).peekable();
+        while let Some(item) = rest.next() {
             match item {
-                Item::Said(step, testimony) => errors::said(self, *step, testimony),
+                Item::Said(..) => errors::said_together(self, &said_from(item, &mut rest)),
                 Item::Exited(_, process) => self.model.end_process(*process),
                 Item::Began(call) => {
                     let begun = calls.get(*call);

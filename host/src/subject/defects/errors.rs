@@ -12,7 +12,7 @@ use crate::subject::defects::EXERCISED_WITH_FAULTS;
 
 /// The same exerciser on the stack of Linux 4.17, held to what that promises.
 const EXERCISED_ON_LINUX: &str = "run posix_exerciser --profile linux-errseq-4.17 --fail-write \
-     data:3x2 --seed 1 --adversity --seeds 4 -- random 300 mapped";
+     data:3x2 --seed 1 --adversity --seeds 60 -- random 300 mapped reverting";
 
 const LINUX_CALM: &str = "run posix_exerciser --profile linux-errseq-4.17 -- 1 300";
 
@@ -44,7 +44,7 @@ pub(super) const ERRORS: &[Defect] = &[
         silent: "runs without a refused write or without syncfs",
         shown_by: "run litmus_sync_errors --profile linux-flags -- L10",
         exercised_by: "run posix_exerciser --profile linux-flags --fail-write data:3x2 --seed 1 \
-                       --adversity --seeds 4 -- random 300 mapped",
+                       --adversity --seeds 60 -- random 300 mapped reverting",
         controls: &[
             "run posix_exerciser --profile linux-flags -- 1 300",
             "run litmus_sync_errors --profile linux-flags -- L1",
@@ -77,7 +77,7 @@ pub(super) const ERRORS: &[Defect] = &[
         silent: "runs without a refused write",
         shown_by: "run litmus_sync_errors --profile linux-errseq-4.17 -- L18",
         exercised_by: "run posix_exerciser --profile linux-errseq-4.17 --fail-write data:3x2 \
-                       --seed 35 --seeds 2 -- random 300 files",
+                       --seed 1 --seeds 60 -- random 300 files reverting",
         controls: &[LINUX_CALM],
         apply: |policies| policies.cache.errors.report = ReportTime::NextSync,
     },
@@ -92,7 +92,7 @@ pub(super) const ERRORS: &[Defect] = &[
         silent: "runs without a refused write or without syncfs",
         shown_by: "run litmus_sync_errors --profile linux-5.8 -- L11",
         exercised_by: "run posix_exerciser --profile linux-5.8 --fail-write data:3x2 --seed 1 \
-                       --adversity --seeds 4 -- random 300 mapped",
+                       --adversity --seeds 60 -- random 300 mapped reverting",
         controls: &["run posix_exerciser --profile linux-5.8 -- 1 300"],
         apply: |policies| policies.cache.errors.sync_all = SyncAllReports::Never,
     },
