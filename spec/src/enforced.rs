@@ -131,6 +131,7 @@ enforced! {
     "RED-06" Linux,
     "RED-07" Linux,
     "RED-08" Linux,
+    "RED-09" Strict,
     "RED-10" Strict,
     "DUR-FSYNC-01" Posix,
     "DUR-FSYNC-02" Linux,

@@ -47,7 +47,7 @@ impl Audits {
     pub fn take(&mut self) -> Vec<Testimony> {
         let mut found = self.coverage.take();
         found.append(&mut self.allocation.take());
-        found.extend(self.copies.take());
+        found.append(&mut self.copies.take());
         found.extend(self.legs.iter_mut().flat_map(LegsAudit::take));
         found
     }

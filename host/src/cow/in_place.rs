@@ -7,6 +7,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
 
 use crate::cow::Cow;
 use crate::cow::CowError;
@@ -27,6 +32,7 @@ use crate::cow::read;
 use crate::cow::store::Store;
 use crate::device::BlockNo;
 use crate::device::Class;
+use crate::device::LivePage;
 use crate::device::Origin;
 use crate::device::Payload;
 
@@ -137,6 +143,29 @@ struct Target<'a> {
     block: u64,
     kept: InPlace,
     payload: &'a Payload,
+    /// What its name says of its bytes.
+    checksum: Option<u32>,
+}
+
+/// A page that the device reads itself: a checksum was taken of it, and of all that is read.
+struct Taken {
+    page: Arc<dyn LivePage>,
+    block_size: usize,
+    checksums: Mutex<Vec<u32>>,
+}
+
+impl Taken {
+    fn checksums(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.checksums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LivePage for Taken {
+    fn capture(&self) -> Bytes {
+        let bytes = whole(self.page.capture(), self.block_size);
+        self.checksums().push(crc32c::crc32c(&bytes));
+        bytes
+    }
 }
 
 impl Transaction {
@@ -153,7 +182,7 @@ impl Transaction {
                 Some(Slot::InPlace(kept))
                     if (inode.is_nocow || !kept.is_written) && self.cow.store().is_own(&kept) =>
                 {
-                    Some(Target { block: *block, kept, payload })
+                    Some(Target { block: *block, kept, payload, checksum: None })
                 }
                 Some(_) | None => None,
             };
@@ -161,8 +190,8 @@ impl Transaction {
         }
         // Content that was written over cannot be taken back: there must be space for the rest.
         let before = self.mark();
-        for target in targets.iter().flatten() {
-            self.name_target(extend, &inode, target).await?;
+        for target in targets.iter_mut().flatten() {
+            target.checksum = self.name_target(extend, &inode, target).await?;
         }
         if !self.fits() {
             return Err(CowError::NoSpace);
@@ -180,20 +209,21 @@ impl Transaction {
     }
 
     /// Says of a block that is written in place what is there now, and of the file how long it is.
+    /// Answers the checksum that it is named with.
     async fn name_target(
         &mut self,
         extend: Extend,
         inode: &Inode,
         target: &Target<'_>,
-    ) -> Result<(), CowError> {
+    ) -> Result<Option<u32>, CowError> {
         let Extend { ino, size_bytes, times } = extend;
         let block_size = self.cow.geometry().block_size_bytes;
         let kept = target.kept;
-        let slot = if inode.is_nocow {
-            Slot::InPlace(InPlace { is_written: true, ..kept })
-        } else {
-            let bytes = whole(target.payload.capture(), block_size as usize);
-            Slot::Plain(DataPtr { block: kept.block, checksum: crc32c::crc32c(&bytes) })
+        let checksum = (!inode.is_nocow)
+            .then(|| crc32c::crc32c(&whole(target.payload.capture(), block_size as usize)));
+        let slot = match checksum {
+            None => Slot::InPlace(InPlace { is_written: true, ..kept }),
+            Some(checksum) => Slot::Plain(DataPtr { block: kept.block, checksum }),
         };
         self.put_slot(ino, target.block, slot).await?;
         let mut inode = self.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
@@ -201,7 +231,8 @@ impl Transaction {
         inode.size_bytes = inode.size_bytes.max(size_bytes.min(end));
         inode.times.modify_nanos = times.modify_nanos;
         inode.times.change_nanos = times.change_nanos;
-        self.put_inode(ino, &inode).await
+        self.put_inode(ino, &inode).await?;
+        Ok(checksum)
     }
 
     /// Says otherwise of a block that is named already.
@@ -223,6 +254,7 @@ async fn submit_all(store: &Store, ino: u64, targets: &[Option<Target<'_>>]) -> 
     let block_size = store.geometry.block_size_bytes as usize;
     let mut under_way = UnderWay { store, blocks: Vec::new() };
     let mut submitted = Vec::with_capacity(targets.len());
+    let mut taken = Vec::new();
     for target in targets {
         submitted.push(target.as_ref().map(|target| {
             under_way.blocks.push(target.kept.block);
@@ -230,7 +262,12 @@ async fn submit_all(store: &Store, ino: u64, targets: &[Option<Target<'_>>]) -> 
             let origin = Origin { class: Class::Data, object: ino, offset };
             let payload = match target.payload {
                 Payload::Owned(bytes) => Payload::Owned(whole(bytes.clone(), block_size)),
-                Payload::Borrowed(page) => Payload::Borrowed(Arc::clone(page)),
+                Payload::Borrowed(page) => {
+                    let (page, checksums) = (Arc::clone(page), Mutex::new(Vec::new()));
+                    let page = Arc::new(Taken { page, block_size, checksums });
+                    taken.push((target, Arc::clone(&page)));
+                    Payload::Borrowed(page)
+                }
             };
             store.submit_payload(target.kept.block, payload, origin)
         }));
@@ -243,5 +280,11 @@ async fn submit_all(store: &Store, ino: u64, targets: &[Option<Target<'_>>]) -> 
         });
     }
     under_way.blocks.clear();
+    for (target, page) in taken {
+        let is_other = |taken: &u32| target.checksum.is_some_and(|named| named != *taken);
+        if page.checksums().iter().any(is_other) {
+            store.state().miswritten = Some(target.kept.block);
+        }
+    }
     outcomes
 }

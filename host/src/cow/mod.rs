@@ -271,6 +271,13 @@ impl Cow {
         self.store.state().unverified.take()
     }
 
+    /// The last block that the device took with other bytes than its checksum is of, since this was
+    /// asked last.
+    #[must_use]
+    pub fn take_miswritten(&self) -> Option<BlockNo> {
+        self.store.state().miswritten.take()
+    }
+
     /// Compares how often each block is used with what is known of it, right after a mount that
     /// replayed a log.
     ///

@@ -130,6 +130,8 @@ pub(super) struct State {
     pub(super) writes_flushed: u64,
     /// A block that was answered with bytes that have not its checksum.
     pub(super) unverified: Option<BlockNo>,
+    /// A block that the device took with other bytes than its checksum is of.
+    pub(super) miswritten: Option<BlockNo>,
 }
 
 impl State {
@@ -248,6 +250,7 @@ impl Store {
             writes: 1,
             writes_flushed: 0,
             unverified: None,
+            miswritten: None,
         };
         Self {
             device,
