@@ -162,8 +162,8 @@ fn size(number: u64) -> usize {
 }
 
 impl Exerciser {
-    /// One that has done nothing yet. With `does_revert` it is on a file system that forgets what it
-    /// could not write.
+    /// One that has done nothing yet. With `does_revert` it is on a file system that forgets what
+    /// it could not write.
     #[must_use]
     pub fn new(seed: u64, does_revert: bool) -> Self {
         Self {
