@@ -25,6 +25,10 @@ pub struct Promises {
     pub ordered_namespace: bool,
     /// Does a sync of a file make its names durable as well [DUR-DIR-02]?
     pub file_sync_covers_names: bool,
+    /// No file is made longer than this, by whatever call [LIM-06]. Nothing: nobody says so. It is
+    /// of the machine, and no key of a profile.
+    #[serde(skip)]
+    pub file_size_bytes_max: Option<u64>,
     /// What is promised about failures.
     pub error: ErrorPromise,
 }
@@ -278,6 +282,7 @@ impl Promises {
             name: "strict-sticky".to_owned(),
             ordered_namespace: true,
             file_sync_covers_names: true,
+            file_size_bytes_max: None,
             error: ErrorPromise {
                 observers: Observers::Everyone,
                 clear: ClearRule::SupersededAndStable,

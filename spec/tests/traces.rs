@@ -54,6 +54,8 @@ fn case(name: String, text: String) -> Case {
     let clause = key("clause").to_owned();
     let level = level(key("level")).unwrap_or_else(|| panic!("{name}: not a level"));
     let promises = Promises::named(key("profile")).unwrap_or_else(|| panic!("{name}: no profile"));
+    let size = said(&text, "file-size-max").map(|size| size.parse().expect("a number of bytes"));
+    let promises = Promises { file_size_bytes_max: size, ..promises };
     let events = parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
     Case { name, clause, level, promises, text, events }
 }

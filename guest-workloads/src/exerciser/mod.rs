@@ -48,6 +48,9 @@ const SIZE_MAX: u64 = 5_000;
 /// The word for `files` that are written in place.
 const IN_PLACE: &str = "in-place";
 
+/// Those, whose blocks are allocated, written past the cache and through mappings, and shared.
+const OWNED: &str = "owned";
+
 /// The same, while a leg of the mirror is lost and comes back.
 const LEGS: &str = "legs";
 
@@ -74,6 +77,7 @@ impl Group {
             // A page that is written again soon may be under writeback then.
             IN_PLACE => &[Self::Files, Self::Files, Self::Names, Self::Rewrites, Self::Rewrites],
             "mapped" => &[Self::OneFile],
+            OWNED => &[Self::Files, Self::Files, Self::Ranges, Self::Views, Self::Rewrites],
             LEGS => &[Self::Files, Self::Files, Self::Names, Self::Rewrites, Self::Legs],
             // Apart from the others: their seeds stay what they are.
             "modes" => &[Self::Files, Self::Names, Self::Modes, Self::Modes, Self::Whole],
@@ -138,8 +142,8 @@ pub struct Exerciser {
 
 /// Errors of the machine, not of the call: it may meet them anywhere.
 fn is_refused_by_machine(error: &io::Error) -> bool {
-    /// EAGAIN, EDQUOT, EINTR, EIO, ENOSPC, EROFS, as preview1 numbers them.
-    const NUMBERS: [i32; 6] = [6, 19, 27, 29, 51, 69];
+    /// EAGAIN, EDQUOT, EFBIG, EINTR, EIO, ENOSPC, EROFS, as preview1 numbers them.
+    const NUMBERS: [i32; 7] = [6, 19, 22, 27, 29, 51, 69];
     error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
 }
 
@@ -195,7 +199,7 @@ impl Exerciser {
     /// # Panics
     /// If the file system does not do what it should.
     pub fn turn(&mut self, what: &str) -> (String, io::Result<()>) {
-        self.is_in_place = [IN_PLACE, LEGS].contains(&what);
+        self.is_in_place = [IN_PLACE, OWNED, LEGS].contains(&what);
         match Group::drawn(what, &mut self.draws) {
             Group::Files => {
                 let operation = self.draws.below(files::OPERATION_COUNT);

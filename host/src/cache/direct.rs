@@ -6,6 +6,7 @@ use bytes::Bytes;
 use crate::cache::PageCache;
 use crate::cache::State;
 use crate::cache::SyncError;
+use crate::cache::WriteFit;
 use crate::cache::is_power_off;
 use crate::cache::write::Granted;
 use crate::cow::Content;
@@ -42,10 +43,20 @@ impl PageCache {
         self.write_back_range(ino, range.clone()).await?;
         let mut count = data.len() as u64 / self.page_size_bytes;
         let mut granted = Granted::none(&self.cow);
+        let first = offset / self.page_size_bytes;
         loop {
             match self.grant(&mut granted, count, || ()).await {
                 Ok(()) => break,
-                Err(CowError::NoSpace) if count > 1 => count /= 2,
+                Err(CowError::NoSpace) => {
+                    let pages: Vec<u64> = (first..first + count).collect();
+                    if self.grant_kept(ino, &pages, &mut granted).await? {
+                        break;
+                    }
+                    if count < 2 || self.policy.write_fit == WriteFit::AllOrNothing {
+                        return Err(CowError::NoSpace.into());
+                    }
+                    count /= 2;
+                }
                 Err(error) => return Err(error.into()),
             }
         }

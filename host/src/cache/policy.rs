@@ -113,6 +113,24 @@ pub enum WriteShortage {
     ClearsUptodate,
 }
 
+/// What becomes of a change for which there is no space, of bytes that have blocks of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OwnedSpace {
+    /// It takes those.
+    Used,
+    /// It is refused: space is asked for as if there were none (D-36).
+    AskedForAgain,
+}
+
+/// What a write does for which there is not all the space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WriteFit {
+    /// It writes what fits.
+    WhatFits,
+    /// It is refused whole.
+    AllOrNothing,
+}
+
 /// When writeback looks where the pages are beneath.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExtentLookup {
@@ -225,6 +243,10 @@ pub struct CachePolicy {
     pub write_retry: WriteRetry,
     /// What a write does with its pages while there is no space for them.
     pub write_shortage: WriteShortage,
+    /// What becomes of changes that need no more space than there is.
+    pub owned_space: OwnedSpace,
+    /// What a write does that does not fit whole.
+    pub write_fit: WriteFit,
     /// When writeback looks where its pages are.
     pub extent_lookup: ExtentLookup,
     /// What a hole query does first.
@@ -263,6 +285,8 @@ impl Default for CachePolicy {
             write_lookup: WriteLookup::AtTheWrite,
             write_retry: WriteRetry::KeepsMarks,
             write_shortage: WriteShortage::KeepsPages,
+            owned_space: OwnedSpace::Used,
+            write_fit: WriteFit::WhatFits,
             extent_lookup: ExtentLookup::UnderLock,
             seek_flush: SeekFlush::Integrity,
             group_pressure: GroupPressure::Waits,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::cache::PageCache;
 use crate::cache::State;
 use crate::cache::SyncError;
+use crate::cache::page::Change;
 use crate::cow::CowError;
 use crate::cow::Inode;
 use crate::cow::Transaction;
@@ -51,16 +52,32 @@ impl PageCache {
             self.write_back_range(ino, range.start..u64::MAX).await?;
             self.not_lost(ino, &(range.start..u64::MAX))?;
         }
+        let page_size = self.page_size_bytes;
+        let backed = range.start / page_size..range.end.div_ceil(page_size);
+        if how == Reshape::Back {
+            self.take_apart(ino, &backed).await?;
+        }
         let lock = self.lock().file(ino)?.writeback.clone();
         let _writeback = lock.acquire().await;
-        let mut done = self.reshape_beneath(ino, &pages, how, size_bytes).await;
+        let mut done = self.reshape_beneath(ino, [&pages, &backed], how, size_bytes).await;
         if done == Err(CowError::NoSpace) {
             // Overwritten blocks become free only when their successors are committed.
             self.cow.commit().await?;
-            done = self.reshape_beneath(ino, &pages, how, size_bytes).await;
+            done = self.reshape_beneath(ino, [&pages, &backed], how, size_bytes).await;
         }
         let inode = done?;
         self.note_reshaped(ino, (range, pages), how, inode)?;
+        Ok(())
+    }
+
+    /// Gives the pages of a file that is written in place blocks of their own, where they have
+    /// some that others share: they are dirty, and what they need is set aside.
+    async fn take_apart(&self, ino: u64, pages: &Range<u64>) -> Result<(), CowError> {
+        let end = self.size_bytes(ino)?.div_ceil(self.page_size_bytes);
+        for page_no in self.cow.borrowed(ino, pages.start..pages.end.min(end)).await? {
+            let nothing = vec![(page_no, Change { at: 0, bytes: Bytes::new() })];
+            self.change(ino, page_no * self.page_size_bytes, nothing).await?;
+        }
         Ok(())
     }
 
@@ -89,12 +106,12 @@ impl PageCache {
         Ok(first..last.max(first))
     }
 
-    /// Changes the file beneath; answers what its inode says then. The caller holds the writeback
-    /// lock.
+    /// Changes pages of the file beneath, where blocks are set aside for some; answers what its
+    /// inode says then. The caller holds the writeback lock.
     async fn reshape_beneath(
         &self,
         ino: u64,
-        pages: &Range<u64>,
+        [pages, backed]: [&Range<u64>; 2],
         how: Reshape,
         size_bytes: u64,
     ) -> Result<Inode, CowError> {
@@ -111,7 +128,7 @@ impl PageCache {
         times.change_nanos = self.sim.now_nanos();
         let mut transaction = self.cow.begin().await?;
         let mut inode = transaction.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
-        change_extents(&mut transaction, ino, pages, how).await?;
+        change_extents(&mut transaction, ino, [pages, backed], how).await?;
         let len = (pages.end - pages.start) * self.page_size_bytes;
         inode.size_bytes = match how {
             Reshape::Collapse => old_size - len,
@@ -172,7 +189,7 @@ impl PageCache {
 async fn change_extents(
     transaction: &mut Transaction,
     ino: u64,
-    pages: &Range<u64>,
+    [pages, backed]: [&Range<u64>; 2],
     how: Reshape,
 ) -> Result<(), CowError> {
     let count = i64::try_from(pages.end - pages.start).map_err(|_| CowError::NoSpace)?;
@@ -180,10 +197,11 @@ async fn change_extents(
         Reshape::Zero { is_backed } => {
             transaction.remove_extents(ino, pages.clone()).await?;
             if is_backed {
-                transaction.put_unwritten(ino, pages.clone()).await?;
+                // Also where it begins or ends within a block.
+                transaction.put_unwritten(ino, backed.clone()).await?;
             }
         }
-        Reshape::Back => transaction.put_unwritten(ino, pages.clone()).await?,
+        Reshape::Back => transaction.put_unwritten(ino, backed.clone()).await?,
         Reshape::Collapse => {
             transaction.remove_extents(ino, pages.clone()).await?;
             transaction.shift_extents(ino, pages.end, -count).await?;

@@ -151,7 +151,10 @@ impl PageCache {
                 continue;
             }
             if granted.blocks == 0 && !self.is_reserved(ino, page_no)? {
-                self.grant(granted, 1, || ()).await?;
+                match self.grant(granted, 1, || ()).await {
+                    Err(CowError::NoSpace) if self.grant_kept(ino, &[page_no], granted).await? => {}
+                    granted => granted?,
+                }
                 continue; // Much may have happened meanwhile.
             }
             if self.make_writable(id, ino, page_no, granted)? {

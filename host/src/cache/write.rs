@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::cache::CachedFile;
+use crate::cache::OwnedSpace;
 use crate::cache::PageCache;
 use crate::cache::State;
+use crate::cache::WriteFit;
 use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
 use crate::cache::WriteShortage;
@@ -18,7 +20,7 @@ use crate::sim::Point;
 use crate::sim::TaskLock;
 
 /// The changes of one write, by page, in order.
-type Changes = Vec<(u64, Change)>;
+pub(super) type Changes = Vec<(u64, Change)>;
 
 /// Blocks set aside for a change under way; what it did not use is given back.
 #[derive(Debug)]
@@ -49,7 +51,16 @@ impl PageCache {
     ///
     /// The caller holds the file's content lock.
     pub async fn write(&self, ino: u64, offset: u64, data: &Bytes) -> Result<usize, CowError> {
-        let mut changes = self.split(offset, data);
+        self.change(ino, offset, self.split(offset, data)).await
+    }
+
+    /// Applies the changes of one write; so many of them as there is space for.
+    pub(super) async fn change(
+        &self,
+        ino: u64,
+        offset: u64,
+        mut changes: Changes,
+    ) -> Result<usize, CowError> {
         let mut granted = Granted::none(&self.cow);
         let mut looked_at = BTreeSet::new();
         loop {
@@ -66,33 +77,51 @@ impl PageCache {
                 drop(preparing.acquire().await);
                 continue;
             }
-            let needed = self.needed(ino, offset, &changes)?;
+            let needed = self.lacking(ino, offset, &changes)?.len() as u64;
             if needed <= granted.blocks {
                 return self.apply(ino, offset, &changes, granted);
             }
             let is_short = || self.note_shortage(ino, &changes);
             match self.grant(&mut granted, needed, is_short).await {
                 Ok(()) => {}
-                Err(CowError::NoSpace) if changes.len() > 1 => {
+                Err(CowError::NoSpace) => {
+                    let pages = self.lacking(ino, offset, &changes)?;
+                    if self.grant_kept(ino, &pages, &mut granted).await? {
+                        continue;
+                    }
+                    let fits_in_part = self.policy.write_fit == WriteFit::WhatFits;
+                    if !fits_in_part || changes.len() < 2 {
+                        return Err(CowError::NoSpace);
+                    }
                     // What fits is found by halving; the rest is left to the next call.
                     changes.truncate(changes.len() / 2);
-                }
-                // It has a block already.
-                Err(CowError::NoSpace) if self.is_kept(ino, &changes, needed).await? => {
-                    self.cow.reserve_kept(needed - granted.blocks);
-                    granted.blocks = needed;
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Is all that a change of one page needs a block that was set aside for it, or is its own?
-    async fn is_kept(&self, ino: u64, changes: &Changes, needed: u64) -> Result<bool, CowError> {
-        match changes.first() {
-            Some((page_no, _)) if needed == 1 => self.cow.is_kept(ino, *page_no).await,
-            Some(_) | None => Ok(false),
+    /// Sets aside the blocks that pages have of their own, where they are written in place. `false`
+    /// if one of them has none, or the policy does not look.
+    pub(super) async fn grant_kept(
+        &self,
+        ino: u64,
+        pages: &[u64],
+        granted: &mut Granted<'_>,
+    ) -> Result<bool, CowError> {
+        match self.policy.owned_space {
+            OwnedSpace::Used => {}
+            OwnedSpace::AskedForAgain => return Ok(false),
         }
+        for page_no in pages {
+            if !self.cow.is_kept(ino, *page_no).await? {
+                return Ok(false);
+            }
+        }
+        let more = (pages.len() as u64).saturating_sub(granted.blocks);
+        self.cow.reserve_kept(more);
+        granted.blocks += more;
+        Ok(true)
     }
 
     /// Sets blocks aside until `needed` are; says so if they are not there at once.
@@ -206,14 +235,14 @@ impl PageCache {
         Ok(any.then(|| file.preparing.clone()))
     }
 
-    /// Number of blocks that must be set aside before the changes can be applied.
-    fn needed(&self, ino: u64, offset: u64, changes: &Changes) -> Result<u64, CowError> {
+    /// The pages for which blocks must be set aside before the changes can be applied.
+    fn lacking(&self, ino: u64, offset: u64, changes: &Changes) -> Result<Vec<u64>, CowError> {
         let mut state = self.lock();
         let file = state.file(ino)?;
         let touched = changes.iter().map(|(page_no, _)| *page_no);
         let is_unreserved =
             |page_no: &u64| !file.pages.get(page_no).is_some_and(|page| page.reserved);
-        Ok(touched.chain(self.tail_page(file, offset)).filter(is_unreserved).count() as u64)
+        Ok(touched.chain(self.tail_page(file, offset)).filter(is_unreserved).collect())
     }
 
     fn apply(

@@ -132,6 +132,10 @@ pub struct WorldArguments {
     /// Bytes in a block of the device: a power of two from 512 to 65536.
     #[arg(long, default_value = "4096", value_name = "SIZE")]
     pub block_size: Size,
+    /// No file is made longer than this: a limit as of `setrlimit(RLIMIT_FSIZE)`, which every call
+    /// is held to.
+    #[arg(long, value_name = "SIZE")]
+    pub file_size_max: Option<Size>,
     /// Content that one group of transactions of the reference file system takes; writeback waits
     /// for the next one.
     #[arg(long, default_value = "64M", value_name = "SIZE")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crashproof_spec::promise::Level;
+use crashproof_spec::promise::Promises;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::words::Pid;
 
@@ -39,6 +40,7 @@ use crate::guests;
 use crate::subject;
 use crate::subject::Policies;
 use crate::subject::StackPlan;
+use crate::vfs::FILE_SIZE_BYTES_MAX;
 
 /// A plan, and how it is named in reports.
 #[derive(Clone)]
@@ -106,6 +108,7 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
         Some(expect) => profile::find(expect)?.promises()?,
         None => behaves.promises()?,
     };
+    let promises = promises_of(promises, arguments)?;
     let subject = match &arguments.subject {
         SubjectName::Reference => SubjectPlan::Reference(Box::new(stack)),
         SubjectName::Directory(path) => SubjectPlan::Directory(path.clone()),
@@ -283,6 +286,19 @@ pub(super) fn put(defects: &[String], policies: &mut Policies) -> Result<(), Fai
     Ok(())
 }
 
+/// What is promised, with what the options add.
+fn promises_of(promises: Promises, arguments: &WorldArguments) -> Result<Promises, Failure> {
+    let file_size_bytes_max = arguments.file_size_max.map(|size| size.0);
+    match (&arguments.subject, file_size_bytes_max) {
+        (SubjectName::Directory(_), Some(_)) => Err(Failure(
+            "--file-size-max: a directory of the host has the limits of this process".to_owned(),
+        )),
+        (SubjectName::Directory(_) | SubjectName::Reference, _) => {
+            Ok(Promises { file_size_bytes_max, ..promises })
+        }
+    }
+}
+
 fn stack_plan(
     arguments: &WorldArguments,
     scenario: &Scenario,
@@ -302,6 +318,9 @@ fn stack_plan(
     let geometry = Geometry { block_size_bytes: block as u32, block_count };
     put(&arguments.defects, &mut policies)?;
     policies.cow.group_dirty_bytes_max = arguments.group_size.0;
+    if let Some(size) = arguments.file_size_max {
+        policies.vfs.file_size_bytes_max = size.0.min(FILE_SIZE_BYTES_MAX);
+    }
     let legs = arguments.legs.or(scenario.legs).unwrap_or(1);
     if !(1..=LEG_COUNT_MAX).contains(&legs) {
         return Err(Failure(format!("--legs {legs}: from 1 to {LEG_COUNT_MAX} are wanted")));
@@ -457,6 +476,9 @@ fn world_words(arguments: &WorldArguments) -> String {
     }
     if arguments.block_size.0 != 4096 {
         option("block-size", &arguments.block_size.0.to_string());
+    }
+    if let Some(size) = arguments.file_size_max {
+        option("file-size-max", &size.0.to_string());
     }
     if arguments.group_size.0 != 64 << 20 {
         option("group-size", &arguments.group_size.0.to_string());

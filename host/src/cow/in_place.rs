@@ -6,6 +6,7 @@
 //! snapshot sees all of a write or nothing of it.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -104,6 +105,38 @@ pub(super) async fn is_kept(store: &Store, ino: u64, block: u64) -> Result<bool,
     let inode = store.ask_live(|tree| tree.get(&Key::Inode { ino }.encode())).await?;
     let is_nocow = read::inode(inode)?.is_some_and(|inode| inode.is_nocow);
     Ok((is_nocow || !kept.is_written) && store.is_own(&kept))
+}
+
+/// The blocks of a part of a file that is written in place, in which others share what it has:
+/// they would be written elsewhere.
+pub(super) async fn borrowed(
+    store: &Store,
+    ino: u64,
+    blocks: Range<u64>,
+) -> Result<Vec<u64>, CowError> {
+    let inode = store.ask_live(|tree| tree.get(&Key::Inode { ino }.encode())).await?;
+    if !read::inode(inode)?.is_some_and(|inode| inode.is_nocow) {
+        return Ok(Vec::new());
+    }
+    let mut borrowed = Vec::new();
+    let mut seen = None;
+    for block in blocks {
+        let (first, slot) = Extent::place(block);
+        let extent = match seen {
+            Some((known, extent)) if known == first => extent,
+            Some(_) | None => {
+                let key = Key::Extent { ino, first }.encode();
+                read::extent(store.ask_live(|tree| tree.get(&key)).await?)?
+            }
+        };
+        seen = Some((first, extent));
+        match extent.slots[slot] {
+            Some(Slot::InPlace(kept)) if store.is_own(&kept) => {}
+            Some(_) => borrowed.push(block),
+            None => {}
+        }
+    }
+    Ok(borrowed)
 }
 
 /// Blocks that are being written in place. Dropped before the device has answered, as when the

@@ -227,6 +227,15 @@ impl Cow {
         in_place::is_kept(&self.store, ino, file_block).await
     }
 
+    /// The blocks of a part of a file that is written in place which others share, so that they
+    /// would be written elsewhere.
+    ///
+    /// # Errors
+    /// If it cannot be read where they are.
+    pub async fn borrowed(&self, ino: u64, blocks: Range<u64>) -> Result<Vec<u64>, CowError> {
+        in_place::borrowed(&self.store, ino, blocks).await
+    }
+
     /// As [`Cow::reserve`], for blocks that are kept: they are there, whatever else is free.
     pub fn reserve_kept(&self, blocks: u64) {
         self.store.state().reserved += blocks;

@@ -6,6 +6,7 @@
 mod errors;
 mod mirror;
 mod sharing;
+mod space;
 
 use crate::cache::DataSyncScope;
 use crate::cache::ErrorPolicy;
@@ -81,7 +82,7 @@ const CALM: &str = "run posix_exerciser -- 1 300";
 /// Every defect.
 pub fn all() -> impl Iterator<Item = &'static Defect> {
     let basic = BASIC.iter().chain(sharing::SHARING);
-    basic.chain(mirror::MIRROR).chain(errors::ERRORS)
+    basic.chain(mirror::MIRROR).chain(errors::ERRORS).chain(space::SPACE)
 }
 
 /// Those of syncs, commits, names, and mapped pages and their writeback.

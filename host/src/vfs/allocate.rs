@@ -15,6 +15,7 @@ use crate::vfs::Call;
 use crate::vfs::FILE_SIZE_BYTES_MAX;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
+use crate::vfs::SizeLimit;
 
 impl ReferenceVfs {
     pub(super) async fn allocate(
@@ -53,9 +54,20 @@ impl ReferenceVfs {
         }
     }
 
+    /// May a file be made so long?
+    pub(super) fn may_reach(&self, ino: u64, end: u64) -> Outcome<()> {
+        let limit = match self.policy.size_limit {
+            SizeLimit::EveryCall => self.policy.file_size_bytes_max,
+            SizeLimit::WritesAlone => FILE_SIZE_BYTES_MAX,
+        };
+        let is_within = end <= limit || end <= self.cache.size_bytes(ino)?;
+        if is_within { Ok(()) } else { Err(Errno::FileTooBig.into()) }
+    }
+
     async fn back(&self, ino: u64, range: &Range<u64>, size_bytes: u64) -> Outcome<()> {
         self.check_room(range)?;
         let _content = self.lock_content(ino).await;
+        self.may_reach(ino, size_bytes)?;
         Ok(self.cache.reshape(ino, range.clone(), Reshape::Back, size_bytes).await?)
     }
 
@@ -70,6 +82,7 @@ impl ReferenceVfs {
             self.check_room(range)?;
         }
         let _content = self.lock_content(ino).await;
+        self.may_reach(ino, size_bytes)?;
         let how = Reshape::Zero { is_backed };
         self.cache.reshape(ino, range.clone(), how, size_bytes).await?;
         Ok(self.cache.balance_after_change(ino).await?)
@@ -95,6 +108,9 @@ impl ReferenceVfs {
         let is_room = size_bytes <= FILE_SIZE_BYTES_MAX - (range.end - range.start);
         if how == Reshape::Insert && !is_room {
             return Err(Errno::FileTooBig.into());
+        }
+        if how == Reshape::Insert {
+            self.may_reach(ino, size_bytes + (range.end - range.start))?;
         }
         Ok(self.cache.reshape(ino, range.clone(), how, 0).await?)
     }

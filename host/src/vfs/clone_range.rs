@@ -103,6 +103,7 @@ impl ReferenceVfs {
         if read.end > size || !is_even || overlaps {
             return Err(Errno::Invalid.into());
         }
+        self.may_reach(target, written.end)?;
         let (from_offset, to_offset) = (read.start, written.start);
         let part = ClonePart { from: source, from_offset, len, to: target, to_offset };
         self.cache.clone_range(&part).await?;

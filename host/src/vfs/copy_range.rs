@@ -90,7 +90,7 @@ impl ReferenceVfs {
         if left == 0 {
             return Ok(0);
         }
-        let room = FILE_SIZE_BYTES_MAX - to.offset;
+        let room = self.policy.file_size_bytes_max.saturating_sub(to.offset);
         if room == 0 {
             return Err(Errno::FileTooBig.into());
         }

@@ -118,6 +118,16 @@ pub enum DirectorySync {
     Ignored,
 }
 
+/// What is held to the limit of a file's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SizeLimit {
+    /// Every call that makes a file longer.
+    EveryCall,
+    /// Writes, truncation and copies through memory. A clone is no write, and nor is an
+    /// allocation.
+    WritesAlone,
+}
+
 /// What a clone or a copy into a file does that is open for synchronous writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CloneSync {
@@ -154,6 +164,10 @@ pub struct VfsPolicy {
     pub clone_sync: CloneSync,
     /// What waits while a snapshot is made.
     pub snapshot_hold: SnapshotHold,
+    /// No file is made longer than this, as by `setrlimit(RLIMIT_FSIZE)`.
+    pub file_size_bytes_max: u64,
+    /// What is held to that.
+    pub size_limit: SizeLimit,
     /// Handles that one process can have open.
     pub open_handles_max: u32,
     /// What ends a lock, besides its release.
@@ -176,6 +190,8 @@ impl Default for VfsPolicy {
             directory_sync: DirectorySync::Synced,
             clone_sync: CloneSync::Durable,
             snapshot_hold: SnapshotHold::All,
+            file_size_bytes_max: FILE_SIZE_BYTES_MAX,
+            size_limit: SizeLimit::EveryCall,
             open_handles_max: 1024,
             lock_end: LockEnd::WithDescriptor,
             record_locks_max: 1024,

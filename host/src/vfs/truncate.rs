@@ -18,6 +18,10 @@ impl ReferenceVfs {
             return Err(Errno::FileTooBig.into());
         }
         let _content = self.lock_content_to_truncate(description.ino).await;
+        let is_longer = size_bytes > self.cache.size_bytes(description.ino)?;
+        if is_longer && size_bytes > self.policy.file_size_bytes_max {
+            return Err(Errno::FileTooBig.into());
+        }
         self.cache.truncate(description.ino, size_bytes).await?;
         Ok(Value::Done)
     }

@@ -99,7 +99,7 @@ impl ReferenceVfs {
             offset.unwrap_or(description.position().offset)
         };
         // LIM-01: what fits below the limit is written; nothing fits at the limit.
-        let room = FILE_SIZE_BYTES_MAX.saturating_sub(start);
+        let room = self.policy.file_size_bytes_max.saturating_sub(start);
         if room == 0 {
             return Err(Errno::FileTooBig.into());
         }

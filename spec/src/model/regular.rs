@@ -234,6 +234,11 @@ pub(crate) struct Regular {
     /// Are its bytes written in place, and for which of them is there room?
     pub(crate) is_in_place: bool,
     pub(crate) reserved: Vec<Range<u64>>,
+    /// What was written in place and is durable, and by which change: it has room of its own.
+    pub(crate) owned: Vec<(Range<u64>, u64)>,
+    /// The last change after which older ones say nothing about room: bytes were shared, cut or
+    /// put in their place.
+    pub(crate) unowned_at: u64,
     /// The order that the changes had reached when there was room last.
     pub(crate) reserved_at: u64,
     /// How far room was made beyond the end without a new size.
@@ -269,10 +274,7 @@ impl Regular {
         }
         if size < self.size || change.sets_size() {
             self.last_resize = Some((self.size, size, order));
-            self.reserved = subtract(
-                std::mem::take(&mut self.reserved),
-                std::slice::from_ref(&(size..u64::MAX)),
-            );
+            self.has_no_room(&(size..u64::MAX));
             self.reserved_beyond = 0;
         }
         self.size = size;
@@ -285,6 +287,9 @@ impl Regular {
         self.last_order = order;
         self.last_append = None;
         let is_store = matches!(change.effect, Effect::Store { .. });
+        if change.placed().is_some() || change.sets_size() {
+            self.unowned_at = order;
+        }
         if change.sets_size() {
             self.resizes.insert(order);
         }
@@ -408,6 +413,9 @@ impl Regular {
             .collect();
         let is_lost = lost.iter().any(|lost| overlaps(lost, &range));
         let kept = subtract(vec![range.clone()], &lost);
+        if matches!(change.effect, Effect::Write { .. } | Effect::Store { .. }) {
+            self.owns(order, &kept);
+        }
         for part in kept {
             for part in change.parts(part) {
                 let range = part.start..part.end;

@@ -2,7 +2,7 @@
 //!
 //! A punched, zeroed or moved range is a change as a write is: after a crash each byte is of the
 //! old version or the new one, until a sync. That no write fails later for want of space is
-//! promised of files that are written in place [FALLOC-01]: who writes elsewhere needs room again.
+//! promised of files that are written in place, in `room`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::model::FileId;
 use crate::model::Moments;
 use crate::model::Placed;
 use crate::model::Reach;
-use crate::model::subtract;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
+use crate::ops::room::reserve;
 use crate::ops::truncate;
 use crate::words::AllocateMode;
 use crate::words::Errno;
@@ -121,8 +121,9 @@ fn apply(judge: &mut Judge, file: FileId, order: u64, change: Change, clause: &'
     let Some(regular) = judge.model.regular_mut(file) else { return };
     let (size, range) = (regular.size, change.range());
     regular.change(order, change);
-    regular.reserved =
-        subtract(std::mem::take(&mut regular.reserved), std::slice::from_ref(&range));
+    // A hole that reaches the end takes the block there whole, with what was kept behind the end.
+    let end = if range.end < size { range.end } else { u64::MAX };
+    regular.has_no_room(&(range.start..end));
     if regular.size != size {
         regular.size_clause = Some(clause);
     }
@@ -165,23 +166,6 @@ fn shift(
     }
 }
 
-fn reserve(judge: &mut Judge, file: FileId, range: Range<u64>) {
-    let order = judge.model.order;
-    let frozen = judge.frozen_at;
-    let Some(regular) = judge.model.regular_mut(file) else { return };
-    regular.last_allocated = range.clone();
-    if !regular.is_in_place {
-        return;
-    }
-    if regular.reserved_at < frozen {
-        regular.reserved.clear();
-    }
-    regular.reserved_at = order.max(frozen);
-    regular.reserved =
-        subtract(std::mem::take(&mut regular.reserved), std::slice::from_ref(&range));
-    regular.reserved.push(range);
-}
-
 /// Zeroing that failed may have been done in part.
 fn failed(
     judge: &mut Judge,
@@ -199,42 +183,18 @@ fn failed(
         | AllocateMode::InsertRange => false,
     };
     let is_partial = matches!(outcome, Err(Errno::Io | Errno::NoSpace | Errno::Again));
-    if !is_zeroing || !is_partial || range.is_empty() {
+    if !is_partial || range.is_empty() {
         return;
     }
     let order = judge.model.next_order();
+    if let Some(regular) = judge.model.regular_mut(file) {
+        regular.has_unknown_room(order);
+    }
+    if !is_zeroing {
+        return;
+    }
     let change = Change::new(frame, HandleId::ROOT, zeros(mode, range));
     if let Some(regular) = judge.model.regular_mut(file) {
         regular.maybes.insert(order, Change { acked: None, ..change });
-    }
-}
-
-impl Judge {
-    /// Was there to be room for a write that failed for want of it [FALLOC-01]?
-    pub(crate) fn judge_reserved(&mut self, frame: &Frame, file: FileId, range: &Range<u64>) {
-        let frozen = self.frozen_at;
-        let Some(regular) = self.model.regular(file) else { return };
-        let is_held = regular.is_in_place && regular.reserved_at >= frozen;
-        let missing = subtract(vec![range.clone()], &regular.reserved);
-        if range.is_empty() || !is_held || !missing.is_empty() {
-            return;
-        }
-        let subject = self.model.path_text(file);
-        let observed = format!("ENOSPC for {}..{}", range.start, range.end);
-        let allowed = "room: it was allocated, in a file that is written in place".to_owned();
-        self.broken(frame, "FALLOC-01", subject, observed, allowed);
-    }
-
-    /// A write had room where it was allocated.
-    pub(crate) fn note_reserved(&mut self, file: FileId, range: &Range<u64>) {
-        let frozen = self.frozen_at;
-        let Some(regular) = self.model.regular(file) else { return };
-        let is_held = regular.is_in_place && regular.reserved_at >= frozen;
-        if is_held
-            && !range.is_empty()
-            && subtract(vec![range.clone()], &regular.reserved).is_empty()
-        {
-            self.exercise("FALLOC-01");
-        }
     }
 }

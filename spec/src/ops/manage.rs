@@ -11,9 +11,10 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, asked: &Manage, outcome: &
     match asked {
         Manage::SetNoCow { handle, on } => {
             let known = judge.handle(frame, *handle, outcome).filter(|_| outcome.is_ok());
+            let order = judge.model.order;
             if let Some(regular) = known.and_then(|known| judge.model.regular_mut(known.file)) {
                 regular.is_in_place = *on;
-                regular.reserved.clear();
+                regular.has_unknown_room(order);
             }
         }
         Manage::SetCompression { handle, .. } | Manage::SyncRange { handle, .. } => {

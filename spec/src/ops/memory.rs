@@ -122,7 +122,10 @@ impl Judge {
             (true, Some(Signal::Segv)) => ("MAP-14", "what the mapping permits"),
             (true, None) if is_beyond => ("MAP-08", "SIGBUS: the page is beyond the end"),
             (true, None) => return true,
-            (true, Some(Signal::Bus)) if may_need_room => return false,
+            (true, Some(Signal::Bus)) if may_need_room => {
+                self.judge_stored_room(frame, mapping, range);
+                return false;
+            }
             (true, Some(Signal::Bus)) if mapping.start.saturating_add(range.end) <= size => {
                 let subject = self.model.path_text(mapping.file);
                 self.failed_without_cause(frame, &subject, "SIGBUS");

@@ -25,6 +25,7 @@ mod read_directory;
 mod record_lock;
 mod remove;
 mod rename;
+mod room;
 mod search;
 mod seek;
 pub(crate) mod share;
@@ -328,9 +329,13 @@ impl Judge {
 
     /// Judges one call and lets its answer take effect.
     pub(crate) fn call(&mut self, frame: &Frame, call: &Call, outcome: &Outcome) {
+        let before = self.growing(call);
         match self.snapshots.of(call) {
             Some(id) => snapshot::within(self, frame, id, call, outcome),
             None => self.plain(frame, call, outcome),
+        }
+        if let Some((file, size)) = before {
+            self.judge_growth(frame, file, size);
         }
         if outcome.is_err() {
             // What failed has been told, by whatever call.

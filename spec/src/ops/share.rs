@@ -17,7 +17,6 @@ use crate::model::Placed;
 use crate::model::Reach;
 use crate::model::Regular;
 use crate::model::overlaps;
-use crate::model::subtract;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::Permitted;
@@ -93,6 +92,7 @@ pub(crate) fn copy(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &Out
         .must_by(is_far, &LIMITS, "COPY-12")
         .may(is_overlap(asked.len), &[Errno::Invalid])
         .may(to.is_none_or(|to| end(to, asked.len).is_none()), &LIMITS)
+        .may(to.is_some_and(|to| judge.is_beyond_limit(end(to, asked.len))), &LIMITS)
         .may(at.is_none_or(|at| end(at, asked.len).is_none()), &LIMITS);
     if !judge.settle(frame, &permitted, outcome) {
         if let (Some(at), Some(to)) = (at, to)
@@ -148,6 +148,7 @@ pub(crate) fn clone(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &Ou
         .must_by(is_sure && is_beyond, &[Errno::Invalid, Errno::Overflow], "COPY-02")
         .must_by(is_sure && is_overlap, &[Errno::Invalid], "COPY-10")
         .must_by(end(to, whole).is_none(), &LIMITS, "COPY-12")
+        .may(judge.is_beyond_limit(end(to, whole)), &LIMITS)
         .may(!is_sure || !is_even, &[Errno::Invalid]);
     judge.exercise("COPY-02");
     if !judge.settle(frame, &permitted, outcome) {
@@ -214,6 +215,12 @@ pub(crate) fn dedupe(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &O
         let subject = judge.model.path_text(handle.file);
         let observed = format!("{} bytes that are the same", asked.len);
         judge.broken(frame, "DEDUP-01", subject, observed, format!("at most {size}"));
+    }
+    let order = judge.model.order;
+    for file in source.file.into_iter().chain([handle.file]) {
+        if let Some(regular) = judge.model.regular_mut(file) {
+            regular.has_unknown_room(order);
+        }
     }
     if let Some(regular) = judge.model.regular_mut(handle.file) {
         regular.deduplicated = range;
@@ -305,9 +312,7 @@ fn place(
     if let Some(moments) = moments {
         regular.moments.insert(order, Arc::new(moments));
     }
-    let range = to..to + len;
-    regular.reserved =
-        subtract(std::mem::take(&mut regular.reserved), std::slice::from_ref(&range));
+    regular.has_no_room(&(to..to + len));
     if let (Some(source), true) = (source.file, frame.overlapped) {
         let (call, destination) = (frame.called, handle.file);
         judge.copies.push(Fresh { call, source, destination, order });
@@ -324,9 +329,8 @@ fn place(
 
 fn befriend(judge: &mut Judge, file: FileId, peer: Peer) {
     let Some(regular) = judge.model.regular_mut(file) else { return };
-    let range = peer.here..peer.here.saturating_add(peer.len);
-    regular.reserved =
-        subtract(std::mem::take(&mut regular.reserved), std::slice::from_ref(&range));
+    regular.has_no_room(&(peer.here..peer.here.saturating_add(peer.len)));
+    regular.unowned_at = regular.unowned_at.max(peer.order);
     regular.peers.push_back(peer);
     if regular.peers.len() > PEERS_MAX {
         regular.peers.pop_front();

@@ -22,7 +22,10 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, o
         .must(!handle.write, &[Errno::Invalid, Errno::BadFile, Errno::NotCapable])
         .must(!is_regular, &[Errno::IsDirectory, Errno::Invalid, Errno::BadFile])
         .must_by(beyond, &[Errno::FileTooBig, Errno::Invalid], "TRUNC-03")
-        .may(size > FILE_SIZE_SURE, &[Errno::FileTooBig, Errno::Invalid])
+        .may(
+            size > FILE_SIZE_SURE || judge.is_beyond_limit(Some(size)),
+            &[Errno::FileTooBig, Errno::Invalid],
+        )
         .may(true, &[Errno::Again]);
     if judge.model.regular(handle.file).is_some_and(|regular| size < regular.size) {
         let subject = judge.model.path_text(handle.file);
@@ -31,9 +34,11 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, o
     if judge.settle(frame, &permitted, outcome) {
         resize(judge, frame, id, size, "TRUNC-01");
     } else if outcome.is_err()
+        && let order = judge.model.order
         && let Some(regular) = judge.model.regular_mut(handle.file)
     {
         regular.size_clause = Some("TRUNC-02");
+        regular.has_unknown_room(order);
         judge.exercise("TRUNC-02");
     }
 }

@@ -31,19 +31,26 @@ pub(crate) fn judge(
     let at = if handle.status.append { Some(regular.size) } else { offset.or(handle.offset) };
     let end = at.and_then(|at| at.checked_add(data.len() as u64));
     let too_big = at.is_some() && end.is_none_or(|end| i64::try_from(end).is_err());
-    let large = end.is_none_or(|end| end > FILE_SIZE_SURE);
+    let large = end.is_none_or(|end| end > FILE_SIZE_SURE) || judge.is_beyond_limit(end);
+    let is_cut = is_through(&handle) && judge.is_beyond_limit(end);
     let permitted = Permitted::new("DATA-RW-05", judge.model.path_text(handle.file))
         .must(!handle.write, &[Errno::BadFile, Errno::NotCapable])
         .may(large, &[Errno::FileTooBig])
+        .may(is_cut, &[Errno::Invalid])
         .may(is_through(&handle), &[Errno::Again])
         .may(read::is_uneven(&handle, offset, data.len() as u64), &[Errno::Invalid])
         .may(too_big, &[Errno::FileTooBig, Errno::Invalid, Errno::Overflow]);
     if !judge.settle(frame, &permitted, outcome) {
-        if handle.status.sync || handle.status.data_sync {
+        let is_synced = handle.status.sync || handle.status.data_sync;
+        if is_synced {
             note_synced(judge, frame, id, &handle, None);
         }
         if let (Err(Errno::NoSpace), Some(at), Some(end)) = (outcome, at, end) {
-            judge.judge_reserved(frame, handle.file, &(at..end));
+            judge.judge_room(frame, handle.file, &(at..end), is_synced);
+        }
+        if let (Err(Errno::FileTooBig), Some(at)) = (outcome, at.filter(|_| !data.is_empty())) {
+            let ends = append_ends(judge, &handle);
+            judge.judge_limit(frame, handle.file, at.max(ends.end));
         }
         return failed(judge, frame, &handle, at, data, outcome);
     }
@@ -68,6 +75,9 @@ pub(crate) fn judge(
             handle.offset = None;
         }
         return;
+    }
+    if let Some(end) = end {
+        judge.note_room(handle.file, &(at..end), count < data.len());
     }
     apply(judge, frame, id, at, written, count < data.len());
     if let Some(handle) = judge.model.handles.get_mut(&id).filter(|_| offset.is_none()) {
@@ -129,7 +139,6 @@ fn apply(judge: &mut Judge, frame: &Frame, id: HandleId, at: u64, written: Bytes
         return;
     }
     judge.model.last_write = Some((handle.file, written.clone()));
-    judge.note_reserved(handle.file, &(at..at + written.len() as u64));
     let Some(regular) = judge.model.regular_mut(handle.file) else { return };
     if at + written.len() as u64 > regular.size {
         regular.size_clause = Some(size_clause);
