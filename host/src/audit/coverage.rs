@@ -67,6 +67,13 @@ fn broken(transition: &Transition) -> Option<(&'static str, String)> {
                      was dropped as a clean one"
                 ),
             ),
+            TransitionStep::LeftOut => (
+                "ERR-REPORT-09",
+                format!(
+                    "INV-SYNC: file {ino}, a flush succeeded that took the page of bytes {start} \
+                     to {end} and wrote nothing of it"
+                ),
+            ),
         });
     }
     let at = differs_at.as_ref()?;
@@ -90,6 +97,7 @@ mod tests {
             (TransitionStep::Prepared, "MAP-12"),
             (TransitionStep::Ended, "MAP-03"),
             (TransitionStep::Evicted, "MAP-04"),
+            (TransitionStep::LeftOut, "ERR-REPORT-09"),
         ] {
             assert_eq!(transition(step, some(), None), Some(clause));
             assert_eq!(transition(step, Vec::new(), None), None);

@@ -183,6 +183,14 @@ impl ErrorPolicy {
         ..Self::STRICT_STICKY
     };
 
+    /// DEF-004e: a page whose writeback failed counts as clean, and the record of it goes with the
+    /// file's place in memory. Until then every sync fails.
+    pub const FORGOTTEN_ON_EVICTION: Self = Self {
+        page_after_failure: PageAfterFailure::CleanKept,
+        survives_eviction: false,
+        ..Self::STRICT_STICKY
+    };
+
     /// Is what could not be written tried again?
     #[must_use]
     pub fn retries(&self) -> bool {
@@ -266,6 +274,7 @@ mod tests {
             ErrorPolicy::REPORT_ONCE,
             ErrorPolicy::DROPPED_ON_ERROR,
             ErrorPolicy::QUEUE_FORGOTTEN,
+            ErrorPolicy::FORGOTTEN_ON_EVICTION,
         ] {
             assert_eq!(policy.conflict(), None);
         }

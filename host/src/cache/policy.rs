@@ -171,6 +171,25 @@ pub enum PageErrors {
     Dropped,
 }
 
+/// What a sync of everything does if the file system could not commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommitFailure {
+    /// It fails.
+    Told,
+    /// It does not look (D-49, its second half).
+    Forgotten,
+}
+
+/// What a writeback does while another one of the same file is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WritebackTurn {
+    /// It waits for it.
+    Waits,
+    /// It goes on: of two versions of a page the one that is named last stays, be it the older one
+    /// (D-67).
+    GoesOn,
+}
+
 /// Of which parts of what was handed down together a failure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PartFailures {
@@ -255,6 +274,10 @@ pub struct CachePolicy {
     pub group_pressure: GroupPressure,
     /// What becomes of errors of pages.
     pub page_errors: PageErrors,
+    /// What a sync of everything does if there was no commit.
+    pub commit_failure: CommitFailure,
+    /// What a writeback does beside another one.
+    pub writeback_turn: WritebackTurn,
     /// Which failures count of what is handed down together.
     pub part_failures: PartFailures,
     /// What a clone does first.
@@ -291,6 +314,8 @@ impl Default for CachePolicy {
             seek_flush: SeekFlush::Integrity,
             group_pressure: GroupPressure::Waits,
             page_errors: PageErrors::Told,
+            commit_failure: CommitFailure::Told,
+            writeback_turn: WritebackTurn::Waits,
             part_failures: PartFailures::All,
             clone_flush: CloneFlush::BothFiles,
             map_flush: MapFlush::AllDirty,

@@ -4,14 +4,18 @@ use std::ops::Range;
 
 use crate::cache::CachedFile;
 use crate::cache::CloseReports;
+use crate::cache::CommitFailure;
 use crate::cache::ErrorCursor;
 use crate::cache::PageCache;
 use crate::cache::Suspension;
 use crate::cache::SyncAllReports;
 use crate::cache::SyncBegan;
 use crate::cache::SyncError;
+use crate::cache::errno_of;
 use crate::cache::errors::Mark;
+use crate::cache::is_power_off;
 use crate::call::Errno;
+use crate::call::Testimony;
 use crate::cow::CowError;
 use crate::sim::Point;
 
@@ -86,7 +90,7 @@ impl PageCache {
         self.sim.point(Point::SyncWait).await;
         let marks: Vec<(u64, Mark)> =
             self.lock().files.iter().map(|(ino, file)| (*ino, file.ledger.mark())).collect();
-        self.cow.commit().await?;
+        self.commit_all().await?;
         for (ino, mark) in marks {
             self.settle(ino, mark);
         }
@@ -103,6 +107,20 @@ impl PageCache {
             }
         };
         owed.map_or(Ok(()), |errno| Err(SyncError::Owed(errno)))
+    }
+
+    /// Commits what the file system knows of all files, for a sync of everything.
+    async fn commit_all(&self) -> Result<(), SyncError> {
+        let Err(error) = self.cow.commit().await else { return Ok(()) };
+        if is_power_off(&error) || error == CowError::Suspended {
+            return Err(error.into());
+        }
+        let errno = errno_of(&error);
+        self.witness.say(Testimony::Failed { errno });
+        match self.policy.commit_failure {
+            CommitFailure::Told => Err(SyncError::Owed(errno)),
+            CommitFailure::Forgotten => Ok(()),
+        }
     }
 
     /// The errno of some lost bytes, if any are.

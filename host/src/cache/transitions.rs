@@ -1,5 +1,6 @@
 //! What became of pages, for whoever audits the cache: facts, and no judgement.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -15,6 +16,8 @@ pub enum TransitionStep {
     Ended,
     /// It is dropped from memory.
     Evicted,
+    /// The flush ended, and told nobody of a failure, that was to write it back and did not.
+    LeftOut,
 }
 
 /// What was seen of a page that counted as clean, or would have.
@@ -31,12 +34,20 @@ pub struct Transition {
     pub differs_at: Option<u64>,
 }
 
+/// What somebody who watches is told.
+#[derive(Debug, Default)]
+struct Watched {
+    kept: Vec<Transition>,
+    /// Pages, and whose, that the flush under way took and did not write.
+    left_out: BTreeSet<(u64, u64)>,
+}
+
 /// Where transitions are left if somebody wants them; clones are the same place.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Transitions(Arc<Mutex<Option<Vec<Transition>>>>);
+pub(super) struct Transitions(Arc<Mutex<Option<Watched>>>);
 
 impl Transitions {
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<Transition>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Watched>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -51,11 +62,30 @@ impl Transitions {
     /// Keeps a transition of a page with which something is amiss; the others say nothing.
     pub(super) fn note(&self, transition: Transition) {
         if !transition.forgotten.is_empty() || transition.differs_at.is_some() {
-            self.lock().iter_mut().for_each(|kept| kept.push(transition.clone()));
+            self.lock().iter_mut().for_each(|watched| watched.kept.push(transition.clone()));
         }
     }
 
+    /// Keeps in mind that a page is as it was before the flush under way took it.
+    pub(super) fn leave_out(&self, ino: u64, page_no: u64) {
+        self.lock().iter_mut().for_each(|watched| {
+            watched.left_out.insert((ino, page_no));
+        });
+    }
+
+    /// The pages of a file that were left out since this was asked last, by its only flush.
+    pub(super) fn take_left_out(&self, ino: u64) -> Vec<u64> {
+        let mut state = self.lock();
+        let Some(watched) = state.as_mut() else { return Vec::new() };
+        let taken: Vec<(u64, u64)> =
+            watched.left_out.range((ino, 0)..=(ino, u64::MAX)).copied().collect();
+        taken.iter().for_each(|page| {
+            watched.left_out.remove(page);
+        });
+        taken.into_iter().map(|(_, page_no)| page_no).collect()
+    }
+
     pub(super) fn take(&self) -> Vec<Transition> {
-        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
+        self.lock().as_mut().map(|watched| std::mem::take(&mut watched.kept)).unwrap_or_default()
     }
 }

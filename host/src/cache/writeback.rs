@@ -25,6 +25,9 @@ use crate::cache::PageCache;
 use crate::cache::PageErrors;
 use crate::cache::Suspension;
 use crate::cache::SyncScope;
+use crate::cache::Transition;
+use crate::cache::TransitionStep;
+use crate::cache::WritebackTurn;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
 use crate::cache::page::Page;
@@ -115,7 +118,10 @@ impl PageCache {
             let file = state.file(ino)?;
             (file.writeback.clone(), file.writeback_count)
         };
-        let guard = lock.acquire().await;
+        let guard = match self.policy.writeback_turn {
+            WritebackTurn::Waits => Some(lock.acquire().await),
+            WritebackTurn::GoesOn => None,
+        };
         self.sim.point(Point::WbLock).await;
         let is_data_only =
             scope == SyncScope::Data && self.policy.data_sync_scope == DataSyncScope::DataOnly;
@@ -125,7 +131,9 @@ impl PageCache {
         let is_elided = self.policy.extent_lookup == ExtentLookup::BeforeLock
             && self.lock().file(ino)?.writeback_count != looked_at;
         let kind = Kind { is_forced: false, is_data_only, is_elided };
+        let _ = self.transitions.take_left_out(ino);
         self.write_pages(ino, (pages, is_chosen), kind).await?;
+        self.note_left_out(ino);
         let is_needed = match scope {
             SyncScope::Full => true,
             SyncScope::Data => self.has_unstored_size(ino)?,
@@ -176,6 +184,14 @@ impl PageCache {
             self.sim.point(Point::WriteRetry).await;
         }
         Err(CowError::Suspended)
+    }
+
+    /// A flush of a file succeeded: what it left out, for whoever watches.
+    fn note_left_out(&self, ino: u64) {
+        let left_out = self.transitions.take_left_out(ino);
+        let forgotten = left_out.into_iter().map(|page_no| self.page_range(page_no)).collect();
+        let step = TransitionStep::LeftOut;
+        self.transitions.note(Transition { step, ino, forgotten, differs_at: None });
     }
 
     fn has_unstored_size(&self, ino: u64) -> Result<bool, CowError> {

@@ -40,7 +40,6 @@ use crate::guests;
 use crate::subject;
 use crate::subject::Policies;
 use crate::subject::StackPlan;
-use crate::vfs::FILE_SIZE_BYTES_MAX;
 
 /// A plan, and how it is named in reports.
 #[derive(Clone)]
@@ -319,7 +318,7 @@ fn stack_plan(
     put(&arguments.defects, &mut policies)?;
     policies.cow.group_dirty_bytes_max = arguments.group_size.0;
     if let Some(size) = arguments.file_size_max {
-        policies.vfs.file_size_bytes_max = size.0.min(FILE_SIZE_BYTES_MAX);
+        policies.vfs.file_size_bytes_max = policies.vfs.file_size_bytes_max.min(size.0);
     }
     let legs = arguments.legs.or(scenario.legs).unwrap_or(1);
     if !(1..=LEG_COUNT_MAX).contains(&legs) {

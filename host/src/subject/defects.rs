@@ -19,6 +19,7 @@ use crate::cache::Truncation;
 use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
 use crate::cache::WriteShortage;
+use crate::cache::WritebackTurn;
 use crate::cow::CommitStep;
 use crate::cow::RECOVERY_ENDS_LOG_FIRST;
 use crate::cow::SyncStep;
@@ -130,6 +131,21 @@ const BASIC: &[Defect] = &[
         exercised_by: EXERCISED_WITH_CRASHES,
         controls: &[CALM],
         apply: |policies| policies.cow.sync_order = vec![SyncStep::WriteLog],
+    },
+    Defect {
+        name: "flush_before_log",
+        number: "D-62",
+        mechanism: "a sync flushes the device before it has written the log, and not again: what \
+                    names the content is not durable when it returns",
+        source: "D-62; dm-writecache (commit aa9509209c5a) flushed before it waited for the data",
+        needs: "a crash",
+        clauses: &["DUR-DIR-02", "DUR-FSYNC-01", "DUR-FSYNC-03", "DUR-DIR-01", "CRASH-03"],
+        audit: &[],
+        silent: "runs without a crash",
+        shown_by: "explore crash_append_log -- 3",
+        exercised_by: EXERCISED_WITH_CRASHES,
+        controls: &[CALM],
+        apply: |policies| policies.cow.sync_order = vec![SyncStep::Flush, SyncStep::WriteLog],
     },
     Defect {
         name: "root_before_tree",
@@ -298,7 +314,7 @@ const BASIC: &[Defect] = &[
             "SNAP-03",
             "SNAP-04",
         ],
-        audit: &["MAP-03", "MAP-04"],
+        audit: &["MAP-03", "MAP-04", "ERR-REPORT-09"],
         silent: "runs without compression, or with bytes that get smaller",
         shown_by: "run seed_000_leveldb_mmap -- write random",
         exercised_by: EXERCISED_WITH_RACES,
@@ -358,6 +374,36 @@ const BASIC: &[Defect] = &[
         apply: |policies| policies.cache.write_retry = WriteRetry::CleansPages,
     },
     Defect {
+        name: "older_capture_stays",
+        number: "D-67",
+        mechanism: "two writebacks of a page are under way at once, in no order: the version that \
+                    is named last stays, also if it is the older one",
+        source: "D-67; gluster/glusterfs 685118900f",
+        needs: "two writebacks of a file at once, a write between them",
+        clauses: &[
+            "DATA-RW-02",
+            "DATA-RW-01",
+            "DATA-RW-03",
+            "DUR-FSYNC-01",
+            "DUR-FDS-01",
+            "DUR-OSYNC-01",
+            "DUR-MSYNC-01",
+            "MAP-01",
+            "MAP-02",
+            "MAP-05",
+            "SNAP-01",
+            "SNAP-02",
+            "SNAP-03",
+            "SNAP-04",
+        ],
+        audit: &["MAP-04", "MAP-03"],
+        silent: "runs with one writeback at a time",
+        shown_by: "run posix_pressure --seed 1 --seeds 50 -- writes",
+        exercised_by: EXERCISED_WITH_RACES,
+        controls: &["run posix_data"],
+        apply: |policies| policies.cache.writeback_turn = WritebackTurn::GoesOn,
+    },
+    Defect {
         name: "stale_lookup_skips_pages",
         number: "D-12",
         mechanism: "writeback looks where pages are before it waits for its turn; if another \
@@ -378,7 +424,7 @@ const BASIC: &[Defect] = &[
             "SNAP-03",
             "SNAP-04",
         ],
-        audit: &["MAP-03", "MAP-04"],
+        audit: &["MAP-03", "MAP-04", "ERR-REPORT-09"],
         silent: "runs with one writeback at a time",
         shown_by: "run posix_pressure --seed 1 --seeds 50 -- stores",
         exercised_by: EXERCISED_WITH_RACES,

@@ -37,6 +37,9 @@ pub(crate) fn synced_write_failed(
 pub(crate) fn sync_all_failed(judge: &mut Judge, frame: &Frame, errno: Errno) {
     if [Errno::Io, Errno::NoSpace].contains(&errno) {
         judge.syncfs_told = Some(frame.step());
+        if judge.last_attempt_failed.is_some_and(|failed| frame.called < failed) {
+            judge.exercise("ERR-REPORT-07");
+        }
         if judge.promises.error.syncfs == SyncfsReport::Once {
             judge.exercise("ERR-REPORT-06");
         }
@@ -107,6 +110,7 @@ fn exercise_reports(judge: &mut Judge, frame: &Frame, id: HandleId, file: FileId
     let (Some(opened), Some(regular)) = (opened, judge.model.regular(file)) else { return };
     let mut told = Vec::new();
     for lost in regular.lost.iter() {
+        told.extend((frame.called < lost.step).then_some("ERR-REPORT-08"));
         told.push(match (frame.called < lost.step, opened < lost.step) {
             (true, _) => "ERR-REPORT-01",
             (false, true) => "ERR-REPORT-02",

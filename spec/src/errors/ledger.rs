@@ -20,7 +20,7 @@ use crate::words::Step;
 use crate::words::Testimony;
 
 /// Clauses that an audit of the subject decides, whatever else does.
-const AUDITED: [&str; 27] = [
+const AUDITED: [&str; 28] = [
     "MAP-03",
     "MAP-04",
     "MAP-12",
@@ -48,6 +48,7 @@ const AUDITED: [&str; 27] = [
     "RED-09",
     "RED-10",
     "ERR-META-01",
+    "ERR-REPORT-09",
 ];
 
 const WRITES_NAMED_MAX: usize = 4;

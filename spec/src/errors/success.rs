@@ -114,6 +114,21 @@ pub(crate) fn synced_write_succeeded(
     }
 }
 
+/// `syncfs` said success: nothing that it did itself failed. What a call overcomes is not said to
+/// have failed.
+pub(crate) fn sync_all_ended_well(judge: &mut Judge, frame: &Frame) {
+    let Some(failed) = judge.last_attempt_failed else { return };
+    judge.exercise("ERR-REPORT-07");
+    if frame.overlapped || failed < frame.called {
+        return;
+    }
+    let observed = "success, after an attempt to commit had failed in it".to_owned();
+    let (step, allowed) = (frame.step(), vec!["the failure of the commit".to_owned()]);
+    let chain = vec![(failed, "the subject could not make its records durable".to_owned())];
+    let (clause, also, subject) = ("ERR-REPORT-07", Vec::new(), ".".to_owned());
+    judge.report(Violation { clause, also, step, subject, observed, allowed, chain });
+}
+
 /// `syncfs` said success, which covers a file as long as it has a name.
 pub(crate) fn sync_all_succeeded(judge: &mut Judge, frame: &Frame, file: FileId) {
     let error = judge.promises.error;
@@ -273,6 +288,10 @@ fn explain(
     let (clause, mut also) = (clauses[0], clauses[1..].to_vec());
     if clause == "ERR-REPORT-01" {
         also.retain(|clause| *clause != "ERR-CLAIM-01");
+    }
+    // A part of what the call itself handed down failed, and it needed all of it.
+    if clause == "ERR-REPORT-01" && frame.called < lost.step && !lost.inferred {
+        also.push("ERR-REPORT-08");
     }
     if lost.errno == Errno::NoSpace {
         also.push("LIM-02");

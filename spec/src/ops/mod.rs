@@ -61,6 +61,7 @@ use crate::promise::ClearRule;
 use crate::promise::Level;
 use crate::promise::Promises;
 use crate::promise::Stops;
+use crate::promise::SyncfsReport;
 use crate::promise::Unwritten;
 use crate::violation::LostEffect;
 use crate::violation::Reason;
@@ -217,6 +218,11 @@ impl Judge {
     /// The number of a clause, if it is enforced.
     fn enforced_number(&self, clause: &str) -> Option<usize> {
         let is_promised = match clause {
+            // What is still due is told by whoever waits for it.
+            "ERR-REPORT-07" => {
+                let error = self.promises.error;
+                error.syncfs != SyncfsReport::Silent && !error.retries()
+            }
             "ERR-RETRY-01" => self.promises.error.retries(),
             "ERR-SUSP-01" => self.promises.error.unwritten == Unwritten::WaitedFor,
             // Where old bytes come back only from the device, nobody promises when.

@@ -151,6 +151,7 @@ pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
         }
         return;
     }
+    errors::sync_all_ended_well(judge, frame);
     if !judge.enforces("DUR-SYNCFS-01") {
         return;
     }

@@ -36,6 +36,7 @@ pub enum Testimony {
         range: Range<u64>,
     },
     /// An attempt to make things durable failed. Nothing is lost by it: the next one tries again.
+    /// A call that tries again itself, and succeeds, does not say it.
     Failed {
         /// Why.
         errno: Errno,

@@ -31,6 +31,7 @@ impl PageCache {
             }
         }
         drop(state);
+        self.transitions.leave_out(ino, captured.page_no);
         self.cow.unreserve(u64::from(captured.reserved));
     }
 
@@ -110,6 +111,7 @@ impl PageCache {
             let file = state.file(batch.ino)?;
             captured.ranges.drain(..).for_each(|range| file.unwritten.add(range));
             drop(state);
+            self.transitions.leave_out(batch.ino, captured.page_no);
             self.end_page(batch.ino, captured)?;
         }
         Ok(())

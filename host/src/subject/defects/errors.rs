@@ -1,5 +1,6 @@
 //! Defects of the record of failed writes (seed 004 and others of its kind).
 
+use crate::cache::CommitFailure;
 use crate::cache::ErrorPolicy;
 use crate::cache::Observers;
 use crate::cache::PartFailures;
@@ -13,6 +14,10 @@ use crate::subject::defects::EXERCISED_WITH_FAULTS;
 /// The same exerciser on the stack of Linux 4.17, held to what that promises.
 const EXERCISED_ON_LINUX: &str = "run posix_exerciser --profile linux-errseq-4.17 --fail-write \
      data:3x2 --seed 1 --adversity --seeds 60 -- random 300 mapped reverting";
+
+/// The general exerciser with all that it has, which goes on after writes that the device refused.
+const EXERCISED_EVERYWHERE_WITH_FAULTS: &str = "run posix_exerciser --fail-write data:3x2 --seed 1 \
+                                                --seeds 100 -- random 300 all";
 
 const LINUX_CALM: &str = "run posix_exerciser --profile linux-errseq-4.17 -- 1 300";
 
@@ -97,13 +102,51 @@ pub(super) const ERRORS: &[Defect] = &[
         apply: |policies| policies.cache.errors.sync_all = SyncAllReports::Never,
     },
     Defect {
+        name: "syncfs_ignores_commit",
+        number: "",
+        mechanism: "syncfs says success although the file system could not commit its records",
+        source: "the second half of D-49; torvalds/linux 5679897eb104, xfstests xfs/546",
+        needs: "a tree block that the device refuses, a syncfs",
+        clauses: &["ERR-REPORT-07", "DUR-SYNCFS-01"],
+        audit: &[],
+        silent: "runs without a refused write or without syncfs",
+        shown_by: "run posix_exerciser --fail-write tree:1x9 --seed 1 --seeds 20 -- random 300 all",
+        exercised_by: "run posix_exerciser --fail-write tree:1x9 --seed 1 --seeds 20 -- \
+                       random 300 all",
+        controls: &[CALM, "run posix_exerciser --seed 1 --seeds 20 -- random 300 all"],
+        apply: |policies| policies.cache.commit_failure = CommitFailure::Forgotten,
+    },
+    Defect {
+        name: "forgotten_on_eviction",
+        number: "DEF-004e",
+        mechanism: "a page whose writeback failed counts as clean, and once nobody has the file \
+                    open it is dropped, and the record of the failure with it: the next to open \
+                    the file syncs it with success",
+        source: "seed 004; Linux's record of errors is in the inode",
+        needs: "a write that the device refuses, the last close, short memory",
+        clauses: &["ERR-REPORT-04", "ERR-REPORT-01", "ERR-STICKY-01", "ERR-CLAIM-01", "RSTAB-02"],
+        audit: &[],
+        silent: "runs without a refused write, or with the file open",
+        shown_by: "run litmus_sync_errors -- L6",
+        exercised_by: EXERCISED_EVERYWHERE_WITH_FAULTS,
+        controls: &[CALM, "run litmus_sync_errors -- L1"],
+        apply: |policies| policies.cache.errors = ErrorPolicy::FORGOTTEN_ON_EVICTION,
+    },
+    Defect {
         name: "last_part_counts",
         number: "D-16",
         mechanism: "of what was handed to the device together the last part's result counts: that \
                     an earlier one failed is overwritten",
         source: "D-16; xfstests generic/108",
         needs: "a write that the device refuses, of several that are handed down together",
-        clauses: &["ERR-REPORT-01", "ERR-STICKY-01", "ERR-CLAIM-01", "RSTAB-01", "RSTAB-02"],
+        clauses: &[
+            "ERR-REPORT-01",
+            "ERR-REPORT-08",
+            "ERR-STICKY-01",
+            "ERR-CLAIM-01",
+            "RSTAB-01",
+            "RSTAB-02",
+        ],
         audit: &[],
         silent: "runs without a refused write",
         shown_by: "run posix_data --fail-write data:1",

@@ -171,7 +171,7 @@ pub(super) const SHARING: &[Defect] = &[
             "DUR-MSYNC-01",
             "DATA-RW-01",
         ],
-        audit: &[],
+        audit: &["ERR-REPORT-09"],
         silent: "runs without DEF-003b: a flush fails, and does not lie",
         shown_by: "run seed_003_go_linker_copy --defect DEF-003b --seed 1 --seeds 50",
         exercised_by: "run posix_exerciser --defect DEF-003b --seed 1 --adversity --seeds 300 -- \
@@ -194,7 +194,7 @@ pub(super) const SHARING: &[Defect] = &[
             "DUR-MSYNC-01",
             "DATA-RW-01",
         ],
-        audit: &[],
+        audit: &["ERR-REPORT-09"],
         silent: "runs without DEF-003a",
         shown_by: "run seed_003_go_linker_copy --defect DEF-003a --seed 1 --seeds 50",
         exercised_by: "run posix_exerciser --defect DEF-003a --seed 1 --adversity --seeds 300 -- \
