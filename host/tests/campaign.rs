@@ -63,6 +63,10 @@ fn every_defect_is_caught_by_a_clause_that_it_names() {
         "checksum_of_another_version",
         // Compressed, cloned by parts and read at once from the medium: too rare in short programs.
         "batched_reads_go_on",
+        // A failure that is closed over while memory is short; a tree block that is refused in a
+        // syncfs.
+        "forgotten_on_eviction",
+        "syncfs_ignores_commit",
         // A device that is full, and a limit: neither is here.
         "owned_space_asked_for",
         "write_fits_whole_or_not",

@@ -81,7 +81,6 @@ pub use policy::WriteFit;
 pub use policy::WriteLookup;
 pub use policy::WriteRetry;
 pub use policy::WriteShortage;
-pub use policy::WritebackTurn;
 pub use reshape::Reshape;
 pub use seek::Sought;
 pub use sync::SyncScope;

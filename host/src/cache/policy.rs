@@ -180,16 +180,6 @@ pub enum CommitFailure {
     Forgotten,
 }
 
-/// What a writeback does while another one of the same file is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum WritebackTurn {
-    /// It waits for it.
-    Waits,
-    /// It goes on: of two versions of a page the one that is named last stays, be it the older one
-    /// (D-67).
-    GoesOn,
-}
-
 /// Of which parts of what was handed down together a failure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PartFailures {
@@ -276,8 +266,6 @@ pub struct CachePolicy {
     pub page_errors: PageErrors,
     /// What a sync of everything does if there was no commit.
     pub commit_failure: CommitFailure,
-    /// What a writeback does beside another one.
-    pub writeback_turn: WritebackTurn,
     /// Which failures count of what is handed down together.
     pub part_failures: PartFailures,
     /// What a clone does first.
@@ -315,7 +303,6 @@ impl Default for CachePolicy {
             group_pressure: GroupPressure::Waits,
             page_errors: PageErrors::Told,
             commit_failure: CommitFailure::Told,
-            writeback_turn: WritebackTurn::Waits,
             part_failures: PartFailures::All,
             clone_flush: CloneFlush::BothFiles,
             map_flush: MapFlush::AllDirty,

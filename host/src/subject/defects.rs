@@ -19,7 +19,6 @@ use crate::cache::Truncation;
 use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
 use crate::cache::WriteShortage;
-use crate::cache::WritebackTurn;
 use crate::cow::CommitStep;
 use crate::cow::RECOVERY_ENDS_LOG_FIRST;
 use crate::cow::SyncStep;
@@ -372,36 +371,6 @@ const BASIC: &[Defect] = &[
         exercised_by: EXERCISED_WITH_RACES,
         controls: &[CALM],
         apply: |policies| policies.cache.write_retry = WriteRetry::CleansPages,
-    },
-    Defect {
-        name: "older_capture_stays",
-        number: "D-67",
-        mechanism: "two writebacks of a page are under way at once, in no order: the version that \
-                    is named last stays, also if it is the older one",
-        source: "D-67; gluster/glusterfs 685118900f",
-        needs: "two writebacks of a file at once, a write between them",
-        clauses: &[
-            "DATA-RW-02",
-            "DATA-RW-01",
-            "DATA-RW-03",
-            "DUR-FSYNC-01",
-            "DUR-FDS-01",
-            "DUR-OSYNC-01",
-            "DUR-MSYNC-01",
-            "MAP-01",
-            "MAP-02",
-            "MAP-05",
-            "SNAP-01",
-            "SNAP-02",
-            "SNAP-03",
-            "SNAP-04",
-        ],
-        audit: &["MAP-04", "MAP-03"],
-        silent: "runs with one writeback at a time",
-        shown_by: "run posix_pressure --seed 1 --seeds 50 -- writes",
-        exercised_by: EXERCISED_WITH_RACES,
-        controls: &["run posix_data"],
-        apply: |policies| policies.cache.writeback_turn = WritebackTurn::GoesOn,
     },
     Defect {
         name: "stale_lookup_skips_pages",

@@ -110,8 +110,8 @@ pub(super) const ERRORS: &[Defect] = &[
         clauses: &["ERR-REPORT-07", "DUR-SYNCFS-01"],
         audit: &[],
         silent: "runs without a refused write or without syncfs",
-        shown_by: "run posix_exerciser --fail-write tree:1x9 --seed 1 --seeds 20 -- random 300 all",
-        exercised_by: "run posix_exerciser --fail-write tree:1x9 --seed 1 --seeds 20 -- \
+        shown_by: "run posix_exerciser --fail-write tree:1x9 --seed 1 --seeds 10 -- random 300 all",
+        exercised_by: "run posix_exerciser --fail-write tree:1x9 --seed 1 --seeds 10 -- \
                        random 300 all",
         controls: &[CALM, "run posix_exerciser --seed 1 --seeds 20 -- random 300 all"],
         apply: |policies| policies.cache.commit_failure = CommitFailure::Forgotten,
