@@ -51,7 +51,7 @@ impl PageCache {
         }
         self.evict_excess();
         if self.excess() > 0 {
-            self.write_back(ino).await?;
+            Box::pin(self.write_back(ino)).await?;
             self.evict_excess();
         }
         Ok(())
@@ -84,7 +84,7 @@ impl PageCache {
     fn is_evictable(&self, file: &CachedFile, page_no: u64) -> bool {
         let is_pinned = self.policy.errors.page_after_failure == PageAfterFailure::Pinned
             && file.ledger.meets(&self.page_range(page_no));
-        !is_pinned && file.pages.get(&page_no).is_some_and(|page| page.is_clean())
+        !is_pinned && file.pages.get(page_no).is_some_and(|page| page.is_clean())
     }
 
     /// Drops up to `count_max` pages of a file from a page on; answers the last of them.
@@ -94,16 +94,16 @@ impl PageCache {
         let file = files.get_mut(&ino)?;
         // The dirty bits of mappings become the pages' own: a page that has one stays.
         let folded = |page_no: &u64| mappings.is_dirty(&file.mappings, *page_no);
-        let clean = file.pages.iter().filter(|(_, page)| !file.mappings.is_empty() && !page.dirty);
-        let dirty: Vec<u64> = clean.map(|(page_no, _)| *page_no).filter(folded).collect();
+        let clean =
+            file.pages.range(..).filter(|(_, page)| !file.mappings.is_empty() && !page.dirty);
+        let dirty: Vec<u64> = clean.map(|(page_no, _)| page_no).filter(folded).collect();
         for page_no in dirty {
-            if let Some(page) = file.pages.get_mut(&page_no) {
+            if let Some(page) = file.pages.get_mut(page_no) {
                 page.dirty = true;
             }
         }
         let pages = file.pages.range((Bound::Included(from), Bound::Unbounded));
-        let evictable =
-            pages.map(|(page_no, _)| *page_no).filter(|no| self.is_evictable(file, *no));
+        let evictable = pages.map(|(page_no, _)| page_no).filter(|no| self.is_evictable(file, *no));
         let chosen: Vec<u64> =
             evictable.take(usize::try_from(count_max).unwrap_or(usize::MAX)).collect();
         let mut dropped = Ranges::default();
@@ -131,7 +131,7 @@ impl PageCache {
         let bytes = pages.start.saturating_mul(self.page_size_bytes)
             ..pages.end.saturating_mul(self.page_size_bytes);
         mappings.changed(&file.mappings, &bytes, None);
-        let gone: Vec<u64> = file.pages.range(pages).map(|(page_no, _)| *page_no).collect();
+        let gone: Vec<u64> = file.pages.range(pages).map(|(page_no, _)| page_no).collect();
         for page_no in gone {
             self.drop_page(state, ino, page_no);
         }
@@ -144,7 +144,7 @@ impl PageCache {
         let kept = |no: &u64| {
             !self.is_evictable(file, *no) || state.mappings.is_dirty(&file.mappings, *no)
         };
-        let cached = file.pages.range(pages).map(|(page_no, _)| *page_no);
+        let cached = file.pages.range(pages).map(|(page_no, _)| page_no);
         let chosen: Vec<u64> = cached.filter(|no| !kept(no)).collect();
         for page_no in chosen {
             self.drop_page(&mut state, ino, page_no);
@@ -154,7 +154,7 @@ impl PageCache {
     /// Takes a page out of memory, with the block that was set aside for it.
     pub(super) fn drop_page(&self, state: &mut State, ino: u64, page_no: u64) {
         let Some(file) = state.files.get_mut(&ino) else { return };
-        if let Some(page) = file.pages.remove(&page_no) {
+        if let Some(page) = file.pages.remove(page_no) {
             state.mappings.protect(&file.mappings, page_no);
             // Other bytes return where these were never stored, and zeros beyond the end.
             let range = self.page_range(page_no);
@@ -175,7 +175,7 @@ impl PageCache {
         let mut state = self.lock();
         let Some(file) = state.files.get_mut(&ino) else { return };
         let resolved = file.ledger.remove_from(0);
-        let pages: Vec<u64> = file.pages.keys().copied().collect();
+        let pages: Vec<u64> = file.pages.numbers().collect();
         for page_no in pages {
             self.drop_page(&mut state, ino, page_no);
         }

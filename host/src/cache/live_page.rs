@@ -30,7 +30,7 @@ impl device::LivePage for LivePage {
     fn capture(&self) -> Bytes {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let found = state.files.get(&self.ino).and_then(|file| {
-            let page = file.pages.get(&self.page_no)?;
+            let page = file.pages.get(self.page_no)?;
             let start = self.page_no.saturating_mul(self.page_size_bytes);
             let keep = file.size_bytes.saturating_sub(start).min(self.page_size_bytes);
             let mut copy = Page::clean(page.bytes.clone());

@@ -69,7 +69,7 @@ impl PageCache {
         }
         let page_size = self.page_size_bytes;
         let bytes_of = |page_no: u64| {
-            let page = || file.pages.get(&page_no).map(|page| &page.bytes);
+            let page = || file.pages.get(page_no).map(|page| &page.bytes);
             mapping.copies.get(&page_no).or_else(page)
         };
         let pages = in_file.start / page_size..in_file.end.div_ceil(page_size);

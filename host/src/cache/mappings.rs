@@ -215,7 +215,7 @@ impl PageCache {
         let is_data = |bytes: &Bytes| bytes.as_ptr() != self.zero_page.as_ptr();
         for (page_no, page) in file.pages.range(pages) {
             if is_data(&page.bytes) {
-                cached.add(*page_no..*page_no + 1);
+                cached.add(page_no..page_no + 1);
             }
         }
         let stored = match stored {
@@ -400,7 +400,7 @@ pub(super) fn may_load(access: Access) -> bool {
 /// The dirty bits of pages that leave a mapping become the pages' own.
 fn fold(file: &mut CachedFile, bits: Vec<(u64, PageBits)>) {
     for (page_no, _) in bits.into_iter().filter(|(_, bits)| bits.dirty) {
-        if let Some(page) = file.pages.get_mut(&page_no) {
+        if let Some(page) = file.pages.get_mut(page_no) {
             page.dirty = true;
         }
     }

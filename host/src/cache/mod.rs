@@ -20,6 +20,7 @@ mod live_page;
 mod load;
 mod mappings;
 mod page;
+mod pages;
 mod pieces;
 mod policy;
 mod quiet;
@@ -89,7 +90,7 @@ pub use transitions::TransitionStep;
 
 use crate::cache::errors::Ledger;
 use crate::cache::mappings::Mappings;
-use crate::cache::page::Page;
+use crate::cache::pages::Pages;
 use crate::cache::ranges::Ranges;
 use crate::cache::transitions::Transitions;
 use crate::call::Errno;
@@ -144,7 +145,7 @@ pub(crate) fn is_power_off(error: &CowError) -> bool {
 /// One file in memory.
 #[derive(Debug)]
 struct CachedFile {
-    pages: BTreeMap<u64, Page>,
+    pages: Pages,
     /// Acknowledged bytes that no writeback has captured yet.
     unwritten: Ranges,
     /// The size that callers see.
@@ -177,7 +178,7 @@ impl CachedFile {
     fn is_clean(&self) -> bool {
         !self.are_times_dirty
             && self.size_bytes == self.stored_size_bytes
-            && self.pages.values().all(Page::is_clean)
+            && self.pages.unclean().next().is_none()
     }
 }
 
@@ -256,7 +257,7 @@ impl PageCache {
         step: TransitionStep,
         (page_no, taken): (u64, Option<&Bytes>),
     ) {
-        let Some(page) = file.pages.get(&page_no) else { return };
+        let Some(page) = file.pages.get(page_no) else { return };
         if page.dirty || !self.transitions.is_watched() {
             return;
         }
@@ -291,7 +292,7 @@ impl PageCache {
         }
         let inode = self.cow.inode(ino).await?.ok_or(CowError::NoInode(ino))?;
         let file = CachedFile {
-            pages: BTreeMap::new(),
+            pages: Pages::default(),
             unwritten: Ranges::default(),
             size_bytes: inode.size_bytes,
             stored_size_bytes: inode.size_bytes,
@@ -353,7 +354,7 @@ impl PageCache {
     #[must_use]
     pub fn dirty_page_count(&self) -> u64 {
         let state = self.lock();
-        let dirty = |file: &CachedFile| file.pages.values().filter(|page| page.dirty).count();
+        let dirty = |file: &CachedFile| file.pages.unclean().filter(|(_, page)| page.dirty).count();
         state.files.values().map(dirty).sum::<usize>() as u64
     }
 

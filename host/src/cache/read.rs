@@ -25,7 +25,11 @@ impl PageCache {
             let page_size = self.page_size_bytes;
             let mut pages = range.start / page_size..range.end.div_ceil(page_size);
             while !pages.is_empty() {
-                pages.start = self.load_some(ino, pages.clone()).await?;
+                let is_there = self.lock().file(ino)?.pages.contains(pages.start);
+                pages.start = match is_there {
+                    true => pages.start + 1,
+                    false => Box::pin(self.load_some(ino, pages.clone())).await?,
+                };
             }
             // Pages may have been evicted, or the file cut, while others were loaded.
             let mut state = self.lock();
@@ -45,7 +49,7 @@ impl PageCache {
             let in_page = self.page_range(page_no);
             let start = range.start.max(in_page.start) - in_page.start;
             let end = range.end.min(in_page.end) - in_page.start;
-            let page = file.pages.get(&page_no)?;
+            let page = file.pages.get(page_no)?;
             Some(page.bytes.slice(start as usize..end as usize))
         };
         if first == last {
@@ -71,7 +75,7 @@ impl PageCache {
             let generation = {
                 let mut state = self.lock();
                 let file = state.file(ino)?;
-                if file.pages.contains_key(&first) {
+                if file.pages.contains(first) {
                     return Ok(first + 1);
                 }
                 file.generation
@@ -79,7 +83,7 @@ impl PageCache {
             let read = self.cow.read_blocks(ino, pages.clone()).await;
             let mut state = self.lock();
             let file = state.file(ino)?;
-            if file.pages.contains_key(&first) {
+            if file.pages.contains(first) {
                 return Ok(first + 1); // Somebody was faster, and may have stored to it since.
             }
             if file.generation != generation {
@@ -91,7 +95,7 @@ impl PageCache {
             for bytes in read? {
                 let start = self.page_range(behind).start;
                 let keep = valid_end.saturating_sub(start).min(self.page_size_bytes);
-                file.pages.entry(behind).or_insert_with(|| {
+                file.pages.get_or_insert_with(behind, || {
                     added += 1;
                     let mut page = Page::clean(bytes.unwrap_or_else(|| self.zero_page.clone()));
                     page.cut(keep as usize);

@@ -94,7 +94,7 @@ impl PageCache {
                 Sharing::Private => mapping.copies.contains_key(page_no),
                 Sharing::Shared => {
                     let bits = mapping.bits.get(page_no).copied().unwrap_or_default();
-                    bits.writable && file.pages.contains_key(page_no)
+                    bits.writable && file.pages.contains(*page_no)
                 }
             };
             if !is_ready {
@@ -112,7 +112,7 @@ impl PageCache {
             }
             Sharing::Shared => {
                 for (page_no, change) in &changes {
-                    if let Some(page) = file.pages.get_mut(page_no) {
+                    if let Some(page) = file.pages.get_mut(*page_no) {
                         page.apply(change);
                     }
                     if let Some(mapping) = state.mappings.get_mut(id) {
@@ -166,7 +166,7 @@ impl PageCache {
     /// The private copy of a page, as the page is now; `false` if it is not in memory.
     fn copy_page(&self, id: MappingId, ino: u64, page_no: u64) -> bool {
         let mut state = self.lock();
-        let page = state.files.get(&ino).and_then(|file| file.pages.get(&page_no));
+        let page = state.files.get(&ino).and_then(|file| file.pages.get(page_no));
         let Some(bytes) = page.map(|page| page.bytes.clone()) else { return false };
         if let Some(mapping) = state.mappings.get_mut(id) {
             mapping.copies.entry(page_no).or_insert(bytes);
@@ -181,7 +181,7 @@ impl PageCache {
         }
         let mut state = self.lock();
         let file = state.file(ino)?;
-        let Some(page) = file.pages.get(&page_no) else { return Ok(None) };
+        let Some(page) = file.pages.get(page_no) else { return Ok(None) };
         let is_locked = page.locked && self.policy.fault_lock == FaultLock::Waits;
         let preparing = is_locked.then(|| file.preparing.clone());
         Ok(preparing.or_else(|| page.writeback.then(|| file.writeback.clone())))
@@ -189,7 +189,7 @@ impl PageCache {
 
     fn is_reserved(&self, ino: u64, page_no: u64) -> Result<bool, CowError> {
         let mut state = self.lock();
-        Ok(state.file(ino)?.pages.get(&page_no).is_some_and(|page| page.reserved))
+        Ok(state.file(ino)?.pages.get(page_no).is_some_and(|page| page.reserved))
     }
 
     /// Marks the page dirty and lets the mapping's stores through; `false` if it is not there.
@@ -202,7 +202,7 @@ impl PageCache {
     ) -> Result<bool, CowError> {
         let mut state = self.lock();
         let file = state.file(ino)?;
-        let Some(page) = file.pages.get_mut(&page_no) else { return Ok(false) };
+        let Some(page) = file.pages.get_mut(page_no) else { return Ok(false) };
         let is_locked = page.locked && self.policy.fault_lock == FaultLock::Waits;
         if is_locked || page.writeback || (granted.blocks == 0 && !page.reserved) {
             return Ok(false);

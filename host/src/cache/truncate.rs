@@ -76,7 +76,7 @@ impl PageCache {
             return;
         }
         let page_size = self.page_size_bytes;
-        let cached = file.pages.range(size_bytes / page_size..).map(|(no, _)| *no..*no + 1);
+        let cached = file.pages.range(size_bytes / page_size..).map(|(no, _)| no..no + 1);
         for pages in data.into_iter().chain(cached) {
             let start = (pages.start * page_size).max(size_bytes);
             let end = pages.end.saturating_mul(page_size);
@@ -112,7 +112,7 @@ impl PageCache {
         let State { files, mappings, .. } = &mut *state;
         let file = files.get_mut(&ino).ok_or(CowError::NoInode(ino))?;
         mappings.cut(&file.mappings, first);
-        let gone: Vec<u64> = file.pages.range(first..).map(|(page_no, _)| *page_no).collect();
+        let gone: Vec<u64> = file.pages.range(first..).map(|(page_no, _)| page_no).collect();
         for page_no in gone {
             self.drop_page(&mut state, ino, page_no);
         }
@@ -120,7 +120,7 @@ impl PageCache {
         file.unwritten.take(size_bytes..u64::MAX);
         let end_in_page = size_bytes % self.page_size_bytes;
         file.is_tail_clean = end_in_page == 0;
-        if let Some(page) = file.pages.get_mut(&(size_bytes / self.page_size_bytes)) {
+        if let Some(page) = file.pages.get_mut(size_bytes / self.page_size_bytes) {
             page.cut(end_in_page as usize);
         }
         Ok(())
@@ -135,7 +135,7 @@ impl PageCache {
         let page_no = file.size_bytes / self.page_size_bytes;
         let at = file.size_bytes % self.page_size_bytes;
         if at > 0
-            && let Some(page) = file.pages.get_mut(&page_no)
+            && let Some(page) = file.pages.get_mut(page_no)
             && page.cut(at as usize)
         {
             let range = file.size_bytes..self.page_range(page_no).end;

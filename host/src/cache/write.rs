@@ -69,7 +69,7 @@ impl PageCache {
                     looked_at.insert(page_no);
                 }
                 self.clean_for_retry(ino, &changes)?;
-                self.load(ino, page_no).await?;
+                Box::pin(self.load(ino, page_no)).await?;
                 self.sim.point(Point::WriteRetry).await;
                 continue;
             }
@@ -86,7 +86,7 @@ impl PageCache {
                 Ok(()) => {}
                 Err(CowError::NoSpace) => {
                     let pages = self.lacking(ino, offset, &changes)?;
-                    if self.grant_kept(ino, &pages, &mut granted).await? {
+                    if Box::pin(self.grant_kept(ino, &pages, &mut granted)).await? {
                         continue;
                     }
                     let fits_in_part = self.policy.write_fit == WriteFit::WhatFits;
@@ -139,8 +139,8 @@ impl PageCache {
         if reserved == Err(CowError::NoSpace) && !granted.was_cleaned {
             // Overwritten blocks become free only when their successors are committed.
             granted.was_cleaned = true;
-            self.write_back_all().await?;
-            self.cow.commit().await?;
+            Box::pin(self.write_back_all()).await?;
+            Box::pin(self.cow.commit()).await?;
             reserved = self.cow.reserve(more).await;
         }
         if reserved.is_ok() {
@@ -187,7 +187,7 @@ impl PageCache {
         let partial = ends.into_iter().flatten().filter(|(_, change)| is_partial(change));
         let wanted = partial.map(|(page_no, _)| *page_no).chain(self.tail_page(file, offset));
         let mut missing = wanted.filter(|page_no| {
-            let is_absent = !file.pages.contains_key(page_no) && !looked_at.contains(page_no);
+            let is_absent = !file.pages.contains(*page_no) && !looked_at.contains(page_no);
             is_absent && self.page_range(*page_no).start < file.size_bytes
         });
         Ok(missing.next())
@@ -203,7 +203,7 @@ impl PageCache {
         let State { files, mappings, .. } = &mut *state;
         let file = files.get_mut(&ino).ok_or(CowError::NoInode(ino))?;
         for (page_no, _) in changes {
-            if let Some(page) = file.pages.get_mut(page_no) {
+            if let Some(page) = file.pages.get_mut(*page_no) {
                 mappings.protect(&file.mappings, *page_no);
                 page.dirty = false;
             }
@@ -220,7 +220,7 @@ impl PageCache {
         let mut state = self.lock();
         let Some(file) = state.files.get_mut(&ino) else { return };
         for (page_no, _) in changes {
-            if let Some(page) = file.pages.get_mut(page_no).filter(|page| !page.reserved) {
+            if let Some(page) = file.pages.get_mut(*page_no).filter(|page| !page.reserved) {
                 page.uptodate = false;
             }
         }
@@ -230,7 +230,7 @@ impl PageCache {
     fn locked(&self, ino: u64, changes: &Changes) -> Result<Option<TaskLock>, CowError> {
         let mut state = self.lock();
         let file = state.file(ino)?;
-        let is_locked = |page_no: &u64| file.pages.get(page_no).is_some_and(|page| page.locked);
+        let is_locked = |page_no: &u64| file.pages.get(*page_no).is_some_and(|page| page.locked);
         let any = changes.iter().any(|(page_no, _)| is_locked(page_no));
         Ok(any.then(|| file.preparing.clone()))
     }
@@ -241,7 +241,7 @@ impl PageCache {
         let file = state.file(ino)?;
         let touched = changes.iter().map(|(page_no, _)| *page_no);
         let is_unreserved =
-            |page_no: &u64| !file.pages.get(page_no).is_some_and(|page| page.reserved);
+            |page_no: &u64| !file.pages.get(*page_no).is_some_and(|page| page.reserved);
         Ok(touched.chain(self.tail_page(file, offset)).filter(is_unreserved).collect())
     }
 
@@ -261,12 +261,12 @@ impl PageCache {
             self.cut_beyond_end(file, &mut state.mappings);
         }
         let tail = self.tail_page(file, offset);
-        if let Some(page) = tail.and_then(|page_no| file.pages.get_mut(&page_no)) {
+        if let Some(page) = tail.and_then(|page_no| file.pages.get_mut(page_no)) {
             granted.blocks -= u64::from(!std::mem::replace(&mut page.reserved, true));
             (page.dirty, page.written) = (true, true);
         }
         for (page_no, change) in changes {
-            let page = file.pages.entry(*page_no).or_insert_with(|| {
+            let page = file.pages.get_or_insert_with(*page_no, || {
                 added += 1;
                 Page::clean(self.zero_page.clone())
             });

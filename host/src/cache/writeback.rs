@@ -154,8 +154,7 @@ impl PageCache {
             // Not before: what another writeback had taken may be dirty again.
             let chosen: Vec<u64> = {
                 let mut state = self.lock();
-                let dirty = state.file(ino)?.pages.range(pages.clone());
-                dirty.filter(|(_, page)| is_chosen(page)).map(|(page_no, _)| *page_no).collect()
+                state.file(ino)?.pages.choose(&pages, is_chosen)
             };
             let mut refused = None;
             for pages in chosen.chunks(self.policy.batch_pages_max.max(1)) {

@@ -103,7 +103,7 @@ pub struct Recorded {
     pub judged: Judged,
     /// How each process ended, in the order of the plan.
     pub ends: Vec<(String, GuestRun)>,
-    /// What the device was told.
+    /// What the device was told, if the run is watched, or cut short.
     pub history: Option<History>,
     /// The device as it is, cache included.
     pub image: Option<Image>,
@@ -142,8 +142,11 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
     if world.stack.is_some() {
         world.settle().map_err(|halt| format!("prepare the file system: {halt:?}"))?;
     }
+    let is_kept = watching.moments || watching.crash.is_some();
     if watching.moments {
         world.watch();
+    } else if let Some(stack) = world.stack.as_ref().filter(|_| !is_kept) {
+        stack.disk.history().forget();
     }
     let started = |(number, process): (usize, &ProcessPlan)| {
         let id = ProcessId(number as u32 + 1);
@@ -164,7 +167,7 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
     if let Some(kind) = watching.crash {
         cut_short(&world, plan, kind);
     }
-    let history = world.stack.as_ref().map(|stack| stack.disk.history());
+    let history = world.stack.as_ref().filter(|_| is_kept).map(|stack| stack.disk.history());
     let image = match (&world.stack, &plan.subject) {
         (Some(stack), SubjectPlan::Reference(of)) => Some(of.view(&stack.disk.cached_image())),
         _ => None,

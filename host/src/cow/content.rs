@@ -80,7 +80,7 @@ impl Store {
             self.finish_discards().await;
         }
         if self.available() < needed && frees(self) {
-            self.commit().await?;
+            Box::pin(self.commit()).await?;
             self.finish_discards().await;
         }
         if self.available() < needed {

@@ -86,6 +86,10 @@ impl Store {
         if self.state().discards.blocks().next().is_none() {
             return;
         }
+        Box::pin(self.finish_discards_now()).await;
+    }
+
+    async fn finish_discards_now(&self) {
         let alone = self.discarding.acquire().await;
         loop {
             let oldest = self.state().discards.0.front().map(|discard| discard.request);

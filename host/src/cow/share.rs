@@ -144,6 +144,10 @@ impl Store {
         if self.state().free.is_some() {
             return Ok(());
         }
+        Box::pin(self.find_free_now()).await
+    }
+
+    async fn find_free_now(&self) -> Result<(), CowError> {
         let guard = self.finding_free.acquire().await;
         if self.state().free.is_some() {
             return Ok(());
@@ -220,7 +224,7 @@ impl Store {
         loop {
             match child.node() {
                 Ok(node) => return Ok(Arc::clone(node)),
-                Err(missing) => self.load(&missing).await?,
+                Err(missing) => Box::pin(self.load(&missing)).await?,
             }
         }
     }

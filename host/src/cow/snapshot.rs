@@ -303,7 +303,7 @@ impl Store {
                 Ok(found) => return Ok(found),
                 Err(missing) => missing,
             };
-            if let Err(error) = self.load(&missing).await {
+            if let Err(error) = Box::pin(self.load(&missing)).await {
                 // The snapshot may have been deleted, and the node written over since.
                 if self.state().snapshots.by_number.contains_key(&number) {
                     return Err(error);

@@ -360,7 +360,7 @@ impl Store {
         loop {
             match question(tree) {
                 Ok(found) => return Ok(found),
-                Err(missing) => self.load(&missing).await?,
+                Err(missing) => Box::pin(self.load(&missing)).await?,
             }
         }
     }
@@ -376,7 +376,7 @@ impl Store {
                 Ok(found) => return Ok(found),
                 Err(missing) => missing,
             };
-            if let Err(error) = self.load(&missing).await {
+            if let Err(error) = Box::pin(self.load(&missing)).await {
                 // The node may have been freed and written over since: then the tree is another.
                 if self.state().live.is(&tree) {
                     return Err(error);
@@ -400,7 +400,7 @@ impl Store {
             };
             match changed {
                 Ok(tree) => return Ok(tree.map(|tree| (tree, edit))),
-                Err(missing) => self.load(&missing).await?,
+                Err(missing) => Box::pin(self.load(&missing)).await?,
             }
         }
     }

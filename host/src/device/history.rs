@@ -55,6 +55,7 @@ pub struct Written {
 struct State {
     start: Image,
     events: Vec<DeviceEvent>,
+    is_kept: bool,
 }
 
 /// What happened to a device since it was made. Clones are the same history.
@@ -65,16 +66,26 @@ impl History {
     /// The history of a device that begins with this image, durable.
     #[must_use]
     pub fn new(start: Image) -> Self {
-        Self(Arc::new(Mutex::new(State { start, events: Vec::new() })))
+        Self(Arc::new(Mutex::new(State { start, events: Vec::new(), is_kept: true })))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends an event.
+    /// Appends an event, if the history is kept.
     pub fn push(&self, event: DeviceEvent) {
-        self.lock().events.push(event);
+        let mut state = self.lock();
+        if state.is_kept {
+            state.events.push(event);
+        }
+    }
+
+    /// Forgets what happened, and keeps nothing from now on: of a device that nobody will cut off
+    /// from its power, which may run for long.
+    pub fn forget(&self) {
+        let mut state = self.lock();
+        (state.is_kept, state.events) = (false, Vec::new());
     }
 
     /// Number of events so far; the newest position.
@@ -94,7 +105,7 @@ impl History {
     pub fn fork(&self) -> Self {
         let state = self.lock();
         let (start, events) = (state.start.clone(), state.events.clone());
-        Self(Arc::new(Mutex::new(State { start, events })))
+        Self(Arc::new(Mutex::new(State { start, events, is_kept: true })))
     }
 
     /// The image that the history begins with.

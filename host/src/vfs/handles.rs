@@ -163,7 +163,7 @@ impl ReferenceVfs {
         }
         let ino = description.ino;
         let began = self.cache.begin_sync(ino, &mut description.position().cursor)?;
-        self.cache.write_back(ino).await?;
+        Box::pin(self.cache.write_back(ino)).await?;
         self.cache.collect(ino, &mut description.position().cursor, began)?;
         Ok(())
     }

@@ -205,7 +205,7 @@ impl ReferenceVfs {
             }
             entry.is_doomed = true;
         }
-        let removed = self.remove_orphan(ino).await;
+        let removed = Box::pin(self.remove_orphan(ino)).await;
         // If it could not be removed now, the next mount does it: it is on the list.
         self.inodes().uses.remove(&ino);
         match removed {

@@ -357,9 +357,11 @@ impl ReferenceVfs {
         Ok(answer)
     }
 
+    /// The state of a call is made anew for each, and is as large as the largest that is not boxed:
+    /// those are what most calls ask.
     async fn dispatch(&self, call: &Call, request: Request) -> Outcome<Value> {
         match request {
-            Request::Open { at, options } => self.open(call, &at, &options).await,
+            Request::Open { at, options } => Box::pin(self.open(call, &at, &options)).await,
             Request::Close { handle } => self.close(call, handle).await,
             Request::Read { handle, offset, len } => self.read(call, handle, offset, len).await,
             Request::Write { handle, offset, data } => self.write(call, handle, offset, data).await,
@@ -369,53 +371,73 @@ impl ReferenceVfs {
             Request::Stat { at, follow } => self.stat(call, &at, follow).await,
             Request::StatHandle { handle } => self.stat_handle(handle).await,
             Request::SetTimes { at, follow, access, modify } => {
-                self.set_times(call, &at, follow, access, modify).await
+                Box::pin(self.set_times(call, &at, follow, access, modify)).await
             }
             Request::SetTimesHandle { handle, access, modify } => {
-                self.set_times_handle(handle, access, modify).await
+                Box::pin(self.set_times_handle(handle, access, modify)).await
             }
-            Request::SetMode { at, follow, mode } => self.set_mode(call, &at, follow, mode).await,
+            Request::SetMode { at, follow, mode } => {
+                Box::pin(self.set_mode(call, &at, follow, mode)).await
+            }
             Request::SetModeHandle { handle, mode } => {
-                self.set_mode_handle(call, handle, mode).await
+                Box::pin(self.set_mode_handle(call, handle, mode)).await
             }
-            Request::Truncate { handle, size_bytes } => self.truncate(handle, size_bytes).await,
+            Request::Truncate { handle, size_bytes } => {
+                Box::pin(self.truncate(handle, size_bytes)).await
+            }
             Request::Allocate { handle, offset, len, mode } => {
-                self.allocate(call, handle, [offset, len], mode).await
+                Box::pin(self.allocate(call, handle, [offset, len], mode)).await
             }
-            Request::CopyRange { from, from_offset, to, to_offset, len } => {
-                let (from, to) = ((from, from_offset), (to, to_offset));
-                self.copy_range(call, Asked { from, to, len }).await
-            }
-            Request::CloneRange { from, from_offset, len, to, to_offset } => {
-                let sides = self.sides((from, from_offset), (to, to_offset))?;
-                self.clone_range(call, &sides, len).await
-            }
-            Request::DedupeRange { from, from_offset, len, to, to_offset } => {
-                let sides = self.sides((from, from_offset), (to, to_offset))?;
-                self.dedupe_range(call, &sides, len).await
-            }
-            Request::Attribute(asked) => self.dispatch_attribute(call, asked).await,
+            Request::CopyRange { .. }
+            | Request::CloneRange { .. }
+            | Request::DedupeRange { .. } => Box::pin(self.dispatch_share(call, request)).await,
+            Request::Attribute(asked) => Box::pin(self.dispatch_attribute(call, asked)).await,
             Request::Advise { handle } => self.advise(handle),
-            Request::Fsync { handle } => self.fsync(handle).await,
-            Request::Fdatasync { handle } => self.fdatasync(handle).await,
+            Request::Fsync { handle } => Box::pin(self.fsync(handle)).await,
+            Request::Fdatasync { handle } => Box::pin(self.fdatasync(handle)).await,
             Request::SetStatusFlags { handle, status } => self.set_status_flags(handle, status),
             Request::ReadDirectory { handle, cookie, count_max } => {
-                self.read_directory(handle, cookie, count_max).await
+                Box::pin(self.read_directory(handle, cookie, count_max)).await
             }
-            Request::MakeDirectory { at, mode } => self.make_directory(call, &at, mode).await,
-            Request::RemoveDirectory { at } => self.remove_directory(call, &at).await,
-            Request::Unlink { at } => self.unlink(call, &at).await,
-            Request::Rename { from, to, replace } => self.rename(call, &from, &to, replace).await,
-            Request::Exchange { from, to } => self.exchange(call, &from, &to).await,
-            Request::Link { from, follow, to } => self.link(call, &from, follow, &to).await,
-            Request::OpenUnnamed { at, options } => self.open_unnamed(call, &at, &options).await,
-            Request::LinkHandle { handle, to } => self.link_handle(call, handle, &to).await,
-            Request::Symlink { target, at } => self.symlink(call, &target, &at).await,
-            Request::ReadLink { at } => self.read_link(call, &at).await,
-            Request::SyncAll => self.sync_all().await,
-            Request::Lock(asked) => self.dispatch_lock(call, asked).await,
-            Request::Memory(asked) => self.dispatch_memory(call, asked).await,
-            Request::Manage(asked) => self.dispatch_manage(call, asked).await,
+            Request::MakeDirectory { at, mode } => {
+                Box::pin(self.make_directory(call, &at, mode)).await
+            }
+            Request::RemoveDirectory { at } => Box::pin(self.remove_directory(call, &at)).await,
+            Request::Unlink { at } => Box::pin(self.unlink(call, &at)).await,
+            Request::Rename { from, to, replace } => {
+                Box::pin(self.rename(call, &from, &to, replace)).await
+            }
+            Request::Exchange { from, to } => Box::pin(self.exchange(call, &from, &to)).await,
+            Request::Link { from, follow, to } => {
+                Box::pin(self.link(call, &from, follow, &to)).await
+            }
+            Request::OpenUnnamed { at, options } => {
+                Box::pin(self.open_unnamed(call, &at, &options)).await
+            }
+            Request::LinkHandle { handle, to } => {
+                Box::pin(self.link_handle(call, handle, &to)).await
+            }
+            Request::Symlink { target, at } => Box::pin(self.symlink(call, &target, &at)).await,
+            Request::ReadLink { at } => Box::pin(self.read_link(call, &at)).await,
+            Request::SyncAll => Box::pin(self.sync_all()).await,
+            Request::Lock(asked) => Box::pin(self.dispatch_lock(call, asked)).await,
+            Request::Memory(asked) => Box::pin(self.dispatch_memory(call, asked)).await,
+            Request::Manage(asked) => Box::pin(self.dispatch_manage(call, asked)).await,
+        }
+    }
+
+    async fn dispatch_share(&self, call: &Call, request: Request) -> Outcome<Value> {
+        if let Request::CopyRange { from, from_offset, to, to_offset, len } = request {
+            let (from, to) = ((from, from_offset), (to, to_offset));
+            self.copy_range(call, Asked { from, to, len }).await
+        } else if let Request::CloneRange { from, from_offset, len, to, to_offset } = request {
+            let sides = self.sides((from, from_offset), (to, to_offset))?;
+            self.clone_range(call, &sides, len).await
+        } else if let Request::DedupeRange { from, from_offset, len, to, to_offset } = request {
+            let sides = self.sides((from, from_offset), (to, to_offset))?;
+            self.dedupe_range(call, &sides, len).await
+        } else {
+            unreachable!("a request from one file to another is one of these")
         }
     }
 

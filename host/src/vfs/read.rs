@@ -29,7 +29,7 @@ impl ReferenceVfs {
         let status = description.position().status;
         if status.read_sync && (status.sync || status.data_sync) {
             let scope = if status.sync { SyncScope::Full } else { SyncScope::Data };
-            self.sync_file(&description, scope, 0..u64::MAX).await?;
+            Box::pin(self.sync_file(&description, scope, 0..u64::MAX)).await?;
         }
         let len = (len as usize).min(TRANSFER_BYTES_MAX);
         let asked = len;
@@ -42,7 +42,7 @@ impl ReferenceVfs {
         let start = offset.unwrap_or(description.position().offset);
         let data = if status.direct {
             self.aligned(start, len)?;
-            self.cache.read_direct(ino, start, len).await?
+            Box::pin(self.cache.read_direct(ino, start, len)).await?
         } else {
             self.cache.read(ino, start, len).await?
         };

@@ -29,8 +29,12 @@ impl ReferenceVfs {
             Whence::Set => 0,
             Whence::Current => description.position().offset,
             Whence::End => self.cache.size_bytes(description.ino)?,
-            Whence::Data => return self.seek_for(call, &description, offset, Sought::Data).await,
-            Whence::Hole => return self.seek_for(call, &description, offset, Sought::Hole).await,
+            Whence::Data => {
+                return Box::pin(self.seek_for(call, &description, offset, Sought::Data)).await;
+            }
+            Whence::Hole => {
+                return Box::pin(self.seek_for(call, &description, offset, Sought::Hole)).await;
+            }
         };
         let target = i128::from(origin) + i128::from(offset);
         let target = u64::try_from(target).map_err(|_| Errno::Invalid)?;

@@ -51,7 +51,7 @@ impl ReferenceVfs {
             self.write_in_turn(call, &description, offset, data.slice(..len)).await?;
         let status = description.position().status;
         if let Some(scope) = sync_scope(status) {
-            self.sync_file(&description, scope, 0..u64::MAX).await?;
+            Box::pin(self.sync_file(&description, scope, 0..u64::MAX)).await?;
         }
         // As on Linux: a write that fails leaves the offset where it was, also if its bytes are
         // in the file and only their sync failed.
@@ -106,7 +106,7 @@ impl ReferenceVfs {
         let fitting = usize::try_from(room).unwrap_or(usize::MAX).min(data.len());
         let count = if description.position().status.direct {
             self.aligned(start, fitting as u64)?;
-            self.cache.write_direct(ino, start, &data.slice(..fitting)).await?
+            Box::pin(self.cache.write_direct(ino, start, &data.slice(..fitting))).await?
         } else {
             self.cache.write(ino, start, &data.slice(..fitting)).await?
         };

@@ -25,7 +25,7 @@ impl PageCache {
         let mut state = self.lock();
         if let Some(file) = state.files.get_mut(&ino) {
             captured.ranges.drain(..).for_each(|range| file.unwritten.add(range));
-            if let Some(page) = file.pages.get_mut(&captured.page_no) {
+            if let Some(page) = file.pages.get_mut(captured.page_no) {
                 page.locked = false;
                 captured.put_back(page);
             }
@@ -123,7 +123,7 @@ impl PageCache {
         file.generation += 1;
         file.writeback_count += 1;
         file.ledger.wrote(&captured.ranges);
-        if let Some(page) = file.pages.get_mut(&captured.page_no) {
+        if let Some(page) = file.pages.get_mut(captured.page_no) {
             page.writeback = false;
         }
         let taken = (captured.page_no, Some(&captured.payload));
@@ -141,7 +141,7 @@ impl PageCache {
         file.generation += 1;
         file.ledger.fail(&captured.ranges, errno);
         let mut is_dropped = false;
-        if let Some(page) = file.pages.get_mut(&captured.page_no) {
+        if let Some(page) = file.pages.get_mut(captured.page_no) {
             page.writeback = false;
             match self.policy.errors.page_after_failure {
                 // A block stays set aside for a pinned page: so the device bounds their number, and
@@ -174,8 +174,8 @@ impl PageCache {
         }
         let mut state = self.lock();
         let file = state.file(ino)?;
-        let queued = file.pages.iter().filter(|(_, page)| page.dirty && !page.writeback);
-        let queued: Vec<u64> = queued.map(|(page_no, _)| *page_no).collect();
+        let queued = file.pages.unclean().filter(|(_, page)| page.dirty && !page.writeback);
+        let queued: Vec<u64> = queued.map(|(page_no, _)| page_no).collect();
         self.give_up_pages(&mut state, ino, queued, errno);
         Ok(())
     }
@@ -185,7 +185,7 @@ impl PageCache {
         let Some(file) = state.files.get(&ino) else { return };
         let Some(errno) = file.ledger.lost_errno() else { return };
         let is_lost = |page_no: &u64| file.ledger.meets(&self.page_range(*page_no));
-        let lost: Vec<u64> = file.pages.keys().copied().filter(is_lost).collect();
+        let lost: Vec<u64> = file.pages.numbers().filter(is_lost).collect();
         self.give_up_pages(state, ino, lost, errno);
     }
 

@@ -129,7 +129,7 @@ impl PageCache {
         let file = state.file(ino)?;
         let mut locked = Vec::with_capacity(pages.len());
         for page_no in pages {
-            let Some(page) = file.pages.get_mut(page_no) else { continue };
+            let Some(page) = file.pages.get_mut(*page_no) else { continue };
             if !page.dirty && !is_forced {
                 continue;
             }
@@ -167,7 +167,7 @@ impl PageCache {
         let mut state = self.lock();
         let Some(file) = state.files.get_mut(&ino) else { return };
         for page_no in pages {
-            if let Some(page) = file.pages.get_mut(page_no) {
+            if let Some(page) = file.pages.get_mut(*page_no) {
                 page.locked = false;
             }
         }
@@ -183,7 +183,7 @@ impl PageCache {
         let mut state = self.lock();
         let State { files, mappings, .. } = &mut *state;
         let file = files.get_mut(&ino).ok_or(CowError::NoInode(ino))?;
-        let Some(page) = file.pages.get_mut(&captured.page_no) else { return Ok(None) };
+        let Some(page) = file.pages.get_mut(captured.page_no) else { return Ok(None) };
         match step {
             PageStep::Protect => {
                 page.dirty |= mappings.protect(&file.mappings, captured.page_no);
@@ -217,7 +217,7 @@ impl PageCache {
     /// A page stays locked, and is as dirty as it was before it was prepared.
     fn redirty_page(&self, ino: u64, captured: &mut Captured) {
         let mut state = self.lock();
-        let page = state.files.get_mut(&ino).and_then(|file| file.pages.get_mut(&captured.page_no));
+        let page = state.files.get_mut(&ino).and_then(|file| file.pages.get_mut(captured.page_no));
         page.into_iter().for_each(|page| captured.put_back(page));
         drop(state);
         self.cow.unreserve(u64::from(std::mem::take(&mut captured.reserved)));
