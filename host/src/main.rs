@@ -4,6 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use crashproof::cli;
+use mimalloc::MiMalloc;
+
+/// Blocks and pages of 4 KiB come and go with each call.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = cli::args::Arguments::parse();

@@ -13,6 +13,7 @@ use crate::check::explore::CrashAt;
 use crate::check::shard::Shard;
 use crate::device::FaultRule;
 use crate::device::SUBSET_BOUND_MAX;
+use crate::guest::ModuleCache;
 use crate::sim::DecisionLog;
 
 const ABOUT: &str = "Runs storage code as WebAssembly guests on a file system that loses power \
@@ -165,6 +166,10 @@ pub struct WorldArguments {
     /// How the stores of a guest that maps files are seen.
     #[arg(long, default_value = "stores", value_name = "MODE")]
     pub mapping: MappingName,
+    /// Keep compiled modules in this directory, or `off`. Default: crashproof/modules in the
+    /// user's cache directory.
+    #[arg(long, value_name = "DIR")]
+    pub module_cache: Option<ModuleCache>,
     /// A further process of the same world, as 'GUEST ARGS'.
     #[arg(long = "also", value_name = "GUEST ARGS")]
     pub also: Vec<String>,

@@ -31,11 +31,13 @@ use crate::device::Geometry;
 use crate::device::LEG_COUNT_MAX;
 use crate::device::Resync;
 use crate::guest::Engine;
+use crate::guest::EngineError;
 use crate::guest::EngineOptions;
 use crate::guest::Limits;
 use crate::guest::LoadError;
 use crate::guest::MappingMode;
 use crate::guest::Module;
+use crate::guest::ModuleCache;
 use crate::guests;
 use crate::subject;
 use crate::subject::Policies;
@@ -78,6 +80,16 @@ impl Compiler {
     }
 }
 
+/// An engine that keeps compiled modules where it is told; else at the user's own place, if it can.
+fn engine(options: EngineOptions, asked: Option<&ModuleCache>) -> Result<Engine, EngineError> {
+    match asked {
+        Some(place) => Engine::with_cache(options, place),
+        None => {
+            Engine::with_cache(options, &ModuleCache::of_user()).or_else(|_| Engine::new(options))
+        }
+    }
+}
+
 /// Looks everything up.
 ///
 /// # Errors
@@ -93,7 +105,7 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
     let level = level(arguments);
     let mut limits = Limits { fuel: arguments.fuel, ..Limits::default() };
     limits.memory_bytes = usize::try_from(arguments.memory.0).unwrap_or(usize::MAX);
-    let engine = Engine::new(EngineOptions::from(&limits))
+    let engine = engine(EngineOptions::from(&limits), arguments.module_cache.as_ref())
         .map_err(|error| Failure(format!("failed to start: {error}")))?;
     let compiler = Compiler { engine, mapping: mapping_mode(arguments.mapping) };
     let processes = processes(arguments, &scenario, &compiler)?;

@@ -9,8 +9,10 @@ use std::sync::mpsc::Sender;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use wasmtime::Cache;
 use wasmtime::Config;
 
+use crate::guest::cache::ModuleCache;
 use crate::guest::limits::Limits;
 
 /// How often the watchdog looks.
@@ -57,6 +59,12 @@ impl std::fmt::Debug for Engine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineError(String);
 
+impl EngineError {
+    pub(super) fn new(what: String) -> Self {
+        Self(what)
+    }
+}
+
 impl std::fmt::Display for EngineError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the WebAssembly engine does not start: {}", self.0)
@@ -71,6 +79,21 @@ impl Engine {
     /// # Errors
     /// If the machine is none that the engine compiles for, or gives no thread to the watchdog.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
+        Self::keeping(options, None)
+    }
+
+    /// An engine that keeps what it compiled.
+    ///
+    /// # Errors
+    /// As [`Engine::new`], and if nothing can be kept there.
+    pub fn with_cache(options: EngineOptions, cache: &ModuleCache) -> Result<Self, EngineError> {
+        Self::keeping(options, cache.open()?)
+    }
+
+    pub(super) fn keeping(
+        options: EngineOptions,
+        cache: Option<Cache>,
+    ) -> Result<Self, EngineError> {
         let mut config = Config::new();
         config
             .cranelift_nan_canonicalization(true)
@@ -79,7 +102,8 @@ impl Engine {
             .wasm_memory64(false)
             .wasm_multi_memory(false)
             .consume_fuel(options.fuel)
-            .epoch_interruption(options.wall_clock);
+            .epoch_interruption(options.wall_clock)
+            .cache(cache);
         let inner = wasmtime::Engine::new(&config).map_err(|error| EngineError(message(&error)))?;
         let watchdog = options.wall_clock.then(|| watch(&inner)).transpose()?.map(Arc::new);
         Ok(Self { inner, options, _watchdog: watchdog })

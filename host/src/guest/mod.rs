@@ -5,11 +5,13 @@
 //!
 //! Architecture invariant: nothing of a run outlives it but what it did to the file system.
 
+mod cache;
 mod engine;
 mod limits;
 mod module;
 mod run;
 
+pub use cache::ModuleCache;
 pub use engine::Engine;
 pub use engine::EngineError;
 pub use engine::EngineOptions;
