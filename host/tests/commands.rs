@@ -114,7 +114,8 @@ fn the_founding_bugs_of_shared_blocks_are_rejected_by_their_numbers_and_replay_b
     ends_with("run seed_002_parallel_writers", 0);
     ends_with("explore seed_002_parallel_writers --verify verify_parallel_writers", 0);
     let both = "--defect DEF-003a --defect DEF-003b";
-    is_rejected_and_replays(&format!("seed_003_go_linker_copy {both}"), "COPY-01");
+    is_rejected_and_replays(&format!("seed_003_go_linker_copy {both}"), "ERR-REPORT-09");
+    is_rejected_and_replays(&format!("seed_003_go_linker_copy {both} --no-audits"), "COPY-01");
     ends_with("run seed_003_go_linker_copy", 0);
     // The flush fails, and does not lie.
     ends_with("run seed_003_go_linker_copy --defect DEF-003a", 0);

@@ -423,7 +423,7 @@ impl Maker {
             },
             2 => Testimony::Resolved { file, range },
             3 => Testimony::Evicted { file, range },
-            4 => Testimony::Failed { errno: self.errno() },
+            4 => Testimony::Failed { errno: self.errno(), file: self.yes().then_some(file) },
             5 => Testimony::Lied,
             _ => Testimony::Audit { clause: self.string(), evidence: self.string() },
         }

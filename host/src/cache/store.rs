@@ -68,7 +68,7 @@ impl PageCache {
     /// The signal for a page that cannot be had; a failure of the device is its cause.
     pub(super) fn bus_error(&self, error: &CowError) -> Signal {
         if matches!(error, CowError::Device(_)) {
-            self.witness.say(Testimony::Failed { errno: errno_of(error) });
+            self.witness.say(Testimony::Failed { errno: errno_of(error), file: None });
         }
         Signal::Bus
     }

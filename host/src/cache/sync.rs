@@ -116,7 +116,7 @@ impl PageCache {
             return Err(error.into());
         }
         let errno = errno_of(&error);
-        self.witness.say(Testimony::Failed { errno });
+        self.witness.say(Testimony::Failed { errno, file: None });
         match self.policy.commit_failure {
             CommitFailure::Told => Err(SyncError::Owed(errno)),
             CommitFailure::Forgotten => Ok(()),

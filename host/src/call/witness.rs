@@ -45,6 +45,8 @@ pub enum Testimony {
     Failed {
         /// What the device said.
         errno: Errno,
+        /// Of which file's content; none if it is the file system's own, or not known.
+        file: Option<Ino>,
     },
     /// Cached bytes were dropped; the next read comes from the medium.
     Evicted {

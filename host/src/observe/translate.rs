@@ -369,7 +369,7 @@ pub fn testimony(testimony: &call::Testimony) -> words::Testimony {
             seen: seen.map(|call| words::Step(call.0)),
         },
         T::Resolved { file, range } => W::Resolved { file: ino(*file), range: range.clone() },
-        T::Failed { errno: why } => W::Failed { errno: errno(*why) },
+        T::Failed { errno: why, file } => W::Failed { errno: errno(*why), file: file.map(ino) },
         T::Evicted { file, range } => W::Evicted { file: ino(*file), range: range.clone() },
     }
 }

@@ -347,7 +347,7 @@ impl ReferenceVfs {
             Ok(value) => Ok(value),
             Err(Failure::Errno(errno)) => Err(errno),
             Err(Failure::Device(errno)) => {
-                self.witness.say(Testimony::Failed { errno });
+                self.witness.say(Testimony::Failed { errno, file: None });
                 Err(errno)
             }
             Err(Failure::Halt(halt)) => return Err(halt),

@@ -41,7 +41,7 @@ impl ReferenceVfs {
         self.sim.point(Point::SnapFlush).await;
         let taken = self.flush_and_freeze(name).await;
         if let Err(Failure::Errno(errno)) = &taken {
-            self.witness.say(Testimony::Failed { errno: *errno });
+            self.witness.say(Testimony::Failed { errno: *errno, file: None });
         }
         taken?;
         // Before anything can change again: whatever took effect earlier is in the snapshot.

@@ -64,7 +64,7 @@ impl ReferenceVfs {
         match synced {
             Err(error) if !is_power_off(&error) && error != CowError::Suspended => {
                 let errno = errno_of(&error);
-                self.witness.say(Testimony::Failed { errno });
+                self.witness.say(Testimony::Failed { errno, file: None });
                 Err(errno.into())
             }
             other => Ok(other?),

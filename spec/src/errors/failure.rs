@@ -37,7 +37,7 @@ pub(crate) fn synced_write_failed(
 pub(crate) fn sync_all_failed(judge: &mut Judge, frame: &Frame, errno: Errno) {
     if [Errno::Io, Errno::NoSpace].contains(&errno) {
         judge.syncfs_told = Some(frame.step());
-        if judge.last_attempt_failed.is_some_and(|failed| frame.called < failed) {
+        if judge.last_commit_failed.is_some_and(|failed| frame.called < failed) {
             judge.exercise("ERR-REPORT-07");
         }
         if judge.promises.error.syncfs == SyncfsReport::Once {

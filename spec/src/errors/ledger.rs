@@ -111,9 +111,12 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
             lost(judge, Floating { ino, range, errno, step, order, seen: *seen });
         }
         Testimony::Resolved { file, range } => resolved(judge, *file, range),
-        Testimony::Failed { .. } => {
+        Testimony::Failed { file, .. } => {
             judge.attempt_failed = true;
             judge.last_attempt_failed = Some(step);
+            if file.is_none() {
+                judge.last_commit_failed = Some(step);
+            }
         }
         Testimony::Evicted { file, range } => {
             let id = judge.model.inos.get(file).copied();

@@ -117,7 +117,7 @@ pub(crate) fn synced_write_succeeded(
 /// `syncfs` said success: nothing that it did itself failed. What a call overcomes is not said to
 /// have failed.
 pub(crate) fn sync_all_ended_well(judge: &mut Judge, frame: &Frame) {
-    let Some(failed) = judge.last_attempt_failed else { return };
+    let Some(failed) = judge.last_commit_failed else { return };
     judge.exercise("ERR-REPORT-07");
     if frame.overlapped || failed < frame.called {
         return;

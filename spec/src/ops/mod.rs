@@ -140,6 +140,8 @@ pub(crate) struct Judge {
     pub(crate) attempt_failed: bool,
     /// When the last attempt failed with which nothing was lost.
     pub(crate) last_attempt_failed: Option<Step>,
+    /// When the file system last failed to make its own records durable.
+    pub(crate) last_commit_failed: Option<Step>,
     /// Did the subject ever say that something failed?
     pub(crate) has_failed: bool,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
@@ -193,6 +195,7 @@ impl Judge {
             testifies: false,
             attempt_failed: false,
             last_attempt_failed: None,
+            last_commit_failed: None,
             has_failed: false,
             uncertain: false,
             half_done: false,

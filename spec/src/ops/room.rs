@@ -210,7 +210,9 @@ impl Judge {
         let Some(regular) = self.model.regular(mapping.file) else { return };
         let is_owned =
             [Room::Allocated, Room::Owned].contains(&regular.room(self.frozen_at, &range));
-        if !is_owned || frame.overlapped || !self.testifies || self.has_failed {
+        // Room may be kept behind the end of the file, where no page is.
+        let is_inside = range.end <= regular.size;
+        if !is_owned || !is_inside || frame.overlapped || !self.testifies || self.has_failed {
             return;
         }
         let subject = self.model.path_text(mapping.file);

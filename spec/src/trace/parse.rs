@@ -235,7 +235,10 @@ fn testimony(cursor: &mut Cursor<'_>) -> Result<Testimony, ParseError> {
             },
         }),
         "resolved" => Ok(Testimony::Resolved { file: ino(cursor)?, range: range(cursor)? }),
-        "failed" => Ok(Testimony::Failed { errno: cursor.errno()? }),
+        "failed" => Ok(Testimony::Failed {
+            errno: cursor.errno()?,
+            file: cursor.is_next("ino=").then(|| ino(cursor)).transpose()?,
+        }),
         "evicted" => Ok(Testimony::Evicted { file: ino(cursor)?, range: range(cursor)? }),
         "lied" => Ok(Testimony::Lied),
         "audit" => Ok(Testimony::Audit { clause: cursor.string()?, evidence: cursor.string()? }),

@@ -375,7 +375,10 @@ pub fn write_testimony(out: &mut impl Write, testimony: &Testimony) -> fmt::Resu
         Testimony::Resolved { file, range } => {
             write!(out, "resolved ino={} {}..{}", file.0, range.start, range.end)
         }
-        Testimony::Failed { errno } => write!(out, "failed {}", errno.name()),
+        Testimony::Failed { errno, file } => {
+            write!(out, "failed {}", errno.name())?;
+            file.map_or(Ok(()), |file| write!(out, " ino={}", file.0))
+        }
         Testimony::Evicted { file, range } => {
             write!(out, "evicted ino={} {}..{}", file.0, range.start, range.end)
         }

@@ -40,6 +40,8 @@ pub enum Testimony {
     Failed {
         /// Why.
         errno: Errno,
+        /// Of which file's content; none if it is the file system's own, or not known.
+        file: Option<Ino>,
     },
     /// The next read of these bytes comes from the medium.
     Evicted {

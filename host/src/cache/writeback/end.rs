@@ -82,7 +82,7 @@ impl PageCache {
             // A page may hold nothing that anybody was promised: what was stored behind the end.
             let is_lossless = lost.values().all(|ranges| ranges.is_empty());
             if self.policy.errors.retries() || is_lossless {
-                self.witness.say(Testimony::Failed { errno });
+                self.witness.say(Testimony::Failed { errno, file: Some(Ino(ino)) });
                 return Ok(failure);
             }
             for (seen, ranges) in &lost {
