@@ -50,8 +50,17 @@ use crate::subject::StackPlan;
 
 pub use crate::check::crash_at::CrashAt;
 
-/// Questions are answered in batches of so many, which bounds memory and paces the progress.
-const BATCH_SIZE: usize = 1024;
+/// What bounds the memory of an exploration. It changes what a state costs, and no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pace {
+    /// Questions are answered in batches of so many; then the progress is told.
+    batch_size: usize,
+    /// A content that was not met in so many batches is forgotten, and recovered again if it comes
+    /// back. The durable image is met at each position.
+    batches_kept: u64,
+}
+
+const PACE: Pace = Pace { batch_size: 1024, batches_kept: 32 };
 
 /// What is explored, beyond the run itself.
 #[derive(Clone)]
@@ -264,10 +273,12 @@ struct Judged {
 pub struct Explorer<'a> {
     plan: &'a ExplorePlan,
     shard: Shard,
+    pace: Pace,
     moments: &'a [Moment],
     lines: &'a [Line],
     verifier: Option<&'a dyn Verify>,
-    contents: BTreeMap<u128, Arc<Content>>,
+    /// Each with the batch in which it was met last.
+    contents: BTreeMap<u128, (u64, Arc<Content>)>,
     /// Those whose recovery was crashed, and counted.
     crashed_again: BTreeSet<u128>,
     recovery: Recovery,
@@ -293,6 +304,7 @@ impl<'a> Explorer<'a> {
         Self {
             plan,
             shard: Shard::WHOLE,
+            pace: PACE,
             moments,
             lines,
             verifier,
@@ -331,8 +343,9 @@ impl<'a> Explorer<'a> {
             self.exploration.account.moment_count += 1;
             for position in moment.positions.clone() {
                 self.ask(&mut walk, number, position, &mut batch);
-                if batch.asked_count >= BATCH_SIZE {
+                if batch.asked_count >= self.pace.batch_size {
                     self.answer(&batch.next());
+                    self.forget(batch.number, number);
                     progress(number);
                 }
             }
@@ -451,12 +464,21 @@ impl<'a> Explorer<'a> {
         if !is_own || !is_new {
             return None;
         }
-        let known = self.contents.get(&hash).cloned();
-        account.shared_count += u64::from(known.is_some());
-        account.recovered_count += u64::from(known.is_none());
-        let content = known.unwrap_or_else(|| Content::new(image));
-        self.contents.entry(hash).or_insert_with(|| Arc::clone(&content));
-        Some((number, content))
+        let known = self.contents.contains_key(&hash);
+        account.shared_count += u64::from(known);
+        account.recovered_count += u64::from(!known);
+        let kept = self.contents.entry(hash).or_insert_with(|| (0, Content::new(image)));
+        kept.0 = batch.number;
+        Some((number, Arc::clone(&kept.1)))
+    }
+
+    /// Forgets contents that were not met for long before a batch, and what a verifier said of lines
+    /// that have others behind them at this moment.
+    fn forget(&mut self, batch: u64, moment: usize) {
+        let oldest = batch.saturating_sub(self.pace.batches_kept);
+        self.contents.retain(|_, (met, _)| *met >= oldest);
+        let printed = self.moments[moment].line_count;
+        self.verified.retain(|(_, line_count), _| *line_count >= printed);
     }
 
     /// Recovers, judges and verifies in parallel; merges in order.

@@ -169,7 +169,7 @@ fn by_exploration(bench: &Bench, workload: &Workload) -> Seen {
     explorer.explore_all(&recorded.history, &|_| ());
     let account = &explorer.exploration.account;
     assert_eq!(account.bounded_count, 0);
-    let contents = explorer.contents.values();
+    let contents = explorer.contents.values().map(|(_, content)| content);
     let all = |image: &Image| {
         (0..TINY.block_count).filter_map(|n| image.get(BlockNo(n))).collect::<Vec<_>>()
     };
@@ -202,6 +202,37 @@ fn the_exploration_finds_what_brute_force_finds() {
         }
     }
     assert!(state_count > 3000 && rejected > 20, "{state_count} states, {rejected} rejected");
+}
+
+/// Contents that come back are recovered again, and are judged as before.
+#[test]
+fn what_is_forgotten_costs_time_and_no_verdict() {
+    let (mut again, mut rejected) = (0, 0);
+    for stack in [stack(Policies::default()), with_defect("sync_without_flush")] {
+        let bench = bench(stack, 1);
+        for workload in workloads() {
+            let recorded = bench.record(&workload).expect("the workload can be done");
+            let judged = &recorded.judged;
+            let explored = |pace| {
+                let explorer = Explorer::new(bench.plan(), &judged.moments, &judged.lines, None);
+                Explorer { pace, ..explorer }.explore(&recorded.history, &|_| ())
+            };
+            let whole = explored(PACE);
+            let forgetful = explored(Pace { batch_size: 1, batches_kept: 0 });
+            let (of_whole, of_other) = (&whole.account, &forgetful.account);
+            assert_eq!(of_whole.judged_count, of_other.judged_count, "{workload}");
+            assert_eq!(of_whole.lost, of_other.lost, "{workload}");
+            assert_eq!(of_whole.tally, of_other.tally, "{workload}");
+            let found = |of: &Exploration| -> Vec<_> {
+                let found = of.findings.iter();
+                found.map(|found| (found.what.fingerprint(), found.state_count)).collect()
+            };
+            assert_eq!(found(&whole), found(&forgetful), "{workload}");
+            again += of_other.recovered_count - of_whole.recovered_count;
+            rejected += u32::from(!whole.findings.is_empty());
+        }
+    }
+    assert!(again > 100 && rejected > 5, "{again} recovered again, {rejected} rejected");
 }
 
 /// Between two moments with equal content a promise was made: by an fsync that wrote nothing.
