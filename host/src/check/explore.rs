@@ -472,8 +472,8 @@ impl<'a> Explorer<'a> {
         Some((number, Arc::clone(&kept.1)))
     }
 
-    /// Forgets contents that were not met for long before a batch, and what a verifier said of lines
-    /// that have others behind them at this moment.
+    /// Forgets contents that were not met for long before a batch, and what a verifier said of
+    /// lines that have others behind them at this moment.
     fn forget(&mut self, batch: u64, moment: usize) {
         let oldest = batch.saturating_sub(self.pace.batches_kept);
         self.contents.retain(|_, (met, _)| *met >= oldest);
