@@ -8,9 +8,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -180,23 +179,21 @@ struct Target<'a> {
     checksum: Option<u32>,
 }
 
-/// A page that the device reads itself: a checksum was taken of it, and of all that is read.
+/// A page that the device reads itself. It is noted if bytes are read that have another checksum
+/// than the one that names the block.
 struct Taken {
     page: Arc<dyn LivePage>,
     block_size: usize,
-    checksums: Mutex<Vec<u32>>,
-}
-
-impl Taken {
-    fn checksums(&self) -> MutexGuard<'_, Vec<u32>> {
-        self.checksums.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    checksum: Option<u32>,
+    is_other: AtomicBool,
 }
 
 impl LivePage for Taken {
     fn capture(&self) -> Bytes {
         let bytes = whole(self.page.capture(), self.block_size);
-        self.checksums().push(crc32c::crc32c(&bytes));
+        if self.checksum.is_some_and(|named| named != crc32c::crc32c(&bytes)) {
+            self.is_other.store(true, Ordering::Relaxed);
+        }
         bytes
     }
 }
@@ -296,9 +293,13 @@ async fn submit_all(store: &Store, ino: u64, targets: &[Option<Target<'_>>]) -> 
             let payload = match target.payload {
                 Payload::Owned(bytes) => Payload::Owned(whole(bytes.clone(), block_size)),
                 Payload::Borrowed(page) => {
-                    let (page, checksums) = (Arc::clone(page), Mutex::new(Vec::new()));
-                    let page = Arc::new(Taken { page, block_size, checksums });
-                    taken.push((target, Arc::clone(&page)));
+                    let page = Arc::new(Taken {
+                        page: Arc::clone(page),
+                        block_size,
+                        checksum: target.checksum,
+                        is_other: AtomicBool::new(false),
+                    });
+                    taken.push((target.kept.block, Arc::clone(&page)));
                     Payload::Borrowed(page)
                 }
             };
@@ -313,10 +314,9 @@ async fn submit_all(store: &Store, ino: u64, targets: &[Option<Target<'_>>]) -> 
         });
     }
     under_way.blocks.clear();
-    for (target, page) in taken {
-        let is_other = |taken: &u32| target.checksum.is_some_and(|named| named != *taken);
-        if page.checksums().iter().any(is_other) {
-            store.state().miswritten = Some(target.kept.block);
+    for (block, page) in taken {
+        if page.is_other.load(Ordering::Relaxed) {
+            store.state().miswritten = Some(block);
         }
     }
     outcomes
