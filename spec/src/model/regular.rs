@@ -236,6 +236,8 @@ pub(crate) struct Regular {
     pub(crate) reserved: Vec<Range<u64>>,
     /// What was written in place and is durable, and by which change: it has room of its own.
     pub(crate) owned: Vec<(Range<u64>, u64)>,
+    /// Has any of it been forgotten?
+    pub(crate) is_owned_forgotten: bool,
     /// The last change after which older ones say nothing about room: bytes were shared, cut or
     /// put in their place.
     pub(crate) unowned_at: u64,
