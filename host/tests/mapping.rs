@@ -412,8 +412,8 @@ fn rewriting_and_twins_leave_the_same_file() {
     assert!(contents[0] == contents[1]);
 }
 
-/// What the oracle says of a guest: the clauses that are broken, and why it cannot tell.
-fn judged(body: &str, mode: MappingMode, policies: Policies) -> (Vec<String>, Vec<String>) {
+/// A guest's run on the reference stack.
+fn planned(body: &str, mode: MappingMode, policies: Policies) -> RunPlan {
     let geometry = Geometry { block_size_bytes: 4096, block_count: 512 };
     let promises = Promises::named("strict-sticky").expect("the profile exists");
     let process = ProcessPlan {
@@ -423,7 +423,7 @@ fn judged(body: &str, mode: MappingMode, policies: Policies) -> (Vec<String>, Ve
         environment: Vec::new(),
         stdin: Bytes::new(),
     };
-    let plan = RunPlan {
+    RunPlan {
         subject: SubjectPlan::Reference(Box::new(StackPlan {
             geometry,
             policies,
@@ -440,7 +440,12 @@ fn judged(body: &str, mode: MappingMode, policies: Policies) -> (Vec<String>, Ve
         limits: Limits::default(),
         actions: Vec::new(),
         evict_every: None,
-    };
+    }
+}
+
+/// What the oracle says of a guest: the clauses that are broken, and why it cannot tell.
+fn judged(body: &str, mode: MappingMode, policies: Policies) -> (Vec<String>, Vec<String>) {
+    let plan = planned(body, mode, policies);
     let watching = Watching { crash: Some(CrashKind::Power), ..Watching::default() };
     let recorded = crashproof::check::run::run(&plan, watching).expect("the world can be made");
     let oracle = &recorded.judged.oracle;
@@ -448,6 +453,23 @@ fn judged(body: &str, mode: MappingMode, policies: Policies) -> (Vec<String>, Ve
     let unclear = oracle.undecided().map(|reason| reason.what.to_string()).collect();
     assert_eq!(recorded.ends[0].1.end, GuestEnd::Exited(0), "{mode:?}");
     (broken, unclear)
+}
+
+#[test]
+fn only_a_run_that_is_crashed_keeps_the_history_of_its_device() {
+    let body = "(call $open) (call $size (i64.const 8192))
+        (call $same (i32.const 1) (i32.const 0) (call $syncfs (global.get $fd)))";
+    let plan = planned(body, MODES[0], Policies::default());
+    let kept = |watching| {
+        let recorded = crashproof::check::run::run(&plan, watching).expect("the world can be made");
+        assert_eq!(recorded.ends[0].1.end, GuestEnd::Exited(0));
+        let stack = recorded.stack.expect("it is the reference stack");
+        (recorded.history.is_some(), !stack.disk.history().is_empty())
+    };
+    assert_eq!(kept(Watching::default()), (false, false));
+    assert_eq!(kept(Watching { moments: true, ..Watching::default() }), (true, true));
+    let cut = Watching { crash: Some(CrashKind::Power), ..Watching::default() };
+    assert_eq!(kept(cut), (true, true));
 }
 
 #[test]

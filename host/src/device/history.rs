@@ -120,3 +120,25 @@ impl History {
         self.lock().events.get(at).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::DeviceEvent;
+    use super::History;
+    use crate::device::Geometry;
+    use crate::device::Image;
+
+    #[test]
+    fn a_forgotten_history_keeps_nothing_of_before_or_after() {
+        let geometry = Geometry { block_size_bytes: 512, block_count: 8 };
+        let history = History::new(Image::new(geometry));
+        let flush = || DeviceEvent::Flushed { until: 0 };
+        history.push(flush());
+        assert_eq!(history.len(), 1);
+        history.forget();
+        assert!(history.is_empty());
+        history.push(flush());
+        assert!(history.is_empty());
+        assert!(history.event(0).is_none());
+    }
+}
