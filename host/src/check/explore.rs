@@ -16,7 +16,6 @@ use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
 
-use bytes::Bytes;
 use crashproof_spec::clause::Catalogue;
 use crashproof_spec::clause::Evidence;
 use crashproof_spec::oracle::Ground;
@@ -29,6 +28,11 @@ use rayon::prelude::*;
 
 use crate::check::account::Account;
 use crate::check::account::LostFlushAccount;
+use crate::check::crash_at::CrashAt;
+use crate::check::finding::CrashFault;
+use crate::check::finding::CrashFinding;
+use crate::check::finding::LOSS_OF_A_LEG;
+use crate::check::finding::Met;
 use crate::check::judge::Line;
 use crate::check::judge::Moment;
 use crate::check::recover::Recovered;
@@ -39,6 +43,8 @@ use crate::check::relapse::RelapsePlan;
 use crate::check::relapse::Relapses;
 use crate::check::shard::Shard;
 use crate::check::tally::Tally;
+use crate::check::verify::Verification;
+use crate::check::verify::Verify;
 use crate::device::CrashPoint;
 use crate::device::CrashState;
 use crate::device::History;
@@ -47,8 +53,6 @@ use crate::device::StateBounds;
 use crate::device::Survivors;
 use crate::device::Walk;
 use crate::subject::StackPlan;
-
-pub use crate::check::crash_at::CrashAt;
 
 /// What bounds the memory of an exploration. It changes what a state costs, and no verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,101 +83,6 @@ pub struct ExplorePlan {
     pub lost_legs: Vec<u32>,
     /// So many of the flushes before a crash may have made nothing durable.
     pub lost_flushes: u32,
-}
-
-/// Says whether acknowledged lines are true on a recovered file system.
-pub trait Verify: Sync {
-    /// The lines that were printed before the crash, against what is there after it. An oracle
-    /// that knows what was found there also judges what the verifier is answered.
-    fn verify(&self, image: &Image, lines: &[Line], oracle: Option<Oracle>) -> Verification;
-}
-
-/// What a run of a verifier showed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Verification {
-    /// What it said.
-    pub said: Verified,
-    /// What was wrong with the answers that it got.
-    pub broken: Vec<Violation>,
-    /// What of them could not be told.
-    pub undecided: Vec<String>,
-}
-
-/// What a verifier said.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Verified {
-    /// The lines are true.
-    #[default]
-    True,
-    /// They are not, and why.
-    False(String),
-    /// It could not tell, and why.
-    Unknown(String),
-}
-
-/// When something was met, in an order that is the same however the work is split: the batch,
-/// before or after its verifications, the state in the batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Met(pub [u64; 3]);
-
-/// Something that is wrong, with the first crash that shows it.
-#[derive(Debug, Clone)]
-pub struct CrashFinding {
-    /// What.
-    pub what: CrashFault,
-    /// When it was met first.
-    pub met: Met,
-    /// The first crash that shows it.
-    pub at: CrashAt,
-    /// How many lines had been printed.
-    pub line_count: usize,
-    /// In how many states it was seen.
-    pub state_count: u64,
-}
-
-/// What can be wrong after a crash.
-#[derive(Debug, Clone)]
-pub enum CrashFault {
-    /// The subject broke a clause.
-    Subject(Violation),
-    /// The subject broke a clause in what it answered a verifier, and what that made of it.
-    Misled(Violation, String),
-    /// The subject kept its promises, and the guest acknowledged what none covers.
-    Guest(String),
-    /// It could not be told.
-    Unknown(String),
-}
-
-/// The loss of any one leg loses nothing that was durable.
-pub const LOSS_OF_A_LEG: &str = "RED-06";
-
-impl CrashFault {
-    /// What is wrong after a crash with which a leg was lost, and not with all legs, is the loss's
-    /// doing as well.
-    fn blame_loss(&mut self, leg: u32) {
-        match self {
-            Self::Subject(violation) | Self::Misled(violation, _) => {
-                violation.also.push(LOSS_OF_A_LEG);
-                let what = format!("leg {leg} of the mirror was lost with the crash");
-                violation.chain.push((violation.step, what));
-            }
-            Self::Guest(_) | Self::Unknown(_) => {}
-        }
-    }
-
-    /// Equal for findings that are one.
-    #[must_use]
-    pub fn fingerprint(&self) -> (u8, String) {
-        let of = |violation: &Violation| {
-            format!("{} {} {}", violation.clause, violation.subject, violation.observed)
-        };
-        match self {
-            Self::Subject(violation) => (0, of(violation)),
-            Self::Misled(violation, said) => (3, format!("{} {said}", of(violation))),
-            Self::Guest(message) => (1, message.clone()),
-            Self::Unknown(reason) => (2, reason.clone()),
-        }
-    }
 }
 
 /// What an exploration found.
@@ -667,28 +576,6 @@ impl<'a> Explorer<'a> {
     }
 }
 
-impl Verification {
-    /// What it found wrong.
-    #[must_use]
-    pub fn faults(&self) -> Vec<CrashFault> {
-        let mut broken = self.broken.iter().cloned();
-        // Where the answers were wrong, what the verifier makes of them is no other finding.
-        let first = match (broken.next(), &self.said) {
-            (Some(violation), Verified::False(why)) => {
-                Some(CrashFault::Misled(violation, why.clone()))
-            }
-            (Some(violation), Verified::True | Verified::Unknown(_)) => {
-                Some(CrashFault::Subject(violation))
-            }
-            (None, Verified::False(why)) => Some(CrashFault::Guest(why.clone())),
-            (None, Verified::Unknown(why)) => Some(CrashFault::Unknown(why.clone())),
-            (None, Verified::True) => None,
-        };
-        let undecided = self.undecided.iter().cloned().map(CrashFault::Unknown);
-        first.into_iter().chain(broken.map(CrashFault::Subject)).chain(undecided).collect()
-    }
-}
-
 impl Exploration {
     /// Adds what a crash showed, or counts it if it is known.
     pub fn add(
@@ -716,17 +603,6 @@ fn was_answered(violation: &Violation) -> bool {
         Catalogue::embedded().get(id).is_none_or(|clause| clause.decided_from != [Evidence::Audit])
     };
     violation.clauses().any(is_seen)
-}
-
-/// What the verifier reads: the lines of each process, in order.
-#[must_use]
-pub fn acknowledged(lines: &[Line]) -> Bytes {
-    let mut text = Vec::new();
-    for line in lines {
-        text.extend_from_slice(&line.text);
-        text.push(b'\n');
-    }
-    Bytes::from(text)
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@
 pub mod account;
 pub mod ace;
 pub mod campaign;
-mod crash_at;
+pub mod crash_at;
 pub mod explore;
+pub mod finding;
 #[cfg(feature = "wasm")]
 mod gate;
 pub mod judge;
@@ -24,6 +25,7 @@ pub mod run;
 pub mod shard;
 pub mod shared;
 pub mod tally;
+pub mod verify;
 pub mod world;
 
 /// What can happen to a world while it runs.

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use crashproof_spec::trace::CrashKind;
 
-use crate::check::explore::CrashAt;
+use crate::check::crash_at::CrashAt;
 use crate::check::recover::Recovered;
 use crate::check::recover::Recovery;
 use crate::device::CrashPoint;

@@ -11,7 +11,7 @@ use crate::check::ace::Outcome;
 use crate::check::ace::Set;
 use crate::check::ace::Workload;
 use crate::check::ace::Workloads;
-use crate::check::explore::CrashFault;
+use crate::check::finding::CrashFault;
 use crate::check::shard::Shard;
 use crate::check::world::Expectation;
 use crate::cli::Failure;

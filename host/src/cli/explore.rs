@@ -1,10 +1,9 @@
 //! `crashproof explore GUEST`.
 
-use crate::check::explore::CrashAt;
+use crate::check::crash_at::CrashAt;
 use crate::check::explore::Exploration;
 use crate::check::explore::ExplorePlan;
 use crate::check::explore::Explorer;
-use crate::check::explore::Verify;
 use crate::check::run::Recorded;
 use crate::check::run::SubjectPlan;
 use crate::check::run::Verifier;
@@ -12,6 +11,7 @@ use crate::check::run::Watching;
 use crate::check::run::explore_kills;
 use crate::check::run::run as run_plan;
 use crate::check::shard::Shard;
+use crate::check::verify::Verify;
 use crate::cli::Failure;
 use crate::cli::args::CrashKindName;
 use crate::cli::args::EXPLORE_SUBSET_BOUND;

@@ -2,10 +2,10 @@
 
 use crate::check::explore::ExplorePlan;
 use crate::check::explore::Explorer;
-use crate::check::explore::Verify;
 use crate::check::run::SubjectPlan;
 use crate::check::run::Watching;
 use crate::check::run::run as run_plan;
+use crate::check::verify::Verify;
 use crate::check::world::Chance;
 use crate::cli::Failure;
 use crate::cli::args::CrashKindName;

@@ -20,8 +20,8 @@ use serde::Serialize;
 use crate::check::account::Account;
 use crate::check::account::AgainAccount;
 use crate::check::account::LostFlushAccount;
-use crate::check::explore::CrashFault;
-use crate::check::explore::CrashFinding;
+use crate::check::finding::CrashFault;
+use crate::check::finding::CrashFinding;
 use crate::check::tally::Tally;
 
 pub use conformance::ClauseLine;

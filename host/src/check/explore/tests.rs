@@ -1,5 +1,6 @@
 //! The exploration against brute force, on a device so small that everything can be tried.
 
+use bytes::Bytes;
 use crashproof_spec::promise::Level;
 use crashproof_spec::promise::Promises;
 

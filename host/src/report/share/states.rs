@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::check::explore::CrashFault;
 use crate::check::explore::Exploration;
-use crate::check::explore::LOSS_OF_A_LEG;
+use crate::check::finding::CrashFault;
+use crate::check::finding::LOSS_OF_A_LEG;
 use crate::report;
 use crate::report::AccountLines;
 use crate::report::Finding;
@@ -64,7 +64,7 @@ impl StatesShare {
         run: Report,
         exploration: &Exploration,
         (subset_bound, depth): (u32, u32),
-        replay: impl Fn(&crate::check::explore::CrashAt) -> String,
+        replay: impl Fn(&crate::check::crash_at::CrashAt) -> String,
     ) -> Self {
         let found = exploration.findings.iter().filter_map(|found| {
             let what = match (report::from_crash(found, replay(&found.at)), &found.what) {
