@@ -205,6 +205,7 @@ mod tests {
         include_str!("model/names.rs"),
         include_str!("model/regular.rs"),
         include_str!("ops/mod.rs"),
+        include_str!("ops/permitted.rs"),
         include_str!("ops/flock.rs"),
         include_str!("ops/record_lock.rs"),
         include_str!("ops/open.rs"),

@@ -55,16 +55,12 @@ const WRITES_NAMED_MAX: usize = 4;
 
 /// The subject says several things, with nothing between them.
 pub(crate) fn said_together(judge: &mut Judge, said: &[(Step, &Testimony)]) {
-    let of = |testimony: &Testimony| match testimony {
-        Testimony::Lost { file, seen, .. } => Some((*file, *seen)),
-        Testimony::Resolved { .. }
-        | Testimony::Failed { .. }
-        | Testimony::Evicted { .. }
-        | Testimony::Committed { .. }
-        | Testimony::Audit { .. }
-        | Testimony::Lied => None,
+    let of = |(step, testimony): &(Step, &Testimony)| {
+        loss(judge, *step, testimony).map(|said| (said.ino, said.seen))
     };
-    for group in said.chunk_by(|(_, one), (_, next)| of(one).is_some() && of(one) == of(next)) {
+    let is_one = |one: &_, next: &_| of(one).is_some() && of(one) == of(next);
+    let groups: Vec<_> = said.chunk_by(is_one).collect();
+    for group in groups {
         match group {
             [(step, testimony)] => self::said(judge, *step, testimony),
             losses => all_lost(judge, losses),
@@ -72,13 +68,12 @@ pub(crate) fn said_together(judge: &mut Judge, said: &[(Step, &Testimony)]) {
     }
 }
 
-/// Losses of one file.
-fn all_lost(judge: &mut Judge, losses: &[(Step, &Testimony)]) {
-    let floating = |(step, testimony): &(Step, &Testimony)| match testimony {
+/// What is lost, if that is what the subject says.
+fn loss(judge: &Judge, step: Step, testimony: &Testimony) -> Option<Floating> {
+    match testimony {
         Testimony::Lost { file, range, errno, seen } => {
-            let order = judge.order_at(*seen);
-            let (ino, range, errno) = (*file, range.clone(), *errno);
-            Some(Floating { ino, range, errno, step: *step, order, seen: *seen })
+            let (ino, range, errno, seen) = (*file, range.clone(), *errno, *seen);
+            Some(Floating { ino, range, errno, step, order: judge.order_at(seen), seen })
         }
         Testimony::Resolved { .. }
         | Testimony::Failed { .. }
@@ -86,8 +81,13 @@ fn all_lost(judge: &mut Judge, losses: &[(Step, &Testimony)]) {
         | Testimony::Committed { .. }
         | Testimony::Audit { .. }
         | Testimony::Lied => None,
-    };
-    let losses: Vec<Floating> = losses.iter().filter_map(floating).collect();
+    }
+}
+
+/// Losses of one file.
+fn all_lost(judge: &mut Judge, losses: &[(Step, &Testimony)]) {
+    let losses: Vec<Floating> =
+        losses.iter().filter_map(|(step, testimony)| loss(judge, *step, testimony)).collect();
     judge.lost_somewhere = true;
     match losses.first().and_then(|said| judge.model.inos.get(&said.ino).copied()) {
         None => judge.floating.extend(losses),
@@ -105,10 +105,10 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
         return audited(judge, step, clause, evidence);
     }
     match testimony {
-        Testimony::Lost { file, range, errno, seen } => {
-            let (ino, range, errno) = (*file, range.clone(), *errno);
-            let order = judge.order_at(*seen);
-            lost(judge, Floating { ino, range, errno, step, order, seen: *seen });
+        Testimony::Lost { .. } => {
+            if let Some(said) = loss(judge, step, testimony) {
+                lost(judge, said);
+            }
         }
         Testimony::Resolved { file, range } => resolved(judge, *file, range),
         Testimony::Failed { file, .. } => {

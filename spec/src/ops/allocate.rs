@@ -16,7 +16,7 @@ use crate::model::Placed;
 use crate::model::Reach;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::ops::room::reserve;
 use crate::ops::truncate;
 use crate::words::AllocateMode;

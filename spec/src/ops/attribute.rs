@@ -10,7 +10,7 @@ use crate::model::Denial;
 use crate::model::FileId;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::violation::show;
 use crate::words::Attribute;
 use crate::words::Errno;

@@ -6,7 +6,7 @@ use crate::model::Place;
 use crate::model::resolve;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::ops::rename::is_within;
 use crate::ops::rename::moves;
 use crate::words::At;

@@ -4,7 +4,7 @@
 use crate::model::resolve;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::words::At;
 use crate::words::Errno;
 use crate::words::HandleId;

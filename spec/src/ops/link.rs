@@ -8,7 +8,7 @@ use crate::model::Place;
 use crate::model::resolve;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::violation::show;
 use crate::words::At;
 use crate::words::Errno;

@@ -6,7 +6,7 @@ use crate::model::Node;
 use crate::model::resolve;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::words::At;
 use crate::words::Call;
 use crate::words::Errno;

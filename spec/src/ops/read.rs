@@ -7,7 +7,7 @@ use crate::errors::reads::View;
 use crate::model::Handle;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Outcome;

@@ -6,7 +6,7 @@ use crate::model::FileId;
 use crate::model::Scan;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::ops::stat;
 use crate::words::DirectoryEntry;
 use crate::words::Errno;

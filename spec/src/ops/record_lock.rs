@@ -9,7 +9,7 @@ use crate::model::FileId;
 use crate::model::Owner;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::HeldLock;

@@ -12,7 +12,7 @@ use crate::model::FileId;
 use crate::model::Regular;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::violation::Violation;
 use crate::violation::show;
 use crate::words::Errno;

@@ -19,7 +19,7 @@ use crate::model::Regular;
 use crate::model::overlaps;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::ops::write;
 use crate::violation::show;
 use crate::words::Errno;

@@ -8,7 +8,7 @@ use crate::model::Placed;
 use crate::model::Promise;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::promise::Level;
 use crate::words::Errno;
 use crate::words::HandleId;

@@ -5,7 +5,7 @@ use crate::model::Change;
 use crate::model::Effect;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::ops::remove;
 use crate::words::Errno;
 use crate::words::HandleId;

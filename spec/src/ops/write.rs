@@ -10,8 +10,9 @@ use crate::model::FileId;
 use crate::model::Handle;
 use crate::ops::Frame;
 use crate::ops::Judge;
-use crate::ops::Permitted;
+use crate::ops::permitted::Permitted;
 use crate::ops::read;
+use crate::ops::room::FILE_SIZE_SURE;
 use crate::ops::sync::Written;
 use crate::words::Errno;
 use crate::words::HandleId;
@@ -84,9 +85,6 @@ pub(crate) fn judge(
         handle.offset = Some(at + count as u64);
     }
 }
-
-/// Files up to this size are allowed everywhere.
-const FILE_SIZE_SURE: u64 = 1 << 31;
 
 /// A write that would reach beyond every limit may have written what fits below it, and no more.
 fn is_beyond(judge: &mut Judge, frame: &Frame, file: FileId, at: u64, count: usize) -> bool {
