@@ -9,7 +9,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
-use crate::check::explore::CrashAt;
+use crate::check::crash_at::CrashAt;
 use crate::check::shard::Shard;
 use crate::device::FaultRule;
 use crate::device::SUBSET_BOUND_MAX;
@@ -167,7 +167,8 @@ pub struct WorldArguments {
     #[arg(long, default_value = "stores", value_name = "MODE")]
     pub mapping: MappingName,
     /// Keep compiled modules in this directory, or `off`. Default: crashproof/modules in the
-    /// user's cache directory.
+    /// user's cache directory. They are run as they are found: who can write there decides what
+    /// guests do.
     #[arg(long, value_name = "DIR")]
     pub module_cache: Option<ModuleCache>,
     /// A further process of the same world, as 'GUEST ARGS'.
