@@ -11,6 +11,7 @@ use crashproof::subject::profile_named;
 use crashproof::subject::profile_names;
 use crashproof_spec::promise::Promises;
 use crashproof_spec::promise::Stops;
+use crashproof_spec::promise::Syncs;
 use crashproof_spec::violation::Verdict;
 use crashproof_spec::violation::Violation;
 
@@ -210,8 +211,17 @@ fn broken(profile: &str) -> (Vec<String>, u64) {
             campaign.expected.as_ref().is_some_and(|own| own.error.stops != Stops::Never)
                 && found.observed.contains("EROFS")
         };
-        let is_other =
-            |found: &&Violation| !OF_FORGETTING.contains(&found.clause) && !is_stopped(found);
+        // Where syncs promise nothing, power loss breaks any promise of durability, and what comes
+        // back in memory may be older than what a sync said to be durable.
+        let is_void = |found: &Violation| {
+            campaign.expected.as_ref().is_some_and(|own| own.error.syncs == Syncs::Void)
+                && (["DATA-RW-03", "MAP-02"].contains(&found.clause)
+                    || found.clause.starts_with("DUR-")
+                    || found.clause.starts_with("CRASH-"))
+        };
+        let is_other = |found: &&Violation| {
+            !OF_FORGETTING.contains(&found.clause) && !is_stopped(found) && !is_void(found)
+        };
         let other = violations.iter().find(is_other);
         own.extend(other.map(|found| format!("{profile}, seed {seed}, as strict-sticky: {found}")));
     }

@@ -172,6 +172,7 @@ enforced! {
     "ERR-STICKY-01" Strict,
     "ERR-STICKY-02" Linux,
     "ERR-STICKY-03" Posix,
+    "ERR-STICKY-04" Posix,
     "ERR-CLAIM-01" Strict,
     "ERR-FALSE-01" Linux,
     "ERR-FALSE-02" Strict,

@@ -325,7 +325,10 @@ impl Oracle {
                     model.end_process(dead);
                 }
             }
-            CrashKind::Kernel | CrashKind::Power => self.judge.snapshots.crash(),
+            CrashKind::Kernel | CrashKind::Power => {
+                self.judge.lost_in_mount = None;
+                self.judge.snapshots.crash();
+            }
         }
         self.crashed = Some(kind);
     }

@@ -61,6 +61,18 @@ pub enum ClearRule {
     LastClose,
     /// Nothing, for a description that was told; it has to be opened again.
     Reopen,
+    /// The file system is mounted again: until then no sync of any file succeeds [ERR-STICKY-04].
+    Remount,
+}
+
+/// What success of a sync says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Syncs {
+    /// That what it covers is durable.
+    Durable,
+    /// Nothing but that no failure was told: syncs are left out.
+    Void,
 }
 
 /// Which sync tells of a failure that it met itself.
@@ -144,6 +156,8 @@ pub struct ErrorPromise {
     pub syncfs: SyncfsReport,
     /// What follows where more than a file's bytes could not be written.
     pub stops: Stops,
+    /// What success of a sync says.
+    pub syncs: Syncs,
 }
 
 impl ErrorPromise {
@@ -163,7 +177,9 @@ impl ErrorPromise {
     /// Which key's value cannot be had beside the others, and why.
     fn conflict(&self) -> Option<(&'static str, &'static str)> {
         let clears: &[ClearRule] = match self.observers {
-            Observers::Everyone => &[ClearRule::SupersededAndStable, ClearRule::LastClose],
+            Observers::Everyone => {
+                &[ClearRule::SupersededAndStable, ClearRule::LastClose, ClearRule::Remount]
+            }
             Observers::OpenAtError => &[ClearRule::PerDescriptionCursor, ClearRule::Reopen],
             Observers::FirstWaiter => &[ClearRule::FirstReport],
             Observers::Waiter if self.retries() => {
@@ -238,6 +254,7 @@ embedded! {
     "gluster-forget"
     "gluster-resync"
     "qemu-file-posix"
+    "overlay-volatile"
 }
 
 impl Promises {
@@ -293,6 +310,7 @@ impl Promises {
                 survives_inode_eviction: true,
                 syncfs: SyncfsReport::Always,
                 stops: Stops::Never,
+                syncs: Syncs::Durable,
             },
         }
     }

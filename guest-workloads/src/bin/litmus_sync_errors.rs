@@ -25,8 +25,8 @@
 //! - L18: no background: the device refuses every write from B on; fsync three times.
 //!   [ERR-STICKY-01, ERR-STICKY-02]
 //!
-//! What each call was told is printed in one line, as `L2: E,0`: E is an error, 0 success, A and B
-//! are what was read. Nothing is judged here.
+//! What each call was told is printed in one line, as `L2: E,0`: E is an error, 0 success; A, B and
+//! Z, which is zeros, are what was read. Nothing is judged here.
 
 use crashproof_guest::file;
 use crashproof_guest::machine;
@@ -84,6 +84,7 @@ fn read(file: &File) -> &'static str {
         Ok(read) => match block.get(..read) {
             Some(bytes) if bytes.iter().all(|&byte| byte == b'A') => "A",
             Some(bytes) if bytes.iter().all(|&byte| byte == b'B') => "B",
+            Some(bytes) if bytes.iter().all(|&byte| byte == 0) => "Z",
             Some(_) | None => "mixed",
         },
     }

@@ -37,6 +37,18 @@ pub enum ClearRule {
     /// A description that was told once is told for good: only a new one is not (QEMU's file
     /// driver, which fails every flush after the first that failed).
     Reopen,
+    /// The file system is mounted again; whatever file failed (overlayfs mounted volatile).
+    Remount,
+}
+
+/// What a sync does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Syncs {
+    /// It writes, and waits for the device.
+    Performed,
+    /// Nothing, but for looking whether any writeback failed (overlayfs mounted volatile).
+    LeftOut,
 }
 
 /// Which sync tells of a failure that it met itself.
@@ -137,6 +149,8 @@ pub struct ErrorPolicy {
     pub close: CloseReports,
     /// What happens meanwhile.
     pub suspension: Suspension,
+    /// What a sync does.
+    pub syncs: Syncs,
 }
 
 impl ErrorPolicy {
@@ -151,6 +165,7 @@ impl ErrorPolicy {
         sync_all: SyncAllReports::Always,
         close: CloseReports::Never,
         suspension: Suspension::None,
+        syncs: Syncs::Performed,
     };
 
     /// DEF-004a: a page is marked clean although its writeback failed; one sync tells.
@@ -201,7 +216,9 @@ impl ErrorPolicy {
     #[must_use]
     pub fn conflict(&self) -> Option<Conflict> {
         let allowed: &[ClearRule] = match self.observers {
-            Observers::Everyone => &[ClearRule::SupersededStable, ClearRule::LastClose],
+            Observers::Everyone => {
+                &[ClearRule::SupersededStable, ClearRule::LastClose, ClearRule::Remount]
+            }
             Observers::OpenAtError | Observers::OpenAtErrorOrUnseen => {
                 &[ClearRule::DescriptionCursor, ClearRule::Reopen]
             }
@@ -240,6 +257,11 @@ impl ErrorPolicy {
                 self.clear_rule == ClearRule::LastClose && self.survives_eviction,
                 "survives_eviction",
                 "nothing survives the last close",
+            ),
+            (
+                (self.clear_rule == ClearRule::Remount) != (self.syncs == Syncs::LeftOut),
+                "syncs",
+                "\"left-out\" and clear = \"remount\" go together",
             ),
         ];
         let found = cases.into_iter().find(|(is_wrong, _, _)| *is_wrong);
@@ -308,6 +330,8 @@ mod tests {
                 "suspend",
             ),
             (ErrorPolicy { clear_rule: ClearRule::LastClose, ..strict }, "survives_eviction"),
+            (ErrorPolicy { clear_rule: ClearRule::Remount, ..strict }, "syncs"),
+            (ErrorPolicy { syncs: Syncs::LeftOut, ..strict }, "syncs"),
         ] {
             assert_eq!(policy.conflict().map(|conflict| conflict.key), Some(key), "{policy:?}");
         }

@@ -53,6 +53,8 @@ impl Ledger {
             ClearRule::SupersededStable => self.has_lost(),
             ClearRule::LastClose => self.is_flagged,
             ClearRule::DescriptionCursor | ClearRule::FirstReport | ClearRule::Reopen => untold,
+            // That is the file system's to remember.
+            ClearRule::Remount => false,
         }
     }
 

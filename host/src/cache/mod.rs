@@ -55,6 +55,7 @@ pub use error_policy::ReportTime;
 pub use error_policy::SizeAfterFailure;
 pub use error_policy::Suspension;
 pub use error_policy::SyncAllReports;
+pub use error_policy::Syncs;
 pub use errors::ErrorCursor;
 pub use errors::SyncBegan;
 pub use mappings::NewMapping;
@@ -187,6 +188,8 @@ struct State {
     files: BTreeMap<u64, CachedFile>,
     /// Failed writebacks of any file that no sync of everything has told of, with the last error.
     untold: Option<Errno>,
+    /// The last error of a failed writeback of any file.
+    failed: Option<Errno>,
     mappings: Mappings,
     page_count: u64,
     /// Where reclaim goes on: after this page of this file.

@@ -11,6 +11,7 @@ use crate::cache::Suspension;
 use crate::cache::SyncAllReports;
 use crate::cache::SyncBegan;
 use crate::cache::SyncError;
+use crate::cache::Syncs;
 use crate::cache::errno_of;
 use crate::cache::errors::Mark;
 use crate::cache::is_power_off;
@@ -29,6 +30,18 @@ pub enum SyncScope {
 }
 
 impl PageCache {
+    /// What a sync answers of whatever it is asked, where syncs are left out.
+    #[must_use]
+    pub fn left_out(&self) -> Option<Result<(), SyncError>> {
+        match self.policy.errors.syncs {
+            Syncs::Performed => None,
+            Syncs::LeftOut => {
+                let failed = self.lock().failed;
+                Some(failed.map_or(Ok(()), |errno| Err(SyncError::Owed(errno))))
+            }
+        }
+    }
+
     /// A sync begins of the description of `cursor`. An error that it is owed may end it at once.
     pub fn begin_sync(&self, ino: u64, cursor: &mut ErrorCursor) -> Result<SyncBegan, SyncError> {
         let mut state = self.lock();

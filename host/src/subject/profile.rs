@@ -17,6 +17,7 @@ use crate::cache::ReportTime;
 use crate::cache::SizeAfterFailure;
 use crate::cache::Suspension;
 use crate::cache::SyncAllReports;
+use crate::cache::Syncs;
 use crate::cow::RecordFailure;
 use crate::subject::Policies;
 
@@ -33,6 +34,7 @@ pub struct Behaviour {
     syncfs: Spanned<SyncAllReports>,
     close: Spanned<CloseReports>,
     suspend: Spanned<Suspension>,
+    syncs: Spanned<Syncs>,
     log_failure: RecordFailure,
     tree_failure: RecordFailure,
 }
@@ -75,12 +77,14 @@ impl Behaviour {
             sync_all: *self.syncfs.get_ref(),
             close: *self.close.get_ref(),
             suspension: *self.suspend.get_ref(),
+            syncs: *self.syncs.get_ref(),
         };
         let Some(conflict) = policy.conflict() else { return Ok(policy) };
         let place = match conflict.key {
             "clear" => self.clear.span(),
             "report" => self.report.span(),
             "suspend" => self.suspend.span(),
+            "syncs" => self.syncs.span(),
             _ => self.survives_eviction.span(),
         };
         Err(Impossible { place, key: conflict.key, why: conflict.why })
@@ -115,6 +119,7 @@ embedded! {
     "gluster-forget"
     "gluster-resync"
     "qemu-file-posix"
+    "overlay-volatile"
 }
 
 /// The names of all profiles, the default first.

@@ -22,7 +22,9 @@ impl ReferenceVfs {
         let range = self.pages_of(offset, len)?;
         let in_file = self.cache.mapped(mapping, &range).ok_or(Errno::NoMemory)?;
         let description = self.mapped().get(&mapping).cloned().ok_or(Errno::NoMemory)?;
-        if wait {
+        if wait && let Some(answer) = self.cache.left_out() {
+            answer?;
+        } else if wait {
             self.sync_file(&description, SyncScope::Full, in_file).await?;
         }
         Ok(Value::Done)

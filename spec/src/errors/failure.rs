@@ -37,6 +37,7 @@ pub(crate) fn synced_write_failed(
 pub(crate) fn sync_all_failed(judge: &mut Judge, frame: &Frame, errno: Errno) {
     if [Errno::Io, Errno::NoSpace].contains(&errno) {
         judge.syncfs_told = Some(frame.step());
+        outlives_files(judge, frame);
         if judge.last_commit_failed.is_some_and(|failed| frame.called < failed) {
             judge.exercise("ERR-REPORT-07");
         }
@@ -69,6 +70,7 @@ pub(crate) fn sync_failed(
         let observed = format!("{}, with nothing left to fail", errno.name());
         judge.broken(frame, clause, subject, observed, "success".to_owned());
     }
+    outlives_files(judge, frame);
     claim_floating(judge, file);
     let infer = !judge.testifies;
     let order = judge.model.order;
@@ -101,6 +103,18 @@ pub(crate) fn sync_failed(
                 lost.reported.push_back((id, frame.step()));
             }
         });
+    }
+}
+
+/// A sync failed, whatever it was of: where only another mount ends that, all others fail too.
+fn outlives_files(judge: &mut Judge, frame: &Frame) {
+    if judge.promises.error.clear != ClearRule::Remount {
+        return;
+    }
+    judge.exercise("ERR-STICKY-04");
+    // Of a subject that says nothing, the failure itself says that something was lost.
+    if !judge.testifies {
+        judge.lost_in_mount.get_or_insert(frame.step());
     }
 }
 
@@ -163,7 +177,15 @@ fn without_cause(judge: &Judge, id: HandleId, file: FileId) -> Option<&'static s
         return None;
     }
     let told = |lost: &Lost| lost.reported.iter().any(|(told, _)| *told == id);
-    if !regular.lost_ever {
+    let has_lost = match judge.promises.error.clear {
+        ClearRule::Remount => judge.lost_in_mount.is_some(),
+        ClearRule::SupersededAndStable
+        | ClearRule::PerDescriptionCursor
+        | ClearRule::FirstReport
+        | ClearRule::LastClose
+        | ClearRule::Reopen => regular.lost_ever,
+    };
+    if !has_lost {
         return Some("ERR-FALSE-01");
     }
     let seen = |lost: &Lost| !lost.reported.is_empty();
@@ -180,7 +202,8 @@ fn without_cause(judge: &Judge, id: HandleId, file: FileId) -> Option<&'static s
         | ClearRule::PerDescriptionCursor
         | ClearRule::FirstReport
         | ClearRule::LastClose
-        | ClearRule::Reopen => None,
+        | ClearRule::Reopen
+        | ClearRule::Remount => None,
     }
 }
 
@@ -193,7 +216,7 @@ fn is_told_without_loss(judge: &Judge, id: HandleId) -> bool {
         ClearRule::PerDescriptionCursor | ClearRule::FirstReport => {
             told.is_none_or(|told| told < failed)
         }
-        ClearRule::LastClose | ClearRule::Reopen => true,
+        ClearRule::LastClose | ClearRule::Reopen | ClearRule::Remount => true,
     }
 }
 

@@ -89,6 +89,7 @@ fn all_lost(judge: &mut Judge, losses: &[(Step, &Testimony)]) {
     let losses: Vec<Floating> =
         losses.iter().filter_map(|(step, testimony)| loss(judge, *step, testimony)).collect();
     judge.lost_somewhere = true;
+    judge.lost_in_mount = judge.lost_in_mount.or(losses.first().map(|said| said.step));
     match losses.first().and_then(|said| judge.model.inos.get(&said.ino).copied()) {
         None => judge.floating.extend(losses),
         Some(file) => {
@@ -158,6 +159,7 @@ fn known(judge: &mut Judge, ino: Ino) -> Option<&mut Regular> {
 
 fn lost(judge: &mut Judge, said: Floating) {
     judge.lost_somewhere = true;
+    judge.lost_in_mount.get_or_insert(said.step);
     let Some(file) = judge.model.inos.get(&said.ino).copied() else {
         judge.floating.push_back(said);
         return;

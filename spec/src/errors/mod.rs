@@ -33,6 +33,7 @@ pub(crate) use ledger::said;
 pub(crate) use ledger::said_together;
 pub(crate) use lost_set::LostSet;
 pub(crate) use success::range_sync_succeeded;
+pub(crate) use success::says_durable;
 pub(crate) use success::sync_all_ended_well;
 pub(crate) use success::sync_all_succeeded;
 pub(crate) use success::sync_succeeded;

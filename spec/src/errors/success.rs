@@ -19,6 +19,7 @@ use crate::promise::Level;
 use crate::promise::Observers;
 use crate::promise::ReportTime;
 use crate::promise::SyncfsReport;
+use crate::promise::Syncs;
 use crate::promise::Unwritten;
 use crate::violation::Violation;
 use crate::words::Errno;
@@ -29,6 +30,27 @@ use crate::words::Step;
 pub(crate) fn sync_succeeded(judge: &mut Judge, frame: &Frame, id: HandleId, file: FileId) {
     let Some(handle) = judge.model.handles.get(&id).cloned() else { return };
     range_sync_succeeded(judge, frame, (id, &handle), file, &(0..u64::MAX));
+}
+
+/// A sync of anything said success: nothing may have been lost since the mount, where only another
+/// mount ends what that means. Answers whether the success says more than that.
+pub(crate) fn says_durable(judge: &mut Judge, frame: &Frame, file: FileId) -> bool {
+    let error = judge.promises.error;
+    if error.clear == ClearRule::Remount {
+        judge.exercise("ERR-STICKY-04");
+        if let Some(lost) = judge.lost_in_mount.filter(|lost| *lost < frame.called) {
+            judge.report(Violation {
+                clause: "ERR-STICKY-04",
+                also: Vec::new(),
+                step: frame.step(),
+                subject: judge.model.path_text(file),
+                observed: "success".to_owned(),
+                allowed: vec!["an error, until the file system is mounted again".to_owned()],
+                chain: vec![(lost, "the subject gave up writing something".to_owned())],
+            });
+        }
+    }
+    error.syncs == Syncs::Durable
 }
 
 /// A sync of a part of a file said success.
@@ -192,7 +214,8 @@ fn false_success(
         ClearRule::SupersededAndStable
         | ClearRule::PerDescriptionCursor
         | ClearRule::FirstReport
-        | ClearRule::Reopen => lost.is_forgotten && !error.survives_inode_eviction,
+        | ClearRule::Reopen
+        | ClearRule::Remount => lost.is_forgotten && !error.survives_inode_eviction,
     };
     if is_over {
         return None;
@@ -215,7 +238,8 @@ fn false_success(
         | ClearRule::PerDescriptionCursor
         | ClearRule::FirstReport
         | ClearRule::LastClose
-        | ClearRule::Reopen => {}
+        | ClearRule::Reopen
+        | ClearRule::Remount => {}
     }
     owed(judge, frame, handle, lost)
 }

@@ -128,6 +128,8 @@ pub(crate) struct Judge {
     effects: OrdMap<Step, u64>,
     /// Did the subject ever say that bytes were lost?
     pub(crate) lost_somewhere: bool,
+    /// When something was lost first, since the file system was mounted.
+    pub(crate) lost_in_mount: Option<Step>,
     /// When `syncfs` failed last: it has told of all failures before.
     pub(crate) syncfs_told: Option<Step>,
     /// When it answered last, whatever it said.
@@ -188,6 +190,7 @@ impl Judge {
             floating: Vector::new(),
             effects: OrdMap::new(),
             lost_somewhere: false,
+            lost_in_mount: None,
             syncfs_told: None,
             synced_all: None,
             testifies: false,
@@ -229,6 +232,7 @@ impl Judge {
             // Where old bytes come back only from the device, nobody promises when.
             "RSTAB-03" => self.promises.error.after_failure != AfterFailure::MayRevertAfterEviction,
             "ERR-STICKY-03" => self.promises.error.clear == ClearRule::LastClose,
+            "ERR-STICKY-04" => self.promises.error.clear == ClearRule::Remount,
             _ => true,
         };
         let number = number_of(clause).filter(|_| is_promised)?;

@@ -32,6 +32,7 @@ pub(crate) fn judge(
     match outcome {
         Err(errno) => errors::sync_failed(judge, frame, *by, mapping.file, &pages, *errno),
         Ok(_) if !mapping.permits(&range, |_| true) => {}
+        Ok(_) if !errors::says_durable(judge, frame, mapping.file) => {}
         Ok(_) => {
             judge.exercise("DUR-MSYNC-01");
             let by = (*by, description);

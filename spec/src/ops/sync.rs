@@ -10,6 +10,7 @@ use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::permitted::Permitted;
 use crate::promise::Level;
+use crate::promise::Syncs;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Outcome;
@@ -33,6 +34,9 @@ pub(crate) fn judge(
         if let Err(errno) = outcome {
             errors::sync_failed(judge, frame, id, file, &(0..u64::MAX), *errno);
         }
+        return;
+    }
+    if !errors::says_durable(judge, frame, file) {
         return;
     }
     if clause == "DUR-FSYNC-01" {
@@ -128,6 +132,9 @@ pub(crate) fn write_returned(
         }
         return;
     };
+    if judge.promises.error.syncs == Syncs::Void {
+        return;
+    }
     let changes = judge.model.regular(written.file).map(|regular| &regular.log);
     let placed = changes.and_then(|log| log.get(&order)?.placed());
     judge.exercise(if placed.is_some() { "COPY-09" } else { "DUR-OSYNC-01" });
@@ -149,6 +156,9 @@ pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
         if let Err(errno) = outcome {
             errors::sync_all_failed(judge, frame, *errno);
         }
+        return;
+    }
+    if !errors::says_durable(judge, frame, FileId::ROOT) {
         return;
     }
     errors::sync_all_ended_well(judge, frame);

@@ -136,7 +136,7 @@ impl PageCache {
     /// The device refused a page: the ledger remembers it, and the policy decides what it becomes.
     fn fail_page(&self, ino: u64, mut captured: Captured, errno: Errno) -> Result<(), CowError> {
         let mut state = self.lock();
-        state.untold = Some(errno);
+        (state.untold, state.failed) = (Some(errno), Some(errno));
         let file = state.file(ino)?;
         file.generation += 1;
         file.ledger.fail(&captured.ranges, errno);
@@ -196,6 +196,7 @@ impl PageCache {
             let ranges = file.unwritten.take(self.page_range(page_no));
             file.ledger.fail(&ranges, errno);
             file.generation += 1;
+            state.failed = Some(errno);
             self.drop_page(state, ino, page_no);
             for range in ranges {
                 self.witness.say(Testimony::Lost { file: Ino(ino), range, errno, seen: None });

@@ -17,10 +17,10 @@ const HEAD: &str = "\
 
 `crashproof table litmus` wrote this page, by running `litmus_sync_errors` with each history on a
 stack of each profile. What a history does stands at the top of
-`guest-workloads/src/bin/litmus_sync_errors.rs`. E is an error, 0 success; A are the old bytes and B
-the new ones; `blocks` is a call that waits for a device which nobody heals (`ERR-SUSP-01`: nobody
-is told success meanwhile). A cell in bold is one that its own profile does not allow: the command
-ends with 1 then.
+`guest-workloads/src/bin/litmus_sync_errors.rs`. E is an error, 0 success; A are the old bytes, B
+the new ones and Z zeros, where not even the old ones came to the device; `blocks` is a call that
+waits for a device which nobody heals (`ERR-SUSP-01`: nobody is told success meanwhile). A cell in
+bold is one that its own profile does not allow: the command ends with 1 then.
 
 ";
 
@@ -43,7 +43,7 @@ cell that is empty is not told by them. In bold: differs, with the reason below.
 ";
 
 /// What is known, in the order of the histories; empty where it is not.
-const KNOWN: [(&str, [&str; COUNT]); 6] = [
+const KNOWN: [(&str, [&str; COUNT]); 7] = [
     (
         "strict-sticky",
         [
@@ -86,6 +86,13 @@ const KNOWN: [(&str, [&str; COUNT]); 6] = [
             "E,E", "E,E,E",
         ],
     ),
+    (
+        "overlay-volatile",
+        [
+            "E", "E,E", "E,E", "E", "E", "E", "E,E", "E,E", "E", "E", "E", "E", "E", "", "", "0",
+            "E,E", "",
+        ],
+    ),
 ];
 
 /// Why a history differs from what is known: profile, number, reason.
@@ -126,7 +133,7 @@ fn own(all: &[Histories], page: &mut Page) -> Result<(), Failure> {
             let told = histories.told(number);
             let verdict = histories.findings[number - 1].judged_by(&promises);
             let known = ["blocks"];
-            let is_end = known.contains(&&*told) || told.chars().all(|c| "E0AB,".contains(c));
+            let is_end = known.contains(&&*told) || told.chars().all(|c| "E0ABZ,".contains(c));
             if verdict == Verdict::Accepted && is_end {
                 cells.push(told);
                 continue;
