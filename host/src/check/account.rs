@@ -14,6 +14,8 @@ pub struct Account {
     pub moment_count: u64,
     /// Crash states: a moment and what survived.
     pub state_count: u64,
+    /// Of these, those without a leg of the mirror, where one was to be lost.
+    pub without_leg_count: Option<u64>,
     /// States whose content had been seen before: recovery and survey were shared.
     pub shared_count: u64,
     /// States whose content and moment had been seen before: nothing was left to ask.
@@ -82,6 +84,11 @@ impl AgainAccount {
 }
 
 impl Account {
+    /// A state without a leg is one of those that are explored.
+    pub(super) fn count_without_leg(&mut self) {
+        *self.without_leg_count.get_or_insert_default() += 1;
+    }
+
     /// A crash was judged on a device that had lost a flush, and these clauses are broken.
     pub(super) fn add_lost_flush(&mut self, clauses: &BTreeSet<&'static str>) {
         let lost = self.lost_flush.get_or_insert_default();

@@ -243,6 +243,7 @@ impl<'a> Explorer<'a> {
 
     fn explore_all(&mut self, history: &History, progress: &dyn Fn(usize)) {
         self.exploration.account.torn_bounded_count = self.plan.bounds.torn.then_some(0);
+        self.exploration.account.without_leg_count = (!self.plan.lost_legs.is_empty()).then_some(0);
         let flush_count = self.plan.lost_flushes;
         self.exploration.account.lost_flush =
             (flush_count > 0).then(|| LostFlushAccount { flush_count, ..Default::default() });
@@ -299,6 +300,7 @@ impl<'a> Explorer<'a> {
         let account = &mut self.exploration.account;
         account.moment_count = questions.len() as u64;
         account.state_count = account.moment_count;
+        account.without_leg_count = at.lost_leg.map(|_| account.state_count);
         account.recovered_count = 1;
         self.answer(&Batch { questions, ..Batch::default() });
         self.exploration
@@ -335,6 +337,9 @@ impl<'a> Explorer<'a> {
             let without: Vec<_> = legs.filter_map(left).collect();
             // What is wrong with all legs is told of all legs.
             for (lost_leg, image) in std::iter::once((None, image)).chain(without) {
+                if lost_leg.is_some() && self.shard.has(image.hash()) {
+                    self.exploration.account.count_without_leg();
+                }
                 let (is_new, survivors) = (seen.insert(image.hash()), survivors.clone());
                 let is_counted = lost_flushes == 0;
                 let Some((number, content)) = self.content(image, is_new, is_counted, batch) else {

@@ -211,6 +211,9 @@ pub struct AccountLines {
     pub moments: u64,
     /// Crash states.
     pub states: u64,
+    /// Of these, those without a leg of the mirror, where one was to be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub states_without_leg: Option<u64>,
     /// Contents that were recovered and surveyed.
     pub recovered: u64,
     /// States that shared recovery and survey with an earlier one.
@@ -336,8 +339,14 @@ impl AccountLines {
         if let (Some(all), Some(more)) = (&mut self.again, &other.again) {
             all.add(more);
         }
-        if let (Some(all), Some(more)) = (&mut self.torn, other.torn) {
-            *all = all.saturating_add(more);
+        let counts = [
+            (&mut self.torn, other.torn),
+            (&mut self.states_without_leg, other.states_without_leg),
+        ];
+        for (all, more) in counts {
+            if let (Some(all), Some(more)) = (all, more) {
+                *all = all.saturating_add(more);
+            }
         }
         if let (Some(all), Some(more)) = (&mut self.lost_flush, other.lost_flush) {
             all.add(more);
@@ -404,6 +413,7 @@ impl AccountLines {
         Self {
             moments: account.moment_count,
             states: account.state_count,
+            states_without_leg: account.without_leg_count,
             recovered: account.recovered_count,
             deduplicated: account.shared_count,
             pruned: account.repeated_count,

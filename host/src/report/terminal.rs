@@ -146,6 +146,9 @@ fn show_account(out: &mut String, account: &AccountLines) {
             account.judged
         ),
     );
+    if let Some(count) = account.states_without_leg {
+        line(out, format_args!("  mirror    {count} of these states without a leg"));
+    }
     if account.verified > 0 || account.verified_before > 0 {
         line(
             out,
