@@ -54,6 +54,9 @@ const OWNED: &str = "owned";
 /// The same, while a leg of the mirror is lost and comes back.
 const LEGS: &str = "legs";
 
+/// The word for `files`, while every leg of the mirror is looked at.
+const SCRUBBED: &str = "scrubbed";
+
 /// Which operations there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
@@ -66,6 +69,7 @@ enum Group {
     Modes,
     Rewrites,
     Legs,
+    Scrubs,
     Room,
 }
 
@@ -79,6 +83,7 @@ impl Group {
             "mapped" => &[Self::OneFile],
             OWNED => &[Self::Files, Self::Files, Self::Ranges, Self::Views, Self::Rewrites],
             LEGS => &[Self::Files, Self::Files, Self::Names, Self::Rewrites, Self::Legs],
+            SCRUBBED => &[Self::Files, Self::Files, Self::Files, Self::Names, Self::Scrubs],
             // Apart from the others: their seeds stay what they are.
             "modes" => &[Self::Files, Self::Names, Self::Modes, Self::Modes, Self::Whole],
             "room" => &[Self::OneFile, Self::OneFile, Self::OneFile, Self::OneFile, Self::Room],
@@ -229,6 +234,10 @@ impl Exerciser {
             Group::Legs => {
                 let operation = self.draws.below(whole::LEG_OPERATION_COUNT);
                 (format!("leg {operation}"), whole::on_legs(operation))
+            }
+            Group::Scrubs => {
+                let operation = self.draws.below(whole::SCRUB_OPERATION_COUNT);
+                (format!("scrub {operation}"), whole::on_copies(operation))
             }
             Group::Room => ("room".to_owned(), self.set_aside()),
             Group::Ranges => {

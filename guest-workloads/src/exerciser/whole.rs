@@ -18,6 +18,8 @@ pub(super) const OPERATION_COUNT: u64 = 10;
 
 pub(super) const LEG_OPERATION_COUNT: u64 = 4;
 
+pub(super) const SCRUB_OPERATION_COUNT: u64 = 2;
+
 const SNAPSHOTS_MAX: usize = 2;
 
 /// A snapshot, and what should be in it.
@@ -33,6 +35,14 @@ pub(super) fn on_legs(operation: u64) -> io::Result<()> {
     match operation {
         0 => machine::fault("lose-leg:0"),
         1 => machine::fault("return-leg:0"),
+        _ => machine::drop_caches(),
+    }
+}
+
+/// Looks at every leg of a mirror, or drops what is in memory. What the files hold is the same.
+pub(super) fn on_copies(operation: u64) -> io::Result<()> {
+    match operation {
+        0 => machine::fault("scrub"),
         _ => machine::drop_caches(),
     }
 }
