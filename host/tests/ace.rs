@@ -98,9 +98,10 @@ fn a_number_or_a_length_that_is_not_there_is_told_with_what_there_is() {
 
 /// What one operation and one sync can show, by answers and surveys alone. The others need more
 /// operations, other processes, or a device that fails.
-const SHOWN_BY_ONE_OPERATION: [&str; 10] = [
+const SHOWN_BY_ONE_OPERATION: [&str; 11] = [
     "sync_without_flush",
     "flush_before_log",
+    "log_before_content",
     "root_before_tree",
     "log_not_replayed",
     "directory_sync_ignored",

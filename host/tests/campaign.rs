@@ -54,6 +54,7 @@ fn every_defect_is_caught_by_a_clause_that_it_names() {
         // There is no mirror here.
         "legs_read_live_pages",
         "region_clean_with_the_first_leg",
+        "region_marked_unforced",
         "returning_leg_read_at_once",
         "last_write_ends_copying",
         "failed_copy_counts_as_done",

@@ -173,13 +173,12 @@ impl PageCache {
     /// Forgets a file that was removed. The caller holds its writeback lock.
     pub fn discard(&self, ino: u64) {
         let mut state = self.lock();
-        let Some(file) = state.files.get_mut(&ino) else { return };
-        let resolved = file.ledger.remove_from(0);
+        let Some(file) = state.files.get(&ino) else { return };
         let pages: Vec<u64> = file.pages.numbers().collect();
         for page_no in pages {
             self.drop_page(&mut state, ino, page_no);
         }
-        state.files.remove(&ino);
+        let resolved = self.give_back(&mut state, ino).remove_from(0);
         drop(state);
         self.say_resolved(ino, resolved);
     }

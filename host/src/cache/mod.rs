@@ -75,6 +75,7 @@ pub use policy::PageErrors;
 pub use policy::PagePayload;
 pub use policy::PageStep;
 pub use policy::PartFailures;
+pub use policy::RecycledRecord;
 pub use policy::SeekFlush;
 pub use policy::TailZeroing;
 pub use policy::TransformFallback;
@@ -83,6 +84,7 @@ pub use policy::WriteFit;
 pub use policy::WriteLookup;
 pub use policy::WriteRetry;
 pub use policy::WriteShortage;
+pub use policy::WritebackTurn;
 pub use reshape::Reshape;
 pub use seek::Sought;
 pub use sync::SyncScope;
@@ -194,6 +196,8 @@ struct State {
     page_count: u64,
     /// Where reclaim goes on: after this page of this file.
     reclaimed_to: (u64, u64),
+    /// The record of the file whose place was given back last, where that is not reset.
+    recycled: Option<Ledger>,
 }
 
 impl State {
@@ -307,7 +311,7 @@ impl PageCache {
             stored_access_nanos: inode.times.access_nanos,
             generation: 0,
             writeback_count: 0,
-            ledger: Ledger::default(),
+            ledger: self.lock().recycled.take().unwrap_or_default(),
             users: 1,
             mappings: Vec::new(),
             is_transformed: inode.is_compressed,
@@ -405,7 +409,17 @@ impl PageCache {
             for range in file.ledger.lost() {
                 self.witness.say(Testimony::Evicted { file: Ino(ino), range });
             }
-            state.files.remove(&ino);
+            self.give_back(state, ino);
         }
+    }
+
+    /// Takes a file out of memory: another one may have its place. Answers what its record was.
+    fn give_back(&self, state: &mut State, ino: u64) -> Ledger {
+        let ledger = state.files.remove(&ino).map(|file| file.ledger).unwrap_or_default();
+        match self.policy.recycled_record {
+            RecycledRecord::Reset => {}
+            RecycledRecord::Kept => state.recycled = Some(ledger.clone()),
+        }
+        ledger
     }
 }

@@ -180,6 +180,25 @@ pub enum CommitFailure {
     Forgotten,
 }
 
+/// What a writeback does while another one of the same file is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WritebackTurn {
+    /// It waits for it.
+    Waits,
+    /// It goes on: of two versions of a page the one that is named last stays, be it the older one
+    /// (D-67).
+    GoesOn,
+}
+
+/// What a file that comes into memory finds in the record of failures of its place there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecycledRecord {
+    /// Nothing: the record is new.
+    Reset,
+    /// What the file left that had the place before (D-03).
+    Kept,
+}
+
 /// Of which parts of what was handed down together a failure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PartFailures {
@@ -266,6 +285,10 @@ pub struct CachePolicy {
     pub page_errors: PageErrors,
     /// What a sync of everything does if there was no commit.
     pub commit_failure: CommitFailure,
+    /// What a writeback does beside another one.
+    pub writeback_turn: WritebackTurn,
+    /// What a file finds in its record of failures.
+    pub recycled_record: RecycledRecord,
     /// Which failures count of what is handed down together.
     pub part_failures: PartFailures,
     /// What a clone does first.
@@ -303,6 +326,8 @@ impl Default for CachePolicy {
             group_pressure: GroupPressure::Waits,
             page_errors: PageErrors::Told,
             commit_failure: CommitFailure::Told,
+            writeback_turn: WritebackTurn::Waits,
+            recycled_record: RecycledRecord::Reset,
             part_failures: PartFailures::All,
             clone_flush: CloneFlush::BothFiles,
             map_flush: MapFlush::AllDirty,

@@ -146,8 +146,13 @@ impl PageCache {
                 }
                 continue;
             }
-            if let Some(writeback) = self.busy(ino, page_no)? {
-                drop(writeback.acquire().await);
+            if let Some(busy) = self.busy(ino, page_no)? {
+                if busy.try_acquire().is_some() {
+                    // Nobody keeps the turn for what is under way: that goes on first (D-67).
+                    self.sim.yield_now().await;
+                } else {
+                    drop(busy.acquire().await);
+                }
                 continue;
             }
             if granted.blocks == 0 && !self.is_reserved(ino, page_no)? {

@@ -27,6 +27,7 @@ use crate::cache::Suspension;
 use crate::cache::SyncScope;
 use crate::cache::Transition;
 use crate::cache::TransitionStep;
+use crate::cache::WritebackTurn;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
 use crate::cache::page::Page;
@@ -117,7 +118,10 @@ impl PageCache {
             let file = state.file(ino)?;
             (file.writeback.clone(), file.writeback_count)
         };
-        let guard = lock.acquire().await;
+        let guard = match self.policy.writeback_turn {
+            WritebackTurn::Waits => Some(lock.acquire().await),
+            WritebackTurn::GoesOn => None,
+        };
         self.sim.point(Point::WbLock).await;
         let is_data_only =
             scope == SyncScope::Data && self.policy.data_sync_scope == DataSyncScope::DataOnly;

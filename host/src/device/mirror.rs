@@ -54,6 +54,7 @@ pub use policy::CopyFailure;
 pub use policy::LegPayload;
 pub use policy::MirrorPolicy;
 pub use policy::RegionClearing;
+pub use policy::RegionMarking;
 pub use policy::Resync;
 pub use policy::ReturningLeg;
 
@@ -70,8 +71,10 @@ const OF_RESYNC: Origin = Origin { class: Class::Data, object: 0, offset: 0 };
 struct State {
     /// What the log is to say.
     log: RegionLog,
-    /// What it is sure to say on the medium.
+    /// What it is sure to say on the medium, or taken for it.
     durable: RegionLog,
+    /// What was written of it and not forced, since the last flush.
+    unforced: Option<RegionLog>,
     /// Writes under way, by region.
     writes: BTreeMap<u64, u32>,
     /// When the last write to a dirty region ended, in ended writes.
@@ -290,9 +293,11 @@ impl Legs {
 
     /// Makes durable what legs and log have.
     async fn flush_below(&self) -> Result<(), DeviceError> {
+        let unforced = lock(&self.state).unforced.take();
         let flush = self.journal.flush_begins();
         perform(self.below.as_ref(), Request::Flush).await?;
         self.journal.push(LegEvent::Flushed { flush });
+        unforced.iter().for_each(|log| self.note_log(log));
         Ok(())
     }
 
@@ -319,8 +324,14 @@ impl Legs {
             log
         };
         let payload = Payload::Owned(log.encode(self.layout.leg().block_size_bytes));
-        perform(self.below.as_ref(), write(self.layout.log(), payload, true, OF_LOG)).await?;
-        self.note_log(&log);
+        let is_forced = self.policy.marking == RegionMarking::Forced;
+        let putting = write(self.layout.log(), payload, is_forced, OF_LOG);
+        perform(self.below.as_ref(), putting).await?;
+        if is_forced {
+            self.note_log(&log);
+        } else {
+            lock(&self.state).unforced = Some(log.clone());
+        }
         lock(&self.state).durable = log;
         Ok(())
     }

@@ -51,6 +51,7 @@ pub use mirror::Mirror;
 pub use mirror::MirrorLayout;
 pub use mirror::MirrorPolicy;
 pub use mirror::RegionClearing;
+pub use mirror::RegionMarking;
 pub use mirror::Resync;
 pub use mirror::ReturningLeg;
 pub use power::CrashPoint;

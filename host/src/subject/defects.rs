@@ -19,6 +19,7 @@ use crate::cache::Truncation;
 use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
 use crate::cache::WriteShortage;
+use crate::cache::WritebackTurn;
 use crate::cow::CommitStep;
 use crate::cow::RECOVERY_ENDS_LOG_FIRST;
 use crate::cow::SyncStep;
@@ -71,6 +72,10 @@ const EXERCISED_WITH_RELAPSES: &str =
 /// The general exerciser on mapped memory, under random schedules.
 const EXERCISED_WITH_RACES: &str =
     "run posix_exerciser --seed 1 --adversity --seeds 1000 -- random 300 mapped";
+
+/// The general exerciser, beside a process that begins writeback.
+const EXERCISED_BESIDE_FLUSHES: &str = "run posix_exerciser --also 'posix_pressure flush 20' \
+     --seed 1 --adversity --seeds 60 -- random 300 files";
 
 /// The general exerciser, on a device that is nearly full.
 const EXERCISED_WITHOUT_SPACE: &str =
@@ -145,6 +150,23 @@ const BASIC: &[Defect] = &[
         exercised_by: EXERCISED_WITH_CRASHES,
         controls: &[CALM],
         apply: |policies| policies.cow.sync_order = vec![SyncStep::Flush, SyncStep::WriteLog],
+    },
+    Defect {
+        name: "log_before_content",
+        number: "D-61",
+        mechanism: "a sync writes the log, which names the content, before it makes the content \
+                    durable: a crash between the two leaves names of blocks that hold what was \
+                    there before",
+        source: "D-61; dm-thin committed its mappings before it flushed the data \
+                 (torvalds/linux 694cfe7f31db)",
+        needs: "a crash in a sync",
+        clauses: &["CRASH-04", "CRASH-02", "CRASH-03", "CRASH-07"],
+        audit: &[],
+        silent: "runs without a crash",
+        shown_by: "explore crash_append_log -- 3",
+        exercised_by: EXERCISED_WITH_CRASHES,
+        controls: &[CALM],
+        apply: |policies| policies.cow.sync_order = vec![SyncStep::WriteLog, SyncStep::Flush],
     },
     Defect {
         name: "root_before_tree",
@@ -371,6 +393,37 @@ const BASIC: &[Defect] = &[
         exercised_by: EXERCISED_WITH_RACES,
         controls: &[CALM],
         apply: |policies| policies.cache.write_retry = WriteRetry::CleansPages,
+    },
+    Defect {
+        name: "older_capture_stays",
+        number: "D-67",
+        mechanism: "two writebacks of a file are under way at once, in no order: of two versions \
+                    of a page the one that is named last stays, also if it is the older one",
+        source: "D-67; gluster/glusterfs 685118900f",
+        needs: "two writebacks of a file at once, a write between them",
+        clauses: &[
+            "DATA-RW-02",
+            "DATA-RW-01",
+            "DATA-RW-03",
+            "DATA-DIO-01",
+            "DUR-FSYNC-01",
+            "DUR-FDS-01",
+            "DUR-OSYNC-01",
+            "DUR-MSYNC-01",
+            "MAP-01",
+            "MAP-02",
+            "MAP-05",
+            "SNAP-01",
+            "SNAP-02",
+            "SNAP-03",
+            "SNAP-04",
+        ],
+        audit: &["MAP-04", "MAP-03"],
+        silent: "runs with one writeback at a time",
+        shown_by: "run posix_pressure --seed 1 --seeds 50 -- writes",
+        exercised_by: EXERCISED_BESIDE_FLUSHES,
+        controls: &[CALM, "run posix_data"],
+        apply: |policies| policies.cache.writeback_turn = WritebackTurn::GoesOn,
     },
     Defect {
         name: "stale_lookup_skips_pages",

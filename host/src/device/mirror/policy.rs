@@ -18,6 +18,16 @@ pub enum RegionClearing {
     AfterFirstLeg,
 }
 
+/// When the mark is taken for durable that a region is dirty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RegionMarking {
+    /// When it is: the log is written with forced access.
+    Forced,
+    /// When its write is answered, though nothing forces it: what it is to cover may be durable
+    /// before it (D-60).
+    Answered,
+}
+
 /// What is made equal after a loss of power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resync {
@@ -55,6 +65,8 @@ pub struct MirrorPolicy {
     pub leg_count: u32,
     /// Who captures a payload.
     pub payload: LegPayload,
+    /// When a region is marked dirty.
+    pub marking: RegionMarking,
     /// When a region is clean.
     pub clearing: RegionClearing,
     /// What a recovery makes equal.
@@ -70,6 +82,7 @@ impl Default for MirrorPolicy {
         Self {
             leg_count: 1,
             payload: LegPayload::Once,
+            marking: RegionMarking::Forced,
             clearing: RegionClearing::AfterAllLegs,
             resync: Resync::DirtyRegions,
             returning: ReturningLeg::CaughtUp,

@@ -138,6 +138,16 @@ fn a_region_that_is_clean_with_the_first_leg_disagrees_after_a_loss_of_power() {
     assert!((0..20).any(disagree), "DEF-001b");
 }
 
+#[test]
+fn a_mark_that_is_not_forced_may_come_after_what_it_covers() {
+    let policy = MirrorPolicy { marking: RegionMarking::Answered, ..MirrorPolicy::default() };
+    let disagree = |seed| {
+        let images = crash_images(&busy(seed, policy).0);
+        images.iter().any(|image| !layout().disagreements(image).is_empty())
+    };
+    assert!((0..4).any(disagree), "D-60");
+}
+
 /// A page that changes each time that it is captured.
 struct Restless(Mutex<u8>);
 

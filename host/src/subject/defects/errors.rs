@@ -4,6 +4,7 @@ use crate::cache::CommitFailure;
 use crate::cache::ErrorPolicy;
 use crate::cache::Observers;
 use crate::cache::PartFailures;
+use crate::cache::RecycledRecord;
 use crate::cache::ReportTime;
 use crate::cache::SyncAllReports;
 use crate::cow::TreeErrors;
@@ -18,6 +19,10 @@ const EXERCISED_ON_LINUX: &str = "run posix_exerciser --profile linux-errseq-4.1
 /// The general exerciser with all that it has, which goes on after writes that the device refused.
 const EXERCISED_EVERYWHERE_WITH_FAULTS: &str = "run posix_exerciser --fail-write data:3x2 --seed 1 \
                                                 --seeds 100 -- random 300 all";
+
+/// The same on files that come and go.
+const EXERCISED_ON_FILES_WITH_FAULTS: &str = "run posix_exerciser --fail-write data:3x2 --seed 1 \
+     --adversity --seeds 60 -- random 300 files";
 
 const LINUX_CALM: &str = "run posix_exerciser --profile linux-errseq-4.17 -- 1 300";
 
@@ -131,6 +136,21 @@ pub(super) const ERRORS: &[Defect] = &[
         exercised_by: EXERCISED_EVERYWHERE_WITH_FAULTS,
         controls: &[CALM, "run litmus_sync_errors -- L1"],
         apply: |policies| policies.cache.errors = ErrorPolicy::FORGOTTEN_ON_EVICTION,
+    },
+    Defect {
+        name: "record_left_to_next_file",
+        number: "D-03",
+        mechanism: "the record of failures is not reset when a file comes to the place in memory \
+                    that another one had: what that one lost is told of this one",
+        source: "D-03; torvalds/linux 829bc787c1a0",
+        needs: "a write that the device refuses, a removal of that file, another file",
+        clauses: &["ERR-FALSE-01", "ERR-FALSE-02"],
+        audit: &[],
+        silent: "runs without a refused write, or in which no file is removed",
+        shown_by: "run litmus_sync_errors -- L13",
+        exercised_by: EXERCISED_ON_FILES_WITH_FAULTS,
+        controls: &[CALM, "run litmus_sync_errors -- L12"],
+        apply: |policies| policies.cache.recycled_record = RecycledRecord::Kept,
     },
     Defect {
         name: "last_part_counts",

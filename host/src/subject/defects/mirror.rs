@@ -5,6 +5,7 @@ use crate::cow::BadCopy;
 use crate::device::CopyFailure;
 use crate::device::LegPayload;
 use crate::device::RegionClearing;
+use crate::device::RegionMarking;
 use crate::device::ReturningLeg;
 use crate::subject::defects::Defect;
 
@@ -32,6 +33,10 @@ const RETURNING: &str = "run posix_exerciser --legs 2 --seed 1 --seeds 20 -- ran
 /// The general exerciser, some of whose writes go elsewhere on the first leg.
 const STRAYING: &str = "run posix_exerciser --legs 2 --fail-write 'misdirected-write class=data \
                         leg=0 nth=3 times=10' --seed 1 --seeds 20 -- random 150 files";
+
+/// The same, while it has every leg looked at and repaired.
+const STRAYING_AND_SCRUBBED: &str = "run posix_exerciser --legs 2 --fail-write 'misdirected-write \
+     class=data leg=0 nth=3 times=10' --seed 1 --seeds 60 -- random 150 scrubbed";
 
 /// Every write goes where it should.
 const STRAYS_NOT: &[&str] = &[
@@ -96,6 +101,24 @@ pub(super) const MIRROR: &[Defect] = &[
         exercised_by: EXERCISED_ON_A_MIRROR,
         controls: &[UNCRASHED, RESYNCED],
         apply: |policies| policies.mirror.clearing = RegionClearing::AfterFirstLeg,
+    },
+    Defect {
+        name: "region_marked_unforced",
+        number: "D-60",
+        mechanism: "the mark that a region is dirty is answered before it is durable, its forced \
+                    access ignored: a crash leaves what was written to one leg and not the mark, \
+                    and nobody makes the legs equal",
+        source: "D-60; dm-thin answered a forced write before the mapping that it needs was \
+                 committed (torvalds/linux 4ae280b4ee34)",
+        needs: "a mirror, a crash",
+        clauses: &["RSTAB-01", "DATA-RW-01"],
+        audit: &["RED-04", "RED-01", "RED-03"],
+        silent: "runs without a crash, and a mirror that is made equal whole after a crash, both \
+                 judged from outside: an audit sees each leg that is written before the mark",
+        shown_by: "explore seed_001_mirror_legs --verify verify_mirror_legs --seed 1 --seeds 10",
+        exercised_by: EXERCISED_ON_A_MIRROR,
+        controls: &[UNCRASHED, RESYNCED],
+        apply: |policies| policies.mirror.marking = RegionMarking::Answered,
     },
     Defect {
         name: "returning_leg_read_at_once",
@@ -170,7 +193,7 @@ pub(super) const MIRROR: &[Defect] = &[
         audit: &["RED-10"],
         silent: "runs in which every leg has what was written to it",
         shown_by: "run seed_001_mirror_legs --seed 1 --seeds 10 -- repair 4",
-        exercised_by: STRAYING,
+        exercised_by: STRAYING_AND_SCRUBBED,
         controls: STRAYS_NOT,
         apply: |policies| policies.cow.bad_copy = BadCopy::FirstOverOthers,
     },
