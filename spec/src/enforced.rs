@@ -1,11 +1,17 @@
 //! Which clauses a rule of this crate enforces, and from which level on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 use crate::clause::Catalogue;
 use crate::counts::ids;
+use crate::promise::AfterFailure;
+use crate::promise::ClearRule;
 use crate::promise::Level;
+use crate::promise::Promises;
+use crate::promise::SyncfsReport;
+use crate::promise::Unwritten;
 
 macro_rules! enforced {
     ($($id:literal $level:ident,)*) => {
@@ -186,9 +192,32 @@ enforced! {
     "RSTAB-03" Strict,
 }
 
+/// Of each clause by its number: is it enforced under these promises, at this level?
+pub(crate) fn enforced(promises: &Promises, level: Level) -> Arc<[bool]> {
+    let binds = |number: usize| level_of(number).is_some_and(|from| from <= level);
+    let ids = ids().iter().enumerate();
+    ids.map(|(number, id)| binds(number) && is_promised(promises, id)).collect()
+}
+
+/// Is a clause promised at all, at whatever level?
+fn is_promised(promises: &Promises, clause: &str) -> bool {
+    let error = promises.error;
+    match clause {
+        // What is still due is told by whoever waits for it.
+        "ERR-REPORT-07" => error.syncfs != SyncfsReport::Silent && !error.retries(),
+        "ERR-RETRY-01" => error.retries(),
+        "ERR-SUSP-01" => error.unwritten == Unwritten::WaitedFor,
+        // Where old bytes come back only from the device, nobody promises when.
+        "RSTAB-03" => error.after_failure != AfterFailure::MayRevertAfterEviction,
+        "ERR-STICKY-03" => error.clear == ClearRule::LastClose,
+        "ERR-STICKY-04" => error.clear == ClearRule::Remount,
+        _ => true,
+    }
+}
+
 /// The level from which on a clause of this number is enforced; a clause of no rule binds as the
 /// catalogue says.
-pub(crate) fn level_of(number: usize) -> Option<Level> {
+fn level_of(number: usize) -> Option<Level> {
     static BY_NUMBER: LazyLock<Vec<Option<Level>>> = LazyLock::new(|| {
         let ruled: BTreeMap<&str, Level> = LEVELS.iter().copied().collect();
         let told = |id: &str| Catalogue::embedded().get(id)?.level.level();

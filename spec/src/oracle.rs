@@ -50,6 +50,9 @@ pub struct Ground(Arc<crash::Ground>);
 pub struct Oracle {
     judge: Judge,
     step: Step,
+    /// A call under way that nothing overlaps, and since whose beginning nothing was said: so are
+    /// most. Whatever else happens makes it the first of a group.
+    alone: Option<(Step, Arc<Pending>)>,
     calls: Calls,
     /// Those of them that have not answered.
     open: Vector<Step>,
@@ -75,6 +78,7 @@ impl Oracle {
         Self {
             judge: Judge::new(promises, level),
             step: Step(0),
+            alone: None,
             calls: Calls::default(),
             open: Vector::new(),
             items: Vector::new(),
@@ -208,13 +212,36 @@ impl Oracle {
                 return;
             }
         }
-        if is_of_moments(call) || reads(call) {
-            self.items.push_back(Item::Began(self.step));
-        }
+        self.group_begins();
+        let is_first = self.calls.is_empty() && self.items.is_empty();
         let raced = self.races(call);
         let call = call.clone();
         let pending = Pending { process, call, outcome: None, committed: false, raced };
-        self.calls.push(self.step, pending);
+        if is_first && !is_of_moments(&pending.call) {
+            self.alone = Some((self.step, Arc::new(pending)));
+        } else {
+            self.joins(self.step, Arc::new(pending));
+        }
+    }
+
+    /// A call that was alone so far is no longer.
+    fn group_begins(&mut self) {
+        if let Some((called, pending)) = self.alone.take() {
+            let is_committed = pending.committed;
+            self.joins(called, pending);
+            if is_committed {
+                self.items.push_back(Item::Committed(called));
+            }
+        }
+    }
+
+    /// A call is one of a group.
+    fn joins(&mut self, called: Step, pending: Arc<Pending>) {
+        if is_of_moments(&pending.call) || reads(&pending.call) {
+            self.items.push_back(Item::Began(called));
+        }
+        self.open.push_back(called);
+        self.calls.push(called, pending);
     }
 
     /// Is a call under way that can change something? Those are told that this one is as well.
@@ -228,11 +255,17 @@ impl Oracle {
                 }
             }
         }
-        self.open.push_back(self.step);
         raced
     }
 
     fn answered(&mut self, call: Step, outcome: &Outcome) {
+        if let Some((called, mut pending)) = self.alone.take_if(|(called, _)| *called == call) {
+            Arc::make_mut(&mut pending).outcome = Some((self.step, outcome.clone()));
+            // What a process that died did half is not settled once others go on.
+            self.judge.half_done |= self.settled.take().is_some();
+            return self.judge.alone(called, &pending);
+        }
+        self.group_begins();
         match self.calls.get_mut(call) {
             Some(pending) if pending.outcome.is_none() => {
                 pending.outcome = Some((self.step, outcome.clone()));
@@ -256,6 +289,15 @@ impl Oracle {
         // Whatever is judged later may have been told of it.
         let is_failure = matches!(testimony, Testimony::Lost { .. } | Testimony::Failed { .. });
         self.judge.has_failed |= is_failure;
+        if let Testimony::Committed { call } = testimony
+            && let Some((called, pending)) = &mut self.alone
+            && called == call
+            && !pending.committed
+        {
+            Arc::make_mut(pending).committed = true;
+            return;
+        }
+        self.group_begins();
         match testimony {
             Testimony::Committed { call } => match self.calls.get_mut(*call) {
                 Some(pending) if pending.outcome.is_none() => {
@@ -284,6 +326,7 @@ impl Oracle {
 
     /// What the process called before is judged before its handles are closed.
     fn exited(&mut self, process: Pid) {
+        self.group_begins();
         self.items.push_back(Item::Exited(self.step, process));
         if self.open.is_empty() {
             self.flush();
@@ -292,6 +335,7 @@ impl Oracle {
 
     /// The run is cut short: what is under way may take effect, in part or not at all.
     fn crash(&mut self, kind: CrashKind) {
+        self.group_begins();
         let open: Vec<(Step, Pending)> = self
             .calls
             .iter()
@@ -310,7 +354,7 @@ impl Oracle {
             if !is_dead {
                 // Its effect is judged now and its answer later, as if it had two.
                 self.judge.half_done |= pending.committed;
-                self.calls.push(called, as_surviving(pending));
+                self.calls.push(called, Arc::new(as_surviving(pending)));
                 self.open.push_back(called);
             } else if !pending.committed {
                 let process = pending.process;
@@ -335,6 +379,7 @@ impl Oracle {
 
     /// Judges the calls of a group.
     fn flush(&mut self) {
+        self.group_begins();
         let items = std::mem::take(&mut self.items);
         let calls = std::mem::take(&mut self.calls);
         self.stays_settled(&items);

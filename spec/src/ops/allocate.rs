@@ -49,7 +49,7 @@ pub(crate) fn judge(
         AllocateMode::InsertRange => ("FALLOC-04", is_sure && offset >= size),
     };
     let is_special = mode != AllocateMode::Extend;
-    let permitted = Permitted::new(clause, judge.model.path_text(handle.file))
+    let permitted = Permitted::of(clause, handle.file)
         .must_by(end.is_none(), &[Errno::FileTooBig, Errno::Invalid], "TRUNC-03")
         .must(is_special && !handle.write, &[Errno::BadFile, Errno::NotCapable, Errno::Invalid])
         .must(is_special && len == 0, &[Errno::Invalid])

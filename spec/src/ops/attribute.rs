@@ -43,7 +43,7 @@ fn get(judge: &mut Judge, frame: &Frame, id: HandleId, name: &Bytes, outcome: &O
     let live = attributes.live.get(name);
     let is_denied = judge.model.denial(handle.file, Right::Read) != Denial::No;
     let may_lack = frame.overlapped && attributes.may_be(name, None);
-    let permitted = Permitted::new("XATTR-01", judge.model.path_text(handle.file))
+    let permitted = Permitted::of("XATTR-01", handle.file)
         .must(live.is_none() && !frame.overlapped, &[Errno::NoAttribute])
         .may(may_lack, &[Errno::NoAttribute])
         .may(live.is_none(), &ODD)
@@ -66,8 +66,7 @@ fn subject(judge: &Judge, file: FileId, name: &Bytes) -> String {
 
 fn list(judge: &mut Judge, frame: &Frame, id: HandleId, outcome: &Outcome) {
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
-    let permitted = Permitted::new("XATTR-02", judge.model.path_text(handle.file))
-        .may(!handle.read, &[Errno::BadFile]);
+    let permitted = Permitted::of("XATTR-02", handle.file).may(!handle.read, &[Errno::BadFile]);
     if !judge.settle(frame, &permitted, outcome) {
         return;
     }
@@ -107,7 +106,7 @@ fn set(
     let is_there = attributes.live.contains_key(name);
     let (creates, replaces) = (how == SetAttribute::Create, how == SetAttribute::Replace);
     let is_sure = !frame.overlapped;
-    let permitted = Permitted::new("XATTR-03", judge.model.path_text(handle.file))
+    let permitted = Permitted::of("XATTR-03", handle.file)
         .must(is_sure && creates && is_there, &[Errno::Exists])
         .must(is_sure && replaces && !is_there, &[Errno::NoAttribute])
         .may(!is_sure && creates, &[Errno::Exists])
@@ -122,7 +121,7 @@ fn set(
 fn remove(judge: &mut Judge, frame: &Frame, id: HandleId, name: &Bytes, outcome: &Outcome) {
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
     let is_there = judge.model.file(handle.file).attributes.live.contains_key(name);
-    let permitted = Permitted::new("XATTR-03", judge.model.path_text(handle.file))
+    let permitted = Permitted::of("XATTR-03", handle.file)
         .must(!is_there && !frame.overlapped, &[Errno::NoAttribute])
         .may(frame.overlapped, &[Errno::NoAttribute])
         .may(true, &ODD)

@@ -33,7 +33,7 @@ pub(crate) fn judge(
         Err(Errno::Again) if has_ended => "LOCK-FILE-03",
         Ok(_) | Err(_) => "LOCK-FILE-02",
     };
-    let permitted = Permitted::new(clause, judge.model.path_text(file))
+    let permitted = Permitted::of(clause, file)
         .may(is_held && !wait, &[Errno::Again])
         .may(true, &[Errno::NoLocks]);
     if !judge.settle(frame, &permitted, outcome) {

@@ -48,7 +48,7 @@ use imbl::Vector;
 
 use crate::counts::Counts;
 use crate::counts::number_of;
-use crate::enforced::level_of;
+use crate::enforced::enforced;
 use crate::model::Edit;
 use crate::model::Extent;
 use crate::model::FileId;
@@ -56,12 +56,8 @@ use crate::model::Handle;
 use crate::model::Model;
 use crate::model::NameOp;
 use crate::model::Place;
-use crate::promise::AfterFailure;
-use crate::promise::ClearRule;
 use crate::promise::Level;
 use crate::promise::Promises;
-use crate::promise::SyncfsReport;
-use crate::promise::Unwritten;
 use crate::violation::LostEffect;
 use crate::violation::Reason;
 use crate::violation::Violation;
@@ -114,6 +110,8 @@ pub(crate) struct Floating {
 pub(crate) struct Judge {
     pub(crate) promises: Arc<Promises>,
     pub(crate) level: Level,
+    /// By the number of each clause.
+    enforced: Arc<[bool]>,
     pub(crate) model: Model,
     pub(crate) violations: Vector<Violation>,
     reported: OrdSet<(&'static str, String)>,
@@ -178,6 +176,7 @@ pub(crate) struct Judge {
 impl Judge {
     pub(crate) fn new(promises: Arc<Promises>, level: Level) -> Self {
         Self {
+            enforced: enforced(&promises, level),
             promises,
             level,
             model: Model::new(),
@@ -221,22 +220,7 @@ impl Judge {
 
     /// The number of a clause, if it is enforced.
     fn enforced_number(&self, clause: &str) -> Option<usize> {
-        let is_promised = match clause {
-            // What is still due is told by whoever waits for it.
-            "ERR-REPORT-07" => {
-                let error = self.promises.error;
-                error.syncfs != SyncfsReport::Silent && !error.retries()
-            }
-            "ERR-RETRY-01" => self.promises.error.retries(),
-            "ERR-SUSP-01" => self.promises.error.unwritten == Unwritten::WaitedFor,
-            // Where old bytes come back only from the device, nobody promises when.
-            "RSTAB-03" => self.promises.error.after_failure != AfterFailure::MayRevertAfterEviction,
-            "ERR-STICKY-03" => self.promises.error.clear == ClearRule::LastClose,
-            "ERR-STICKY-04" => self.promises.error.clear == ClearRule::Remount,
-            _ => true,
-        };
-        let number = number_of(clause).filter(|_| is_promised)?;
-        level_of(number).is_some_and(|level| level <= self.level).then_some(number)
+        number_of(clause).filter(|number| self.enforced.get(*number) == Some(&true))
     }
 
     /// Notes that an event decided a clause, one way or the other.

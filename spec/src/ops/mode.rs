@@ -49,8 +49,8 @@ fn by_path(judge: &mut Judge, frame: &Frame, at: &At, follow: bool, mode: Mode, 
 /// `fchmod`.
 fn by_handle(judge: &mut Judge, frame: &Frame, id: HandleId, mode: Mode, outcome: &Outcome) {
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
-    let permitted = Permitted::new("MODE-01", judge.model.path_text(handle.file))
-        .may(judge.frozen.is_some(), &[Errno::ReadOnly]);
+    let permitted =
+        Permitted::of("MODE-01", handle.file).may(judge.frozen.is_some(), &[Errno::ReadOnly]);
     if judge.settle(frame, &permitted, outcome) {
         change(judge, frame, handle.file, mode);
     }

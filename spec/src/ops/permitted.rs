@@ -20,7 +20,24 @@ pub(crate) struct Permitted {
     may: Vec<Errno>,
     /// The clause that is broken by any other answer.
     pub(crate) clause: &'static str,
-    subject: String,
+    subject: Subject,
+}
+
+/// What a call is about. Its text is made where something is told of it: most answers are
+/// permitted.
+#[derive(Debug)]
+enum Subject {
+    File(FileId),
+    Path(Bytes),
+}
+
+impl Subject {
+    fn text(&self, judge: &Judge) -> String {
+        match self {
+            Self::File(file) => judge.model.path_text(*file),
+            Self::Path(path) => String::from_utf8_lossy(path).into_owned(),
+        }
+    }
 }
 
 /// Errors that need no cause in the model.
@@ -39,14 +56,20 @@ const NAME_LEN_SURE: usize = 14;
 const PATH_LEN_SURE: usize = 255;
 
 impl Permitted {
-    pub(crate) fn new(clause: &'static str, subject: String) -> Self {
+    fn new(clause: &'static str, subject: Subject) -> Self {
         Self { must: Vec::new(), may: Vec::new(), clause, subject }
     }
 
+    /// Of a call on a file.
+    pub(crate) fn of(clause: &'static str, file: FileId) -> Self {
+        Self::new(clause, Subject::File(file))
+    }
+
+    /// Of a call on a path.
     pub(crate) fn path(clause: &'static str, path: &Bytes) -> Self {
         let longest = path.split(|byte| *byte == b'/').map(<[u8]>::len).max().unwrap_or(0);
         let long = longest > NAME_LEN_SURE || path.len() > PATH_LEN_SURE;
-        Self::new(clause, String::from_utf8_lossy(path).into_owned())
+        Self::new(clause, Subject::Path(path.clone()))
             .may(long, &[Errno::NameTooLong])
             .may(std::str::from_utf8(path).is_err(), &[Errno::IllegalSequence, Errno::Invalid])
     }
@@ -152,14 +175,15 @@ impl Judge {
             Err(Errno::ReadOnly) if may_stop => return false,
             Err(errno) if permitted.allows(*errno) => {
                 if *errno == Errno::Io {
-                    self.failed_without_cause(frame, &permitted.subject, "EIO");
+                    let subject = permitted.subject.text(self);
+                    self.failed_without_cause(frame, &subject, "EIO");
                 }
                 return false;
             }
             Ok(_) => "answered success".to_owned(),
             Err(errno) => format!("answered {}", errno.name()),
         };
-        let subject = permitted.subject.clone();
+        let subject = permitted.subject.text(self);
         self.broken(frame, permitted.clause, subject, observed, permitted.describe());
         false
     }

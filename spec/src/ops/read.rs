@@ -23,7 +23,7 @@ pub(crate) fn judge(
 ) {
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
     let is_regular = judge.model.regular(handle.file).is_some();
-    let permitted = Permitted::new("DATA-RW-01", judge.model.path_text(handle.file))
+    let permitted = Permitted::of("DATA-RW-01", handle.file)
         .must(!handle.read, &[Errno::BadFile, Errno::NotCapable])
         .must(!is_regular, &[Errno::IsDirectory, Errno::BadFile, Errno::Invalid])
         .may(offset.is_some_and(|at| i64::try_from(at).is_err()), &[Errno::Invalid])

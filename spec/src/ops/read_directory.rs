@@ -25,7 +25,7 @@ pub(crate) fn judge(
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
     let directory = judge.model.directory(handle.file);
     let removed = !judge.is_linked(handle.file);
-    let permitted = Permitted::new("NS-READDIR-01", judge.model.path_text(handle.file))
+    let permitted = Permitted::of("NS-READDIR-01", handle.file)
         .must(directory.is_none(), &[Errno::NotDirectory, Errno::BadFile])
         .may(removed, &[Errno::NoEntry])
         .may(cookie != 0, &[Errno::Invalid, Errno::NoEntry]);

@@ -77,7 +77,7 @@ pub(crate) fn judge(
         Err(Errno::Again | Errno::Access) if has_ended => "LOCK-REC-03",
         Ok(_) | Err(_) => "LOCK-REC-02",
     };
-    let permitted = Permitted::new(clause, judge.model.path_text(file))
+    let permitted = Permitted::of(clause, file)
         .must_by(!has_access, &[Errno::BadFile], "LOCK-REC-06")
         .must(extent.is_none(), BAD_EXTENT)
         .may(!wanted.wait && !holders.is_empty(), &[Errno::Again, Errno::Access])
@@ -117,7 +117,7 @@ pub(crate) fn test(
         LockOwner::Description => "LOCK-OFD-01",
     };
     let by = owner(frame, id, by);
-    let permitted = Permitted::new(clause, subject.clone()).must(extent.is_none(), BAD_EXTENT);
+    let permitted = Permitted::of(clause, file).must(extent.is_none(), BAD_EXTENT);
     let (true, Some(extent)) = (judge.settle(frame, &permitted, outcome), extent) else { return };
     let Ok(Value::Lock(told)) = outcome else { return judge.malformed(frame) };
     let locks = &judge.model.locks;

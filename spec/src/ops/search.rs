@@ -57,8 +57,8 @@ pub(crate) fn judge(
         Ok(_) => return judge.malformed(frame),
         Err(Errno::NoAddress) => None,
         Err(_) => {
-            let permitted = Permitted::new("SEEK-01", judge.model.path_text(file))
-                .may(offset < 0, &[Errno::Invalid, Errno::Overflow]);
+            let permitted =
+                Permitted::of("SEEK-01", file).may(offset < 0, &[Errno::Invalid, Errno::Overflow]);
             judge.settle(frame, &permitted, outcome);
             return;
         }

@@ -31,7 +31,7 @@ pub(crate) fn judge(
     };
     let target = origin.map(|origin| origin.checked_add_signed(offset));
     let bad = target.is_some_and(|to| to.is_none_or(|to| i64::try_from(to).is_err()));
-    let permitted = Permitted::new("DATA-OFF-01", judge.model.path_text(handle.file))
+    let permitted = Permitted::of("DATA-OFF-01", handle.file)
         .must(bad, &[Errno::Invalid, Errno::Overflow])
         .may(target.is_none(), &[Errno::Invalid]);
     if !judge.settle(frame, &permitted, outcome) {

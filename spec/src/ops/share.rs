@@ -180,7 +180,7 @@ pub(crate) fn dedupe(judge: &mut Judge, frame: &Frame, asked: Asked, outcome: &O
     let Some((source, handle)) = ends(judge, frame, asked, outcome) else { return };
     let (at, to) = (asked.from_offset.unwrap_or(0), asked.to_offset.unwrap_or(0));
     let is_regular = source.regular.is_some() && judge.model.regular(handle.file).is_some();
-    let permitted = Permitted::new("DEDUP-01", judge.model.path_text(handle.file))
+    let permitted = Permitted::of("DEDUP-01", handle.file)
         .must(!source.handle.read, &[Errno::BadFile, Errno::NotCapable, Errno::Invalid])
         .must(!is_regular, &[Errno::IsDirectory, Errno::Invalid, Errno::BadFile])
         .may(!handle.write, &[Errno::BadFile, Errno::NotPermitted, Errno::NotCapable])
@@ -269,7 +269,7 @@ fn is_known(frame: &Frame, source: &Source) -> bool {
 fn refusals(judge: &Judge, source: &Source, handle: &Handle, clause: &'static str) -> Permitted {
     let is_regular = source.regular.is_some() && judge.model.regular(handle.file).is_some();
     let is_shut = !source.handle.read || !handle.write;
-    Permitted::new(clause, judge.model.path_text(handle.file))
+    Permitted::of(clause, handle.file)
         .must(is_shut, &[Errno::BadFile, Errno::NotCapable, Errno::Invalid])
         .must(!is_regular, &[Errno::IsDirectory, Errno::Invalid, Errno::BadFile])
         .must_by(handle.status.append, &[Errno::BadFile], "COPY-10")

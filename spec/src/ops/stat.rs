@@ -41,7 +41,7 @@ pub(crate) fn by_path(judge: &mut Judge, frame: &Frame, at: &At, follow: bool, o
 
 pub(crate) fn by_handle(judge: &mut Judge, frame: &Frame, id: HandleId, outcome: &Outcome) {
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
-    let permitted = Permitted::new("NS-CREATE-01", judge.model.path_text(handle.file));
+    let permitted = Permitted::of("NS-CREATE-01", handle.file);
     if judge.settle(frame, &permitted, outcome) {
         check(judge, frame, handle.file, outcome);
     }
@@ -93,8 +93,12 @@ pub(crate) fn identity(judge: &mut Judge, frame: &Frame, file: FileId, ino: Ino)
         };
         judge.broken(frame, "NS-INO-01", subject, format!("number {}", ino.0), allowed);
     }
-    judge.model.file_mut(file).ino = Some(ino);
-    judge.model.inos.insert(ino, file);
+    if judge.model.file(file).ino != Some(ino) {
+        judge.model.file_mut(file).ino = Some(ino);
+    }
+    if owner != Some(file) {
+        judge.model.inos.insert(ino, file);
+    }
     if owner.is_none() {
         errors::identified(judge, file, ino);
     }

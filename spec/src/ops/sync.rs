@@ -26,7 +26,7 @@ pub(crate) fn judge(
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
     let file = handle.file;
     let is_directory = judge.model.directory(file).is_some();
-    let permitted = Permitted::new(clause, judge.model.path_text(file))
+    let permitted = Permitted::of(clause, file)
         .may(true, &[Errno::NotCapable, Errno::Again])
         .may(is_directory, &[Errno::Invalid, Errno::BadFile, Errno::IsDirectory]);
     let Some(step) = frame.acked else { return };
@@ -150,7 +150,7 @@ pub(crate) fn write_returned(
 
 /// Everything, everywhere.
 pub(crate) fn all(judge: &mut Judge, frame: &Frame, outcome: &Outcome) {
-    let permitted = Permitted::new("DUR-SYNCFS-01", ".".to_owned()).may(true, &[Errno::Again]);
+    let permitted = Permitted::of("DUR-SYNCFS-01", FileId::ROOT).may(true, &[Errno::Again]);
     judge.synced_all = frame.acked.or(judge.synced_all);
     if !judge.settle(frame, &permitted, outcome) {
         if let Err(errno) = outcome {

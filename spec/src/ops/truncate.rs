@@ -18,7 +18,7 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, id: HandleId, size: u64, o
     let Some(handle) = judge.handle(frame, id, outcome) else { return };
     let is_regular = judge.model.regular(handle.file).is_some();
     let beyond = i64::try_from(size).is_err();
-    let permitted = Permitted::new("TRUNC-01", judge.model.path_text(handle.file))
+    let permitted = Permitted::of("TRUNC-01", handle.file)
         .must(!handle.write, &[Errno::Invalid, Errno::BadFile, Errno::NotCapable])
         .must(!is_regular, &[Errno::IsDirectory, Errno::Invalid, Errno::BadFile])
         .must_by(beyond, &[Errno::FileTooBig, Errno::Invalid], "TRUNC-03")

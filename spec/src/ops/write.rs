@@ -34,7 +34,7 @@ pub(crate) fn judge(
     let too_big = at.is_some() && end.is_none_or(|end| i64::try_from(end).is_err());
     let large = end.is_none_or(|end| end > FILE_SIZE_SURE) || judge.is_beyond_limit(end);
     let is_cut = is_through(&handle) && judge.is_beyond_limit(end);
-    let permitted = Permitted::new("DATA-RW-05", judge.model.path_text(handle.file))
+    let permitted = Permitted::of("DATA-RW-05", handle.file)
         .must(!handle.write, &[Errno::BadFile, Errno::NotCapable])
         .may(large, &[Errno::FileTooBig])
         .may(is_cut, &[Errno::Invalid])

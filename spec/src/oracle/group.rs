@@ -46,8 +46,8 @@ pub(super) enum Item {
     Exited(Step, Pid),
 }
 
-/// The calls of a group, in the order in which they began. Most groups are one call, which needs
-/// no tree; and a group that lasts for a whole run is cloned at each moment of it.
+/// The calls of a group, in the order in which they began. A group that lasts for a whole run is
+/// cloned at each moment of it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Calls(Vector<(Step, Arc<Pending>)>);
 
@@ -67,8 +67,12 @@ impl Calls {
     }
 
     /// Adds a call that began after all others.
-    pub(super) fn push(&mut self, step: Step, pending: Pending) {
-        self.0.push_back((step, Arc::new(pending)));
+    pub(super) fn push(&mut self, step: Step, pending: Arc<Pending>) {
+        self.0.push_back((step, pending));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -213,6 +217,18 @@ impl Judge {
             self.lock_calls = lock_calls(calls);
             self.lock_doubt = may_have_locked(calls, self.testifies);
         }
+    }
+
+    /// Judges a call that nothing overlapped, and during which nothing was said: as
+    /// [`Self::group`] does it of such a call.
+    pub(super) fn alone(&mut self, called: Step, pending: &Pending) {
+        (self.renames, self.model.are_modes_in_doubt) = (false, false);
+        self.one(called, pending, false);
+        if takes_effect_early(pending, false) {
+            self.returned(called, pending, false);
+        }
+        errors::attribute(self);
+        self.returned(called, pending, writes(&pending.call));
     }
 
     /// Judges what happened in a group, in this order.
