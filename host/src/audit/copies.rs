@@ -22,8 +22,9 @@ impl CopiesAudit {
 
     /// What was found since the last time.
     pub fn take(&mut self) -> Vec<Testimony> {
-        let read = self.cow.take_unverified().filter(|_| !self.is_read_told);
-        let written = self.cow.take_miswritten().filter(|_| !self.is_write_told);
+        let (read, written) = self.cow.take_mismatched();
+        let read = read.filter(|_| !self.is_read_told);
+        let written = written.filter(|_| !self.is_write_told);
         self.is_read_told |= read.is_some();
         self.is_write_told |= written.is_some();
         let told =

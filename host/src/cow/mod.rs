@@ -273,18 +273,12 @@ impl Cow {
         self.store.scrub().await
     }
 
-    /// The last block that was answered though no copy with its checksum was found, since this was
-    /// asked last.
+    /// Of the last blocks whose bytes were of another checksum than what names them, since this was
+    /// asked last: the one that was answered, and the one that the device took.
     #[must_use]
-    pub fn take_unverified(&self) -> Option<BlockNo> {
-        self.store.state().unverified.take()
-    }
-
-    /// The last block that the device took with other bytes than its checksum is of, since this was
-    /// asked last.
-    #[must_use]
-    pub fn take_miswritten(&self) -> Option<BlockNo> {
-        self.store.state().miswritten.take()
+    pub fn take_mismatched(&self) -> (Option<BlockNo>, Option<BlockNo>) {
+        let mut state = self.store.state();
+        (state.unverified.take(), state.miswritten.take())
     }
 
     /// Compares how often each block is used with what is known of it, right after a mount that

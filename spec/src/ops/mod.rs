@@ -6,6 +6,7 @@
 mod allocate;
 mod attribute;
 mod cut;
+pub(crate) mod effects;
 mod exchange;
 mod flock;
 mod handles;
@@ -56,6 +57,7 @@ use crate::model::Handle;
 use crate::model::Model;
 use crate::model::NameOp;
 use crate::model::Place;
+use crate::ops::effects::Effects;
 use crate::promise::Level;
 use crate::promise::Promises;
 use crate::violation::LostEffect;
@@ -89,9 +91,6 @@ impl Frame {
     }
 }
 
-/// Calls whose place among the changes is remembered: a loss is told of soon after its capture.
-const EFFECTS_MAX: usize = 1024;
-
 /// Bytes of a file of unknown number that were said to be lost.
 #[derive(Debug, Clone)]
 pub(crate) struct Floating {
@@ -123,7 +122,7 @@ pub(crate) struct Judge {
     /// Losses of files whose number is not known yet.
     pub(crate) floating: Vector<Floating>,
     /// What order the changes had reached when each of the last calls took effect.
-    effects: OrdMap<Step, u64>,
+    effects: Effects,
     /// Did the subject ever say that bytes were lost?
     pub(crate) lost_somewhere: bool,
     /// When something was lost first, since the file system was mounted.
@@ -187,7 +186,7 @@ impl Judge {
             passed_over: OrdMap::new(),
             lost_allowed: Vector::new(),
             floating: Vector::new(),
-            effects: OrdMap::new(),
+            effects: Effects::default(),
             lost_somewhere: false,
             lost_in_mount: None,
             syncfs_told: None,
@@ -450,18 +449,18 @@ impl Judge {
 
     /// A call took effect. What changed nothing counts as well: a loss may name it.
     pub(crate) fn took_effect(&mut self, call: Step) {
-        self.effects.insert(call, self.model.order);
-        if self.effects.len() > EFFECTS_MAX
-            && let Some((oldest, _)) = self.effects.get_min().copied()
-        {
-            self.effects.remove(&oldest);
-        }
+        self.effects.add(call, self.model.order);
+    }
+
+    /// As `took_effect`, of a call that nothing overlapped.
+    pub(crate) fn took_effect_alone(&mut self, call: Step) {
+        self.effects.add_alone(call, self.model.order);
     }
 
     /// The order that the changes had reached when a call took effect: the newest, if it is not
     /// known or not told.
     pub(crate) fn order_at(&self, seen: Option<Step>) -> u64 {
-        let known = seen.and_then(|call| self.effects.get(&call).copied());
+        let known = seen.and_then(|call| self.effects.order_at(call));
         known.unwrap_or(self.model.order)
     }
 

@@ -223,7 +223,8 @@ impl Judge {
     /// [`Self::group`] does it of such a call.
     pub(super) fn alone(&mut self, called: Step, pending: &Pending) {
         (self.renames, self.model.are_modes_in_doubt) = (false, false);
-        self.one(called, pending, false);
+        self.judge_one(called, pending, false);
+        self.took_effect_alone(called);
         if takes_effect_early(pending, false) {
             self.returned(called, pending, false);
         }
@@ -315,6 +316,11 @@ impl Judge {
     }
 
     fn one(&mut self, called: Step, pending: &Pending, overlapped: bool) {
+        self.judge_one(called, pending, overlapped);
+        self.took_effect(called);
+    }
+
+    fn judge_one(&mut self, called: Step, pending: &Pending, overlapped: bool) {
         let process = pending.process;
         match &pending.outcome {
             Some((answered, outcome)) => {
@@ -326,6 +332,5 @@ impl Judge {
                 take_effect(self, &frame, &pending.call);
             }
         }
-        self.took_effect(called);
     }
 }

@@ -122,7 +122,9 @@ impl Extent {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let (mut plain, mut packed) = (0_u8, 0_u8);
-        let mut value = vec![0; 2 * size_of::<u8>()];
+        let used = self.slots.iter().flatten().count();
+        let mut value = Vec::with_capacity(2 + used * (size_of::<u64>() + size_of::<u32>()));
+        value.extend_from_slice(&[plain, packed]);
         for (number, slot) in self.slots.iter().enumerate() {
             match slot {
                 None => {}

@@ -260,29 +260,28 @@ impl Key {
     /// The bytes of the key.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let head = |ino: u64, kind: ItemKind| {
-            let mut key = ino.to_be_bytes().to_vec();
+        // A buffer of just that size is the key's own: keys are made for each question.
+        let key = |ino: u64, kind: ItemKind, parts: &[&[u8]]| {
+            let rest: usize = parts.iter().map(|part| part.len()).sum();
+            let mut key = Vec::with_capacity(size_of::<u64>() + 1 + rest);
+            key.extend_from_slice(&ino.to_be_bytes());
             key.push(kind as u8);
-            key
+            parts.iter().for_each(|part| key.extend_from_slice(part));
+            Bytes::from(key)
         };
-        let (mut key, rest): (Vec<u8>, &[u8]) = match self {
-            Self::Inode { ino } => (head(*ino, ItemKind::Inode), &[]),
-            Self::Name { dir, name } => (head(*dir, ItemKind::Name), name),
-            Self::Entry { dir, cookie } => (head(*dir, ItemKind::Entry), &cookie.to_be_bytes()),
-            Self::Extent { ino, first } => (head(*ino, ItemKind::Extent), &first.to_be_bytes()),
-            Self::Symlink { ino, part } => (head(*ino, ItemKind::Symlink), &part.to_be_bytes()),
-            Self::Orphan { ino } => (head(0, ItemKind::Orphan), &ino.to_be_bytes()),
+        match self {
+            Self::Inode { ino } => key(*ino, ItemKind::Inode, &[]),
+            Self::Name { dir, name } => key(*dir, ItemKind::Name, &[name]),
+            Self::Entry { dir, cookie } => key(*dir, ItemKind::Entry, &[&cookie.to_be_bytes()]),
+            Self::Extent { ino, first } => key(*ino, ItemKind::Extent, &[&first.to_be_bytes()]),
+            Self::Symlink { ino, part } => key(*ino, ItemKind::Symlink, &[&part.to_be_bytes()]),
+            Self::Orphan { ino } => key(0, ItemKind::Orphan, &[&ino.to_be_bytes()]),
             Self::Run { ino, first, run } => {
-                let mut key = head(*ino, ItemKind::Run);
-                key.extend_from_slice(&first.to_be_bytes());
-                key.push(*run);
-                (key, &[])
+                key(*ino, ItemKind::Run, &[&first.to_be_bytes(), &[*run]])
             }
-            Self::Snapshot { name } => (head(0, ItemKind::Snapshot), name),
-            Self::Attribute { ino, name } => (head(*ino, ItemKind::Attribute), name),
-        };
-        key.extend_from_slice(rest);
-        Bytes::from(key)
+            Self::Snapshot { name } => key(0, ItemKind::Snapshot, &[name]),
+            Self::Attribute { ino, name } => key(*ino, ItemKind::Attribute, &[name]),
+        }
     }
 
     /// The first key of that kind of that file, or what comes before it.
@@ -391,11 +390,15 @@ impl Kind {
     }
 }
 
+/// Bytes of an encoded inode.
+const INODE_SIZE_BYTES: usize = 1 + 4 + 6 * 8 + 1 + 2;
+
 impl Inode {
     /// The inode's bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut value = vec![self.kind as u8];
+        let mut value = Vec::with_capacity(INODE_SIZE_BYTES);
+        value.push(self.kind as u8);
         value.extend_from_slice(&self.link_count.to_le_bytes());
         let Times { access_nanos, modify_nanos, change_nanos } = self.times;
         let numbers = [
@@ -411,6 +414,7 @@ impl Inode {
         }
         value.push(u8::from(self.is_compressed) | u8::from(self.is_nocow) << 1);
         value.extend_from_slice(&self.mode.to_le_bytes());
+        debug_assert_eq!(value.len(), INODE_SIZE_BYTES);
         Bytes::from(value)
     }
 

@@ -78,7 +78,7 @@ fn a_wrong_copy_is_not_answered_and_is_repaired_by_a_read_or_a_scrub() {
         assert_eq!(world.differing(), [], "a scrub repairs it");
         assert_eq!(world.mirror.lose(1), Ok(()));
         assert_eq!((world.read(0), world.read(1)), (Ok(Some(7)), Ok(Some(7))));
-        assert_eq!(world.cow.take_unverified(), None);
+        assert_eq!(world.cow.take_mismatched(), (None, None));
     }
 }
 
@@ -99,7 +99,7 @@ fn copies_that_are_trusted_or_spread_are_wrong() {
     let trusted = world(BadCopy::Trusted);
     trusted.misdirect(&[0], false);
     assert_ne!(trusted.read(0), Ok(Some(7)), "RED-08");
-    assert!(trusted.cow.take_unverified().is_some());
+    assert!(trusted.cow.take_mismatched().0.is_some());
     let spread = world(BadCopy::FirstOverOthers);
     spread.misdirect(&[0], false);
     assert_eq!(spread.read(0), Ok(Some(7)));
