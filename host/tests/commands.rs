@@ -306,6 +306,25 @@ fn an_image_that_a_run_left_is_whole_and_a_broken_one_is_not() {
 }
 
 #[test]
+fn a_run_that_is_not_judged_is_undecided_and_its_trace_can_be_judged_later() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let record = |name: &str, more: &str, code| {
+        let path = folder.path().join(name);
+        let words = format!("run seed_004_qemu_fsync --profile linux-errseq-4.17{more} --trace ");
+        let shown = ends_with(&format!("{words}{}", path.display()), code);
+        (shown, std::fs::read(&path).expect("it was written"))
+    };
+    let (shown, unjudged) = record("unjudged", " --unjudged", 4);
+    assert!(shown.contains("nothing was judged"), "{shown}");
+    let (_, judged) = record("judged", " --no-audits --level linux", 0);
+    assert!(unjudged == judged, "judging is no part of a trace");
+    let trace = folder.path().join("unjudged");
+    let shown = ends_with(&format!("trace judge {}", trace.display()), 1);
+    assert!(shown.contains("ERR-STICKY-01"), "{shown}");
+    ends_with("run posix_data --unjudged --seed 1 --seeds 3", 2);
+}
+
+#[test]
 fn a_full_disk_is_told_to_the_guest_and_breaks_no_promise() {
     for words in ["run crash_append_log -- 400", "explore posix_exerciser -- 3 60 files"] {
         let (command, guest) = words.split_once(' ').expect("a command and a guest");

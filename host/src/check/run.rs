@@ -124,6 +124,8 @@ pub struct Watching {
     pub crash: Option<CrashKind>,
     /// After how many calls of its processes it is cut short; at its end if absent.
     pub call_count_max: Option<u64>,
+    /// Is nothing judged?
+    pub is_unjudged: bool,
 }
 
 /// Runs guests.
@@ -134,6 +136,9 @@ pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
     let world = make_world(plan)?;
     if let Some(trace) = watching.trace {
         world.stream(trace);
+    }
+    if watching.is_unjudged {
+        world.judge_nothing();
     }
     let mut handles = Vec::new();
     for name in &plan.directories {

@@ -203,6 +203,10 @@ pub struct RunArguments {
     /// End the run by a crash, recover, survey and judge what is left.
     #[arg(long, value_name = "KIND")]
     pub crash_kind: Option<CrashKindName>,
+    /// Judge nothing, and let no audit testify, so that the verdict is undecided: to record a trace
+    /// that `trace judge` judges later, or to see what judging costs.
+    #[arg(long, conflicts_with_all = ["crash_kind", "seeds"])]
+    pub unjudged: bool,
 }
 
 /// Which leg of a mirror is lost with each crash.

@@ -39,9 +39,10 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
     Ok(code_of(report.verdict))
 }
 
-fn crash_words(arguments: &RunArguments) -> String {
+fn run_words(arguments: &RunArguments) -> String {
     match arguments.crash_kind {
         Some(kind) => format!(" --crash-kind {}", format!("{kind:?}").to_lowercase()),
+        None if arguments.unjudged => " --unjudged".to_owned(),
         None => String::new(),
     }
 }
@@ -50,7 +51,7 @@ fn crash_words(arguments: &RunArguments) -> String {
 fn search(arguments: &RunArguments, count: u64) -> Result<(Share, String), Failure> {
     let planned = plan::plan(&arguments.world, plan::chance(&arguments.world))?;
     let crash = arguments.crash_kind.map(plan::crash_kind);
-    let words = crash_words(arguments);
+    let words = run_words(arguments);
     let first = command(&arguments.world, &planned, &words);
     schedules::search(&arguments.world, count, arguments.shard, &first, |world| {
         let planned = planned.under(world);
@@ -71,7 +72,8 @@ pub(super) fn report_of(
     if let Some(count) = arguments.seeds {
         return search(arguments, count)?.0.report().map_err(Failure);
     }
-    let planned = plan::plan(&arguments.world, plan::chance(&arguments.world))?;
+    let mut planned = plan::plan(&arguments.world, plan::chance(&arguments.world))?;
+    planned.run.expectation.audited &= !arguments.unjudged;
     let crash = arguments.crash_kind.map(plan::crash_kind);
     let (file, stream) = match &arguments.trace {
         Some(path) => {
@@ -80,9 +82,9 @@ pub(super) fn report_of(
         }
         None => (None, None),
     };
-    let mut recorded =
-        run_plan(&planned.run, Watching { trace: stream, crash, ..Watching::default() })
-            .map_err(Failure)?;
+    let is_unjudged = arguments.unjudged;
+    let watching = Watching { trace: stream, crash, is_unjudged, ..Watching::default() };
+    let mut recorded = run_plan(&planned.run, watching).map_err(Failure)?;
     if let Some(file) = file {
         file.finish(recorded.judged.trace.take())?;
     }
@@ -90,7 +92,7 @@ pub(super) fn report_of(
         files::write_with(path, &|out| image.write_to(out))?;
     }
     ran(&recorded);
-    Ok(report(&arguments.world, &planned, &recorded, &crash_words(arguments)))
+    Ok(report(&arguments.world, &planned, &recorded, &run_words(arguments)))
 }
 
 /// What the guests printed goes to standard error, so that standard output is the report.
