@@ -204,37 +204,33 @@ impl Judge {
         is_interrupted
     }
 
-    /// What is known of names, permission bits and locks before the calls of a group are judged.
-    fn begin_group(&mut self, calls: &Calls, overlapped: bool) {
+    /// What is in doubt while calls that overlapped are judged: names, permission bits, locks.
+    fn begin_group(&mut self, calls: &Calls) {
         let is_rename =
             |pending: &Pending| matches!(pending.call, Call::Rename { .. } | Call::Exchange { .. });
-        self.renames = overlapped && calls.values().any(is_rename);
+        self.renames = calls.values().any(is_rename);
         let sets_mode = |pending: &Pending| {
             matches!(pending.call, Call::SetMode { .. } | Call::SetModeHandle { .. })
         };
-        self.model.are_modes_in_doubt = overlapped && calls.values().any(sets_mode);
-        if overlapped {
-            self.lock_calls = lock_calls(calls);
-            self.lock_doubt = may_have_locked(calls, self.testifies);
-        }
+        self.model.are_modes_in_doubt = calls.values().any(sets_mode);
+        self.lock_calls = lock_calls(calls);
+        self.lock_doubt = may_have_locked(calls, self.testifies);
     }
 
     /// Judges a call that nothing overlapped, and during which nothing was said: as
     /// [`Self::group`] does it of such a call.
     pub(super) fn alone(&mut self, called: Step, pending: &Pending) {
-        (self.renames, self.model.are_modes_in_doubt) = (false, false);
         self.judge_one(called, pending, false);
         self.took_effect_alone(called);
-        if takes_effect_early(pending, false) {
-            self.returned(called, pending, false);
-        }
         errors::attribute(self);
-        self.returned(called, pending, writes(&pending.call));
+        self.returned(called, pending, false);
     }
 
     /// Judges what happened in a group, in this order.
     pub(super) fn group(&mut self, items: &Vector<Item>, calls: &Calls, overlapped: bool) {
-        self.begin_group(calls, overlapped);
+        if overlapped {
+            self.begin_group(calls);
+        }
         let is_of_moments = |pending: &Pending| is_of_moments(&pending.call);
         let is_looked_at = overlapped || calls.values().any(is_of_moments);
         let before = is_looked_at.then(|| self.model.clone());
@@ -292,7 +288,7 @@ impl Judge {
         {
             self.one(called, call, false);
         }
-        self.lock_doubt = false;
+        (self.lock_doubt, self.renames, self.model.are_modes_in_doubt) = (false, false, false);
         errors::attribute(self);
         let is_write = |pending: &&Pending| writes(&pending.call);
         let is_sole_writer = calls.values().filter(is_write).count() == 1;
