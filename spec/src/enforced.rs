@@ -9,6 +9,7 @@ use crate::counts::ids;
 use crate::promise::AfterFailure;
 use crate::promise::ClearRule;
 use crate::promise::Level;
+use crate::promise::Observers;
 use crate::promise::Promises;
 use crate::promise::SyncfsReport;
 use crate::promise::Unwritten;
@@ -179,6 +180,8 @@ enforced! {
     "ERR-STICKY-02" Linux,
     "ERR-STICKY-03" Posix,
     "ERR-STICKY-04" Posix,
+    "ERR-REPORT-10" Posix,
+    "ERR-REPORT-11" Posix,
     "ERR-CLAIM-01" Strict,
     "ERR-FALSE-01" Linux,
     "ERR-FALSE-02" Strict,
@@ -209,6 +212,7 @@ fn is_promised(promises: &Promises, clause: &str) -> bool {
         "ERR-SUSP-01" => error.unwritten == Unwritten::WaitedFor,
         // Where old bytes come back only from the device, nobody promises when.
         "RSTAB-03" => error.after_failure != AfterFailure::MayRevertAfterEviction,
+        "ERR-REPORT-11" => error.observers == Observers::Writer,
         "ERR-STICKY-03" => error.clear == ClearRule::LastClose,
         "ERR-STICKY-04" => error.clear == ClearRule::Remount,
         _ => true,
@@ -276,6 +280,7 @@ mod tests {
         include_str!("crash/order.rs"),
         include_str!("crash/survive.rs"),
         include_str!("errors/failure.rs"),
+        include_str!("errors/kind.rs"),
         include_str!("errors/ledger.rs"),
         include_str!("errors/success.rs"),
         include_str!("errors/reads.rs"),

@@ -299,6 +299,15 @@ impl Oracle {
         }
         self.group_begins();
         match testimony {
+            Testimony::Lost { errno, .. } => self.judge.lost_kinds.add(*errno),
+            Testimony::Failed { errno, .. } => self.judge.failed_kinds.add(*errno),
+            Testimony::Committed { .. }
+            | Testimony::Resolved { .. }
+            | Testimony::Evicted { .. }
+            | Testimony::Audit { .. }
+            | Testimony::Lied => {}
+        }
+        match testimony {
             Testimony::Committed { call } => match self.calls.get_mut(*call) {
                 Some(pending) if pending.outcome.is_none() => {
                     pending.committed = true;

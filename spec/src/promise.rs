@@ -45,6 +45,8 @@ pub enum Observers {
     FirstWaiter,
     /// Whose own sync it was that failed; nobody, if it was in the background.
     Waiter,
+    /// The description that the lost bytes were written through, and no other [ERR-REPORT-11].
+    Writer,
 }
 
 /// What ends the reports of a failure.
@@ -186,6 +188,7 @@ impl ErrorPromise {
                 &[ClearRule::SupersededAndStable, ClearRule::LastClose]
             }
             Observers::Waiter => &[ClearRule::FirstReport],
+            Observers::Writer => &[ClearRule::PerDescriptionCursor],
         };
         let ends = [ClearRule::SupersededAndStable, ClearRule::LastClose];
         if !clears.contains(&self.clear) {
@@ -196,6 +199,12 @@ impl ErrorPromise {
         }
         if self.report == ReportTime::NextSync && self.clear != ClearRule::PerDescriptionCursor {
             return Some(("report", "next-sync needs clear = \"per-description-cursor\""));
+        }
+        if self.observers == Observers::Writer && self.report == ReportTime::NextSync {
+            return Some(("report", "next-sync does not go with these observers"));
+        }
+        if self.observers == Observers::Writer && self.unseen_reaches_next_opener {
+            return Some(("unseen_reaches_next_opener", "does not go with these observers"));
         }
         if self.clear == ClearRule::LastClose && self.survives_inode_eviction {
             return Some(("survives_inode_eviction", "nothing survives the last close"));
@@ -255,6 +264,7 @@ embedded! {
     "gluster-resync"
     "qemu-file-posix"
     "overlay-volatile"
+    "nfs-context"
 }
 
 impl Promises {
@@ -354,6 +364,7 @@ mod tests {
                 "clear = \"last-close\"",
                 "survives_inode_eviction",
             ),
+            ("observers = \"everyone\"", "observers = \"writer\"", "clear"),
         ] {
             let text = sound.replacen(from, to, 1);
             assert_ne!(text, sound);

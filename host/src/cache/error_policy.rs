@@ -19,6 +19,9 @@ pub enum Observers {
     FirstWaiter,
     /// The sync whose own writeback it was; of one in the background nobody (FreeBSD).
     Waiter,
+    /// The description through which the lost bytes were written, and no other (the NFS client of
+    /// Linux, which kept the error in the open context).
+    Writer,
 }
 
 /// What ends the telling.
@@ -227,6 +230,7 @@ impl ErrorPolicy {
                 &[ClearRule::SupersededStable, ClearRule::LastClose]
             }
             Observers::Waiter => &[ClearRule::FirstReport],
+            Observers::Writer => &[ClearRule::DescriptionCursor],
         };
         let ends = [ClearRule::SupersededStable, ClearRule::LastClose];
         let is_late = self.report == ReportTime::NextSync;
@@ -242,6 +246,16 @@ impl ErrorPolicy {
                 is_late && self.clear_rule != ClearRule::DescriptionCursor,
                 "report",
                 "next-sync needs clear = \"description-cursor\"",
+            ),
+            (
+                is_late && self.observers == Observers::Writer,
+                "report",
+                "next-sync does not go with observers = \"writer\"",
+            ),
+            (
+                self.survives_eviction && self.observers == Observers::Writer,
+                "survives_eviction",
+                "what a writer was not told goes with its description",
             ),
             (
                 is_suspended && !self.retries(),
@@ -331,6 +345,15 @@ mod tests {
             ),
             (ErrorPolicy { clear_rule: ClearRule::LastClose, ..strict }, "survives_eviction"),
             (ErrorPolicy { clear_rule: ClearRule::Remount, ..strict }, "syncs"),
+            (ErrorPolicy { observers: Observers::Writer, ..strict }, "clear"),
+            (
+                ErrorPolicy {
+                    observers: Observers::Writer,
+                    clear_rule: ClearRule::DescriptionCursor,
+                    ..strict
+                },
+                "survives_eviction",
+            ),
             (ErrorPolicy { syncs: Syncs::LeftOut, ..strict }, "syncs"),
         ] {
             assert_eq!(policy.conflict().map(|conflict| conflict.key), Some(key), "{policy:?}");

@@ -7,18 +7,32 @@
 //! the lost set, evaluated after this sync's own writeback, is not empty. A range leaves the set
 //! when it was rewritten after the loss and the newer bytes became durable, or was removed.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::cache::ClearRule;
 use crate::cache::ErrorPolicy;
 use crate::cache::Observers;
 use crate::cache::ReportTime;
+use crate::cache::Writer;
 use crate::cache::ranges::Ranges;
 use crate::call::Errno;
 
 /// How much of a file's errors an open file description has been told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ErrorCursor(u64);
+pub struct ErrorCursor {
+    told: u64,
+    by: Writer,
+}
+
+impl ErrorCursor {
+    /// Which description it is.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        self.by
+    }
+}
 
 /// Marks a moment of writeback, so that what follows it is not taken for durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +53,8 @@ pub(super) struct Ledger {
     seen: u64,
     /// Has any writeback failed since somebody opened a file that nobody had open?
     is_flagged: bool,
+    /// Whose bytes were lost, with the last error, until they are told.
+    owed: BTreeMap<Writer, Errno>,
 }
 
 /// How many failures there had been when a sync began.
@@ -48,7 +64,9 @@ pub struct SyncBegan(u64);
 impl Ledger {
     /// Is there something that somebody is owed, as long as the file has its place in memory?
     pub(super) fn is_owed(&self, policy: &ErrorPolicy) -> bool {
-        let untold = self.seen < self.failures;
+        // Nobody is left whose bytes they were.
+        let is_of_writers = policy.observers == Observers::Writer;
+        let untold = self.seen < self.failures && !is_of_writers;
         match policy.clear_rule {
             ClearRule::SupersededStable => self.has_lost(),
             ClearRule::LastClose => self.is_flagged,
@@ -66,6 +84,7 @@ impl Ledger {
     /// Whoever would be told as the first is not told any more.
     pub(super) fn use_up(&mut self) {
         self.seen = self.failures;
+        self.owed.clear();
     }
 
     /// Nobody has the file open any more.
@@ -104,6 +123,11 @@ impl Ledger {
         }
     }
 
+    /// The bytes of a failed writeback were of these descriptions.
+    pub(super) fn owe(&mut self, writers: &BTreeSet<Writer>, errno: Errno) {
+        self.owed.extend(writers.iter().map(|writer| (*writer, errno)));
+    }
+
     /// The device took newer bytes of these ranges.
     pub(super) fn wrote(&mut self, ranges: &[Range<u64>]) {
         for range in ranges.iter().filter(|range| self.lost.meets(range)) {
@@ -136,15 +160,17 @@ impl Ledger {
     }
 
     /// The cursor of a description that is opened now.
-    pub(super) fn open_cursor(&self, policy: &ErrorPolicy) -> ErrorCursor {
-        match policy.observers {
-            Observers::OpenAtError => ErrorCursor(self.failures),
+    pub(super) fn open_cursor(&self, policy: &ErrorPolicy, by: Writer) -> ErrorCursor {
+        let told = match policy.observers {
+            Observers::OpenAtError => self.failures,
             // Nobody was told of the failures after `seen`: the new description is the first.
             Observers::Everyone
             | Observers::OpenAtErrorOrUnseen
             | Observers::FirstWaiter
-            | Observers::Waiter => ErrorCursor(self.seen),
-        }
+            | Observers::Waiter
+            | Observers::Writer => self.seen,
+        };
+        ErrorCursor { told, by }
     }
 
     /// A sync begins. Where the next sync tells, an error that is owed ends it at once.
@@ -153,7 +179,7 @@ impl Ledger {
         policy: &ErrorPolicy,
         cursor: &mut ErrorCursor,
     ) -> Result<SyncBegan, Errno> {
-        if policy.report == ReportTime::NextSync && cursor.0 < self.failures {
+        if policy.report == ReportTime::NextSync && cursor.told < self.failures {
             self.tell(cursor, self.failures);
             return self.errno.map_or(Ok(()), Err).map(|()| SyncBegan(self.failures));
         }
@@ -161,7 +187,7 @@ impl Ledger {
     }
 
     fn tell(&mut self, cursor: &mut ErrorCursor, failures: u64) {
-        cursor.0 = failures;
+        cursor.told = failures;
         self.seen = self.seen.max(failures);
     }
 
@@ -172,13 +198,14 @@ impl Ledger {
         cursor: &mut ErrorCursor,
         began: SyncBegan,
     ) -> Result<(), Errno> {
-        let is_behind = cursor.0 < self.failures;
+        let is_behind = cursor.told < self.failures;
         let owed = match policy.observers {
             Observers::Everyone if policy.clear_rule == ClearRule::LastClose => self.is_flagged,
             Observers::Everyone => self.has_lost(),
             Observers::OpenAtError | Observers::OpenAtErrorOrUnseen => is_behind,
             Observers::FirstWaiter => self.seen < self.failures,
             Observers::Waiter => began.0 < self.failures,
+            Observers::Writer => return self.owed.remove(&cursor.by).map_or(Ok(()), Err),
         };
         if policy.report == ReportTime::NextSync {
             // What failed meanwhile is told by the next one.
@@ -273,14 +300,15 @@ mod tests {
     fn errseq_tells_each_description_once_and_an_unseen_error_the_first_new_opener() {
         let policy = LINUX;
         let mut ledger = Ledger::default();
-        let (mut first, mut second) = (ledger.open_cursor(&policy), ledger.open_cursor(&policy));
+        let open = |ledger: &Ledger| ledger.open_cursor(&policy, Writer::NOBODY);
+        let (mut first, mut second) = (open(&ledger), open(&ledger));
         ledger.fail(&[Range { start: 0, end: 1 }], Errno::NoSpace);
-        let mut unseen = ledger.open_cursor(&policy);
+        let mut unseen = open(&ledger);
         assert_eq!(told(&mut ledger, &policy, &mut first), Err(Errno::NoSpace));
         assert!(sync(&mut ledger, &policy, &mut first));
         assert!(!sync(&mut ledger, &policy, &mut second));
         assert!(!sync(&mut ledger, &policy, &mut unseen));
-        let mut late = ledger.open_cursor(&policy);
+        let mut late = open(&ledger);
         assert!(sync(&mut ledger, &policy, &mut late));
     }
 
@@ -300,7 +328,7 @@ mod tests {
         let mut ledger = failed(0..1);
         assert!(!sync(&mut ledger, &policy, &mut ErrorCursor::default()));
         let mut ledger = failed(0..1);
-        let mut late = ledger.open_cursor(&policy);
+        let mut late = ledger.open_cursor(&policy, Writer::NOBODY);
         assert!(sync(&mut ledger, &policy, &mut late));
     }
 
@@ -333,7 +361,7 @@ mod tests {
         let (mut ledger, mut cursor) = (failed(0..1), ErrorCursor::default());
         assert!(!sync(&mut ledger, &policy, &mut cursor));
         assert!(!sync(&mut ledger, &policy, &mut cursor));
-        let mut late = ledger.open_cursor(&policy);
+        let mut late = ledger.open_cursor(&policy, Writer::NOBODY);
         assert!(sync(&mut ledger, &policy, &mut late));
     }
 
@@ -347,5 +375,19 @@ mod tests {
         let began = ledger.begin(&policy, &mut cursor).expect("it tells at the end");
         ledger.fail(&[Range { start: 0, end: 1 }], Errno::Io);
         assert_eq!(ledger.collect(&policy, &mut cursor, began), Err(Errno::Io));
+    }
+
+    #[test]
+    fn a_writer_is_told_once_of_its_own_bytes_and_nobody_else_is() {
+        let observers = Observers::Writer;
+        let policy = ErrorPolicy { observers, survives_eviction: false, ..LINUX };
+        let mut ledger = failed(0..1);
+        ledger.owe(&BTreeSet::from([Writer(1)]), Errno::NoSpace);
+        let open = |ledger: &Ledger, number| ledger.open_cursor(&policy, Writer(number));
+        let (mut writer, mut other) = (open(&ledger, 1), open(&ledger, 2));
+        assert!(sync(&mut ledger, &policy, &mut other));
+        assert_eq!(told(&mut ledger, &policy, &mut writer), Err(Errno::NoSpace));
+        assert!(sync(&mut ledger, &policy, &mut writer));
+        assert!(!ledger.is_owed(&policy));
     }
 }

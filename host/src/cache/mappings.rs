@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use crate::cache::CachedFile;
 use crate::cache::PageCache;
+use crate::cache::Writer;
 use crate::cache::pieces::Pieces;
 use crate::cache::ranges::Ranges;
 use crate::call::Access;
@@ -41,6 +42,8 @@ pub struct NewMapping {
     pub access: Access,
     /// Whose the stores are.
     pub sharing: Sharing,
+    /// The description that it is made through.
+    pub by: Writer,
 }
 
 /// What a page table says of one page.
@@ -59,6 +62,8 @@ pub(super) struct Mapping {
     /// Where in the file it was, whole.
     hull: Range<u64>,
     pub sharing: Sharing,
+    /// The description that it was made through.
+    pub by: Writer,
     /// By offset in the mapping.
     pub pieces: Pieces,
     /// By page of the file.
@@ -128,6 +133,7 @@ impl Mappings {
             offset: new.offset,
             hull: new.offset..new.offset.saturating_add(new.len),
             sharing: new.sharing,
+            by: new.by,
             pieces,
             bits: BTreeMap::new(),
             copies: BTreeMap::new(),

@@ -34,6 +34,7 @@ mod transitions;
 mod truncate;
 mod write;
 mod writeback;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -65,6 +66,7 @@ pub use policy::ClonedPages;
 pub use policy::CommitFailure;
 pub use policy::DataSyncScope;
 pub use policy::ExtentLookup;
+pub use policy::FailureKind;
 pub use policy::FaultLock;
 pub use policy::GroupPressure;
 pub use policy::MapFlush;
@@ -90,12 +92,14 @@ pub use seek::Sought;
 pub use sync::SyncScope;
 pub use transitions::Transition;
 pub use transitions::TransitionStep;
+pub use writers::Writer;
 
 use crate::cache::errors::Ledger;
 use crate::cache::mappings::Mappings;
 use crate::cache::pages::Pages;
 use crate::cache::ranges::Ranges;
 use crate::cache::transitions::Transitions;
+use crate::cache::writers::Writers;
 use crate::call::Errno;
 use crate::call::Ino;
 use crate::call::MappingId;
@@ -151,6 +155,8 @@ struct CachedFile {
     pages: Pages,
     /// Acknowledged bytes that no writeback has captured yet.
     unwritten: Ranges,
+    /// Who wrote them, where that matters.
+    writers: Writers,
     /// The size that callers see.
     size_bytes: u64,
     /// The size in the file system beneath; never above `size_bytes`.
@@ -193,6 +199,8 @@ struct State {
     /// The last error of a failed writeback of any file.
     failed: Option<Errno>,
     mappings: Mappings,
+    /// So many descriptions were given a number.
+    writer_count: u64,
     page_count: u64,
     /// Where reclaim goes on: after this page of this file.
     reclaimed_to: (u64, u64),
@@ -301,6 +309,7 @@ impl PageCache {
         let file = CachedFile {
             pages: Pages::default(),
             unwritten: Ranges::default(),
+            writers: Writers::default(),
             size_bytes: inode.size_bytes,
             stored_size_bytes: inode.size_bytes,
             // A snapshot is never written to.
@@ -351,10 +360,19 @@ impl PageCache {
     #[must_use]
     pub fn error_cursor(&self, ino: u64) -> ErrorCursor {
         let policy = &self.policy.errors;
-        self.lock()
-            .files
-            .get(&ino)
-            .map_or_else(ErrorCursor::default, |file| file.ledger.open_cursor(policy))
+        let mut state = self.lock();
+        state.writer_count += 1;
+        let by = Writer(state.writer_count);
+        let file = state.files.get(&ino);
+        file.map_or_else(ErrorCursor::default, |file| file.ledger.open_cursor(policy, by))
+    }
+
+    /// Bytes of a file wait to be written back, as a description wrote them.
+    fn note_unwritten(&self, file: &mut CachedFile, range: Range<u64>, by: Writer) {
+        if self.policy.errors.observers == Observers::Writer {
+            file.writers.put(range.clone(), by);
+        }
+        file.unwritten.add(range);
     }
 
     /// Number of pages that are still to be written back.

@@ -199,6 +199,15 @@ pub enum RecycledRecord {
     Kept,
 }
 
+/// What a failed writeback is remembered as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FailureKind {
+    /// What the device said.
+    Kept,
+    /// An I/O error, whatever the device said (Linux, fs/buffer.c: mark_buffer_write_io_error).
+    AlwaysIo,
+}
+
 /// Of which parts of what was handed down together a failure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PartFailures {
@@ -289,6 +298,8 @@ pub struct CachePolicy {
     pub writeback_turn: WritebackTurn,
     /// What a file finds in its record of failures.
     pub recycled_record: RecycledRecord,
+    /// What failures are remembered as.
+    pub failure_kind: FailureKind,
     /// Which failures count of what is handed down together.
     pub part_failures: PartFailures,
     /// What a clone does first.
@@ -328,6 +339,7 @@ impl Default for CachePolicy {
             commit_failure: CommitFailure::Told,
             writeback_turn: WritebackTurn::Waits,
             recycled_record: RecycledRecord::Reset,
+            failure_kind: FailureKind::Kept,
             part_failures: PartFailures::All,
             clone_flush: CloneFlush::BothFiles,
             map_flush: MapFlush::AllDirty,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::cache::PageCache;
 use crate::cache::State;
 use crate::cache::SyncError;
+use crate::cache::Writer;
 use crate::cache::page::Change;
 use crate::cow::CowError;
 use crate::cow::Inode;
@@ -40,9 +41,10 @@ impl PageCache {
         range: Range<u64>,
         how: Reshape,
         size_bytes: u64,
+        by: Writer,
     ) -> Result<(), SyncError> {
         let pages = match how {
-            Reshape::Zero { .. } => self.zero_borders(ino, &range).await?,
+            Reshape::Zero { .. } => self.zero_borders(ino, &range, by).await?,
             Reshape::Back | Reshape::Collapse | Reshape::Insert => {
                 let page_size = self.page_size_bytes;
                 range.start / page_size..range.end.div_ceil(page_size)
@@ -76,14 +78,20 @@ impl PageCache {
         let end = self.size_bytes(ino)?.div_ceil(self.page_size_bytes);
         for page_no in self.cow.borrowed(ino, pages.start..pages.end.min(end)).await? {
             let nothing = vec![(page_no, Change { at: 0, bytes: Bytes::new() })];
-            self.change(ino, page_no * self.page_size_bytes, nothing).await?;
+            let at = page_no * self.page_size_bytes;
+            self.change(ino, at, nothing, Writer::NOBODY).await?;
         }
         Ok(())
     }
 
     /// Writes zeros where a range begins or ends within a block; answers the pages between. The
     /// block at the end of the file counts as whole.
-    async fn zero_borders(&self, ino: u64, range: &Range<u64>) -> Result<Range<u64>, CowError> {
+    async fn zero_borders(
+        &self,
+        ino: u64,
+        range: &Range<u64>,
+        by: Writer,
+    ) -> Result<Range<u64>, CowError> {
         let page_size = self.page_size_bytes;
         let size_bytes = self.size_bytes(ino)?;
         let first = range.start.div_ceil(page_size);
@@ -100,7 +108,7 @@ impl PageCache {
             let mut at = border.start;
             while at < border.end {
                 let zeros = Bytes::from(vec![0; (border.end - at) as usize]);
-                at += self.write(ino, at, &zeros).await? as u64;
+                at += self.write(ino, at, &zeros, by).await? as u64;
             }
         }
         Ok(first..last.max(first))

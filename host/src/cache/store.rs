@@ -81,7 +81,7 @@ impl PageCache {
         if !mapping.pieces.all(&range, |access| access.write) {
             return Attempt::Signal(Signal::Segv);
         }
-        let (sharing, in_file) = (mapping.sharing, mapping.in_file(&range));
+        let (sharing, by, in_file) = (mapping.sharing, mapping.by, mapping.in_file(&range));
         let Some(file) = state.files.get_mut(&mapping.ino) else {
             return Attempt::Signal(Signal::Bus);
         };
@@ -119,7 +119,8 @@ impl PageCache {
                         mapping.bits.entry(*page_no).or_default().dirty = true;
                     }
                 }
-                file.unwritten.add(in_file.start..in_file.end.min(file.size_bytes));
+                let kept = in_file.start..in_file.end.min(file.size_bytes);
+                self.note_unwritten(file, kept, by);
                 state.mappings.changed(&file.mappings, &in_file, Some(id));
             }
         }

@@ -12,6 +12,7 @@ use crate::cache::WriteFit;
 use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
 use crate::cache::WriteShortage;
+use crate::cache::Writer;
 use crate::cache::page::Change;
 use crate::cache::page::Page;
 use crate::cow::Cow;
@@ -50,8 +51,14 @@ impl PageCache {
     /// answer. Answers how many: fewer if space is short, and an error only if there is none.
     ///
     /// The caller holds the file's content lock.
-    pub async fn write(&self, ino: u64, offset: u64, data: &Bytes) -> Result<usize, CowError> {
-        self.change(ino, offset, self.split(offset, data)).await
+    pub async fn write(
+        &self,
+        ino: u64,
+        offset: u64,
+        data: &Bytes,
+        by: Writer,
+    ) -> Result<usize, CowError> {
+        self.change(ino, offset, self.split(offset, data), by).await
     }
 
     /// Applies the changes of one write; so many of them as there is space for.
@@ -60,6 +67,7 @@ impl PageCache {
         ino: u64,
         offset: u64,
         mut changes: Changes,
+        by: Writer,
     ) -> Result<usize, CowError> {
         let mut granted = Granted::none(&self.cow);
         let mut looked_at = BTreeSet::new();
@@ -79,7 +87,7 @@ impl PageCache {
             }
             let needed = self.lacking(ino, offset, &changes)?.len() as u64;
             if needed <= granted.blocks {
-                return self.apply(ino, offset, &changes, granted);
+                return self.apply((ino, by), offset, &changes, granted);
             }
             let is_short = || self.note_shortage(ino, &changes);
             match self.grant(&mut granted, needed, is_short).await {
@@ -247,7 +255,7 @@ impl PageCache {
 
     fn apply(
         &self,
-        ino: u64,
+        (ino, by): (u64, Writer),
         offset: u64,
         changes: &Changes,
         mut granted: Granted<'_>,
@@ -280,7 +288,7 @@ impl PageCache {
             written += change.bytes.len();
         }
         let end = offset + written as u64;
-        file.unwritten.add(offset..end);
+        self.note_unwritten(file, offset..end, by);
         state.mappings.changed(&file.mappings, &(offset..end), None);
         file.size_bytes = file.size_bytes.max(end);
         file.times.modify_nanos = self.sim.now_nanos();

@@ -120,6 +120,7 @@ embedded! {
     "gluster-resync"
     "qemu-file-posix"
     "overlay-volatile"
+    "nfs-context"
 }
 
 /// The names of all profiles, the default first.

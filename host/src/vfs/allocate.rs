@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::cache::Reshape;
+use crate::cache::Writer;
 use crate::call::AllocateMode;
 use crate::call::Errno;
 use crate::call::HandleId;
@@ -25,7 +26,9 @@ impl ReferenceVfs {
         [offset, len]: [u64; 2],
         mode: AllocateMode,
     ) -> Outcome<Value> {
-        let ino = self.description(handle)?.writable()?;
+        let description = self.description(handle)?;
+        let ino = description.writable()?;
+        let of = (ino, description.writer());
         if len == 0 {
             return Err(Errno::Invalid.into());
         }
@@ -34,9 +37,9 @@ impl ReferenceVfs {
         match mode {
             AllocateMode::Extend => self.back(ino, &range, range.end).await?,
             AllocateMode::KeepSize => self.back(ino, &range, 0).await?,
-            AllocateMode::PunchHole => self.zero(ino, &range, false, 0).await?,
-            AllocateMode::ZeroRange => self.zero(ino, &range, true, range.end).await?,
-            AllocateMode::ZeroRangeKeepSize => self.zero(ino, &range, true, 0).await?,
+            AllocateMode::PunchHole => self.zero(of, &range, false, 0).await?,
+            AllocateMode::ZeroRange => self.zero(of, &range, true, range.end).await?,
+            AllocateMode::ZeroRangeKeepSize => self.zero(of, &range, true, 0).await?,
             AllocateMode::CollapseRange => self.shift(ino, &range, Reshape::Collapse).await?,
             AllocateMode::InsertRange => self.shift(ino, &range, Reshape::Insert).await?,
         }
@@ -68,12 +71,13 @@ impl ReferenceVfs {
         self.check_room(range)?;
         let _content = self.lock_content(ino).await;
         self.may_reach(ino, size_bytes)?;
-        Ok(self.cache.reshape(ino, range.clone(), Reshape::Back, size_bytes).await?)
+        let (range, by) = (range.clone(), Writer::NOBODY);
+        Ok(self.cache.reshape(ino, range, Reshape::Back, size_bytes, by).await?)
     }
 
     async fn zero(
         &self,
-        ino: u64,
+        (ino, by): (u64, Writer),
         range: &Range<u64>,
         is_backed: bool,
         size_bytes: u64,
@@ -84,7 +88,7 @@ impl ReferenceVfs {
         let _content = self.lock_content(ino).await;
         self.may_reach(ino, size_bytes)?;
         let how = Reshape::Zero { is_backed };
-        self.cache.reshape(ino, range.clone(), how, size_bytes).await?;
+        self.cache.reshape(ino, range.clone(), how, size_bytes, by).await?;
         Ok(self.cache.balance_after_change(ino).await?)
     }
 
@@ -112,6 +116,6 @@ impl ReferenceVfs {
         if how == Reshape::Insert {
             self.may_reach(ino, size_bytes + (range.end - range.start))?;
         }
-        Ok(self.cache.reshape(ino, range.clone(), how, 0).await?)
+        Ok(self.cache.reshape(ino, range.clone(), how, 0, Writer::NOBODY).await?)
     }
 }

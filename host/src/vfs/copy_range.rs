@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::cache::ClonePart;
 use crate::cache::SyncError;
+use crate::cache::Writer;
 use crate::cache::is_power_off;
 use crate::call::Errno;
 use crate::call::HandleId;
@@ -97,10 +98,10 @@ impl ReferenceVfs {
         let len = left.min(room).min(TRANSFER_BYTES_MAX as u64);
         let len = usize::try_from(len).map_err(|_| Errno::Overflow)?;
         let len = self.shorten(call.caller.process, Site::ShortWrite, len) as u64;
-        let (from_offset, to_offset) = (from.offset, to.offset);
+        let (from_offset, to_offset, by) = (from.offset, to.offset, to.description.writer());
         let part = ClonePart { from: source, from_offset, len, to: target, to_offset };
         let count = match self.clone_blocks(part).await? {
-            0 => self.copy_bytes(part).await?,
+            0 => self.copy_bytes(part, by).await?,
             count => count,
         };
         call.takes_effect();
@@ -128,9 +129,9 @@ impl ReferenceVfs {
     }
 
     /// Copies through memory; answers how many bytes.
-    async fn copy_bytes(&self, part: ClonePart) -> Outcome<u64> {
+    async fn copy_bytes(&self, part: ClonePart, by: Writer) -> Outcome<u64> {
         let len = part.len.min(COPY_BYTES_MAX);
         let data = self.cache.read(part.from, part.from_offset, len).await?;
-        Ok(self.cache.write(part.to, part.to_offset, &data).await? as u64)
+        Ok(self.cache.write(part.to, part.to_offset, &data, by).await? as u64)
     }
 }

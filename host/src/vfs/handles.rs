@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 
 use crate::cache::CloseReports;
 use crate::cache::ErrorCursor;
+use crate::cache::Writer;
 use crate::call::Errno;
 use crate::call::FileKind;
 use crate::call::HandleId;
@@ -58,6 +59,11 @@ impl Description {
 
     pub(super) fn position(&self) -> MutexGuard<'_, Position> {
         self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who writes through it, as the cache numbers descriptions.
+    pub(super) fn writer(&self) -> Writer {
+        self.position().cursor.writer()
     }
 
     /// The description as one of a regular file that may be read.

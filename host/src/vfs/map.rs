@@ -55,7 +55,8 @@ impl ReferenceVfs {
             return Err(Errno::BadFile.into()); // It was closed and removed meanwhile.
         }
         let len = range.end - range.start;
-        let new = NewMapping { owner, ino, offset: range.start, len, access, sharing };
+        let by = description.writer();
+        let new = NewMapping { owner, ino, offset: range.start, len, access, sharing, by };
         match self.cache.map(new).await {
             Ok(id) => {
                 self.mapped().insert(id, description);

@@ -108,7 +108,8 @@ impl ReferenceVfs {
             self.aligned(start, fitting as u64)?;
             Box::pin(self.cache.write_direct(ino, start, &data.slice(..fitting))).await?
         } else {
-            self.cache.write(ino, start, &data.slice(..fitting)).await?
+            let (by, data) = (description.writer(), data.slice(..fitting));
+            self.cache.write(ino, start, &data, by).await?
         };
         call.takes_effect();
         self.cache.balance_after_change(ino).await?;

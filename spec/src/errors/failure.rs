@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::errors::Lost;
+use crate::errors::kind::is_kept;
 use crate::errors::ledger::enter;
 use crate::errors::ledger::identified;
 use crate::errors::success::is_used_up;
@@ -14,6 +15,7 @@ use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::sync::Written;
 use crate::promise::ClearRule;
+use crate::promise::Observers;
 use crate::promise::SyncfsReport;
 use crate::words::Errno;
 use crate::words::HandleId;
@@ -37,6 +39,7 @@ pub(crate) fn synced_write_failed(
 pub(crate) fn sync_all_failed(judge: &mut Judge, frame: &Frame, errno: Errno) {
     if [Errno::Io, Errno::NoSpace].contains(&errno) {
         judge.syncfs_told = Some(frame.step());
+        is_kept(judge, frame, None, errno);
         outlives_files(judge, frame);
         if judge.last_commit_failed.is_some_and(|failed| frame.called < failed) {
             judge.exercise("ERR-REPORT-07");
@@ -45,6 +48,31 @@ pub(crate) fn sync_all_failed(judge: &mut Judge, frame: &Frame, errno: Errno) {
             judge.exercise("ERR-REPORT-06");
         }
     }
+}
+
+/// A close failed: its description has been told, and may live on in mappings.
+pub(crate) fn close_failed(judge: &mut Judge, frame: &Frame, id: HandleId, errno: Errno) {
+    let of_it = judge.model.mappings.values().find(|mapping| mapping.handle.0 == id);
+    if let Some(file) = of_it.map(|mapping| mapping.file) {
+        was_told(judge, frame, id, file, errno);
+    }
+}
+
+/// A call failed that nothing is promised of: if it tells what a sync would, its description has
+/// been told.
+pub(crate) fn was_told(judge: &mut Judge, frame: &Frame, id: HandleId, file: FileId, errno: Errno) {
+    if ![Errno::Io, Errno::NoSpace].contains(&errno) {
+        return;
+    }
+    if let Some(handle) = judge.model.handles.get_mut(&id) {
+        handle.told = Some(frame.called);
+    }
+    let Some(regular) = judge.model.regular_mut(file) else { return };
+    regular.lost.note_all(|lost| {
+        if lost.step < frame.step() && !lost.reported.iter().any(|(told, _)| *told == id) {
+            lost.reported.push_back((id, frame.step()));
+        }
+    });
 }
 
 /// A sync of a file failed: who asked has been told.
@@ -72,6 +100,7 @@ pub(crate) fn sync_failed(
     }
     outlives_files(judge, frame);
     claim_floating(judge, file);
+    is_kept(judge, frame, Some(file), errno);
     let infer = !judge.testifies;
     let order = judge.model.order;
     let error = judge.promises.error;
@@ -84,6 +113,9 @@ pub(crate) fn sync_failed(
         judge.exercise("ERR-STICKY-01");
     }
     exercise_reports(judge, frame, id, file);
+    if error.observers == Observers::Writer {
+        judge.exercise("ERR-REPORT-11");
+    }
     if is_lost && error.clear == ClearRule::LastClose {
         judge.exercise("ERR-STICKY-03");
     }
@@ -193,6 +225,10 @@ fn without_cause(judge: &Judge, id: HandleId, file: FileId) -> Option<&'static s
     };
     if !has_lost {
         return Some("ERR-FALSE-01");
+    }
+    // Nothing is left that could be of anybody else.
+    if judge.promises.error.observers == Observers::Writer && !regular.lost_by.contains(&id) {
+        return Some("ERR-REPORT-11");
     }
     let seen = |lost: &Lost| !lost.reported.is_empty();
     let lost = &regular.lost;

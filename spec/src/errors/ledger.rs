@@ -15,6 +15,7 @@ use crate::model::subtract;
 use crate::ops::Floating;
 use crate::ops::Judge;
 use crate::violation::Violation;
+use crate::words::HandleId;
 use crate::words::Ino;
 use crate::words::Step;
 use crate::words::Testimony;
@@ -232,7 +233,26 @@ pub(super) fn enter(regular: &mut Regular, said: &Floating) {
 struct Hit {
     ranges: Vec<Range<u64>>,
     writes: Vec<(Step, Range<u64>)>,
+    /// Through which description each of them came.
+    handles: Vec<HandleId>,
     is_stored: bool,
+}
+
+impl Hit {
+    /// Through which description the newest of the bytes came. Of bytes that a failed write may
+    /// have brought nobody knows.
+    fn newest_writers(&self, maybes: &[Range<u64>]) -> Vec<(HandleId, Range<u64>)> {
+        let (mut left, mut writers) = (subtract(self.ranges.clone(), maybes), Vec::new());
+        for (handle, (_, part)) in self.handles.iter().zip(&self.writes).rev() {
+            if left.is_empty() {
+                break;
+            }
+            let others = subtract(left.clone(), std::slice::from_ref(part));
+            let own = subtract(std::mem::replace(&mut left, others.clone()), &others);
+            writers.extend(own.into_iter().map(|range| (*handle, range)));
+        }
+        writers
+    }
 }
 
 /// Losses of one file that are of changes up to the same order: all of them by one look at the
@@ -257,6 +277,7 @@ fn enter_together(regular: &mut Regular, said: &[Floating]) {
                 let part = of.start.max(range.start)..of.end.min(range.end);
                 hit.ranges.extend(subtract(vec![part.clone()], &hit.ranges));
                 hit.writes.push((change.step, part));
+                hit.handles.push(change.handle);
                 hit.is_stored |= matches!(change.effect, Effect::Store { .. });
             }
         }
@@ -267,8 +288,12 @@ fn enter_together(regular: &mut Regular, said: &[Floating]) {
 fn enter_hit(regular: &mut Regular, said: &Floating, hit: Hit) {
     let Floating { range, errno, step, order, .. } = said;
     let (errno, step, order) = (*errno, *step, *order);
-    let Hit { ranges, mut writes, is_stored } = hit;
+    let failed: Vec<Range<u64>> = regular.maybes.values().map(|change| change.range()).collect();
+    let writers = hit.newest_writers(&failed);
+    let Hit { ranges, mut writes, handles, is_stored } = hit;
     regular.lost_ever = true;
+    regular.lost_kinds.add(errno);
+    regular.lost_by.extend(handles);
     if ranges.is_empty() {
         // Bytes of a call that failed: nobody was told that they are there, but now it is said.
         let ends = regular.maybes.values().map(|change| change.range().end.min(range.end));
@@ -290,6 +315,7 @@ fn enter_hit(regular: &mut Regular, said: &Floating, hit: Hit) {
         step,
         order,
         writes,
+        writers,
         reported,
         inferred,
         evicted,

@@ -119,6 +119,7 @@ mod tests {
             step: Step(order),
             order,
             writes: Vec::new(),
+            writers: Vec::new(),
             reported: Vector::new(),
             inferred: false,
             evicted: false,

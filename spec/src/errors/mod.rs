@@ -5,6 +5,7 @@
 //! covers, or removed.
 
 mod failure;
+mod kind;
 mod ledger;
 mod lost_set;
 mod mapped;
@@ -23,9 +24,13 @@ use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Step;
 
+pub(crate) use failure::close_failed;
 pub(crate) use failure::sync_all_failed;
 pub(crate) use failure::sync_failed;
 pub(crate) use failure::synced_write_failed;
+pub(crate) use failure::was_told;
+pub(crate) use kind::Kinds;
+pub(crate) use kind::is_kept;
 pub(crate) use ledger::attribute;
 pub(crate) use ledger::identified;
 pub(crate) use ledger::opened;
@@ -49,6 +54,8 @@ pub(crate) struct Lost {
     pub(crate) order: u64,
     /// The calls whose bytes are lost, at most a few.
     pub(crate) writes: Vec<(Step, Range<u64>)>,
+    /// Through which description the newest of them came, by range.
+    pub(crate) writers: Vec<(HandleId, Range<u64>)>,
     /// Who was told.
     pub(crate) reported: Vector<(HandleId, Step)>,
     /// Concluded from a failed sync, not said by the subject.

@@ -82,6 +82,9 @@ pub(crate) fn range_sync_succeeded(
         judge.exercise("ERR-RETRY-01");
         judge.exercise("ERR-SUSP-01");
     }
+    if judge.promises.error.observers == Observers::Writer && had {
+        judge.exercise("ERR-REPORT-11");
+    }
     if had {
         judge.exercise("ERR-FALSE-02");
         judge.exercise("ERR-CLAIM-01");
@@ -241,14 +244,14 @@ fn false_success(
         | ClearRule::Reopen
         | ClearRule::Remount => {}
     }
-    owed(judge, frame, handle, lost)
+    owed(judge, frame, (id, handle), lost)
 }
 
 /// Which clauses are broken if a description that was not told of a loss is not told now.
 fn owed(
     judge: &mut Judge,
     frame: &Frame,
-    handle: &Handle,
+    (id, handle): (HandleId, &Handle),
     lost: &Lost,
 ) -> Option<Vec<&'static str>> {
     let error = judge.promises.error;
@@ -264,6 +267,7 @@ fn owed(
         Observers::Everyone | Observers::FirstWaiter => true,
         Observers::OpenAtError => was_open || reaches,
         Observers::Waiter => is_own,
+        Observers::Writer => is_writer(judge, handle.file, id, lost),
     };
     if !is_owed || (judge.level < Level::Linux && was_seen) {
         return None;
@@ -276,10 +280,22 @@ fn owed(
         }
         (false, false) => vec!["ERR-REPORT-03", "ERR-REPORT-01"],
     };
+    if error.observers == Observers::Writer {
+        clauses.insert(0, "ERR-REPORT-11");
+    }
     if was_open && is_used_up(judge, lost) && judge.enforces("ERR-REPORT-05") {
         clauses.insert(0, "ERR-REPORT-05");
     }
     Some(clauses)
+}
+
+/// Are bytes lost that were the description's, and that no failed write may have replaced?
+fn is_writer(judge: &Judge, file: FileId, id: HandleId, lost: &Lost) -> bool {
+    let Some(regular) = judge.model.regular(file) else { return false };
+    let failed: Vec<Range<u64>> = regular.maybes.values().map(|change| change.range()).collect();
+    let own = lost.writers.iter().filter(|(by, _)| *by == id).map(|(_, range)| range.clone());
+    let own = subtract(own.collect(), &failed);
+    lost.ranges.iter().any(|lost| own.iter().any(|own| overlaps(own, lost)))
 }
 
 /// Did everything get synced since a failure of which nobody was told?

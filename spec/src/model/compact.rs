@@ -15,6 +15,7 @@ use crate::model::Extents;
 use crate::model::MEMORY_PAGE_BYTES;
 use crate::model::Regular;
 use crate::model::index;
+use crate::words::HandleId;
 
 /// So many changes are remembered, each by itself, before older ones are put together.
 const LOG_LEN_MAX: usize = 4096;
@@ -129,7 +130,10 @@ impl Regular {
             self.live.put_stored(range.start, data, *order, mapping);
         }
         let effect = Effect::Store { offset: stretch.start, data, mapping, blurred };
-        self.log.insert(*order, Change { effect, ..last.clone() });
+        // Who wrote what of it is not known any more.
+        let of_one = taken.iter().all(|(_, change)| change.handle == last.handle);
+        let handle = if of_one { last.handle } else { HandleId::ROOT };
+        self.log.insert(*order, Change { effect, handle, ..last.clone() });
     }
 }
 

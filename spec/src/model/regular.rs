@@ -10,6 +10,7 @@ use imbl::OrdMap;
 use imbl::OrdSet;
 use imbl::Vector;
 
+use crate::errors::Kinds;
 use crate::errors::LostSet;
 use crate::model::Extents;
 use crate::model::Moments;
@@ -206,6 +207,10 @@ pub(crate) struct Regular {
     pub(crate) sized_order: u64,
     pub(crate) lost: LostSet,
     pub(crate) lost_ever: bool,
+    /// With which errors.
+    pub(crate) lost_kinds: Kinds,
+    /// Through which descriptions anything came that was lost.
+    pub(crate) lost_by: OrdSet<HandleId>,
     /// Bytes of failed calls that the subject says to be lost: it may go on failing for them.
     pub(crate) lost_unacknowledged: Vec<Range<u64>>,
     /// Of those, what nothing explains yet: bytes of a call that is under way.

@@ -1,6 +1,7 @@
 //! Calls on handles that change no content: `close`, times, advice, status flags. With any
 //! descriptor of a file, the record locks go that the process has there [LOCK-REC-03].
 
+use crate::errors;
 use crate::model::resolve;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -18,6 +19,9 @@ pub(crate) fn close(judge: &mut Judge, frame: &Frame, handle: HandleId, outcome:
     {
         judge.model.locks.close_file(known.file, frame.process);
         judge.model.close(handle);
+        if let Err(errno @ (Errno::Io | Errno::NoSpace)) = outcome {
+            errors::is_kept(judge, frame, None, *errno);
+        }
     }
 }
 

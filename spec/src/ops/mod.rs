@@ -50,6 +50,7 @@ use imbl::Vector;
 use crate::counts::Counts;
 use crate::counts::number_of;
 use crate::enforced::enforced;
+use crate::errors::Kinds;
 use crate::model::Edit;
 use crate::model::Extent;
 use crate::model::FileId;
@@ -141,6 +142,10 @@ pub(crate) struct Judge {
     pub(crate) last_commit_failed: Option<Step>,
     /// Did the subject ever say that something failed?
     pub(crate) has_failed: bool,
+    /// Of what kinds the attempts were that failed.
+    pub(crate) failed_kinds: Kinds,
+    /// Of what kinds the losses were, of any file.
+    pub(crate) lost_kinds: Kinds,
     /// Is the order of past calls a guess? Then a mismatch is no violation.
     pub(crate) uncertain: bool,
     /// The last call that changed something: when it ended.
@@ -196,6 +201,8 @@ impl Judge {
             last_attempt_failed: None,
             last_commit_failed: None,
             has_failed: false,
+            failed_kinds: Kinds::default(),
+            lost_kinds: Kinds::default(),
             uncertain: false,
             half_done: false,
             changed_at: None,

@@ -22,7 +22,13 @@ pub(crate) fn judge(
 ) {
     let Some(mapping) = judge.mapping(frame, id, outcome) else { return };
     let Some(step) = frame.acked else { return };
-    if !waits || mapping.sharing == Sharing::Private {
+    if !waits {
+        return;
+    }
+    if mapping.sharing == Sharing::Private {
+        if let Err(errno) = outcome {
+            errors::was_told(judge, frame, mapping.handle.0, mapping.file, *errno);
+        }
         return;
     }
     let end = range.end.checked_next_multiple_of(MEMORY_PAGE_BYTES).unwrap_or(u64::MAX);

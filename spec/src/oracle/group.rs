@@ -303,12 +303,15 @@ impl Judge {
     }
 
     /// A call answered, and all that was said until then is known: a write that promises
-    /// durability is held to it.
+    /// durability is held to it, and a close that fails has told its description.
     fn returned(&mut self, called: Step, pending: &Pending, is_sole_writer: bool) {
         let Some((answered, outcome)) = &pending.outcome else { return };
         let process = pending.process;
         let frame = Frame { called, acked: Some(*answered), process, overlapped: false };
         sync::write_returned(self, &frame, outcome, is_sole_writer);
+        if let (Call::Close { handle }, Err(errno)) = (&pending.call, outcome) {
+            errors::close_failed(self, &frame, *handle, *errno);
+        }
     }
 
     fn one(&mut self, called: Step, pending: &Pending, overlapped: bool) {

@@ -1,11 +1,13 @@
 //! Pages that are written back together.
 
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use crate::cache::PageCache;
+use crate::cache::Writer;
 use crate::cache::page::Page;
 use crate::call::CallId;
 use crate::cow::Content;
@@ -21,6 +23,8 @@ pub(super) struct Captured {
     pub(super) ranges: Vec<Range<u64>>,
     /// The last call that had taken effect when they were taken.
     pub(super) seen: Option<CallId>,
+    /// Who had written them.
+    pub(super) writers: BTreeSet<Writer>,
     pub(super) was_dirty: bool,
     pub(super) was_written: bool,
     pub(super) reserved: bool,

@@ -1,7 +1,9 @@
 //! What becomes of pages when the device has answered, or will not.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
+use crate::cache::FailureKind;
 use crate::cache::PageAfterFailure;
 use crate::cache::PageCache;
 use crate::cache::PartFailures;
@@ -44,7 +46,7 @@ impl PageCache {
     ) -> Result<Option<CowError>, CowError> {
         let ino = batch.ino;
         let (mut failure, mut forgotten) = (None, None);
-        let mut lost: BTreeMap<Option<CallId>, Ranges> = BTreeMap::new();
+        let mut lost: BTreeMap<(Option<CallId>, Errno), Ranges> = BTreeMap::new();
         let (mut stored_end, mut stored_pages) = (0, Vec::new());
         // A part is stored or refused with all of its pages.
         let of_pages = counts.into_iter().zip(results);
@@ -60,7 +62,7 @@ impl PageCache {
                     self.end_page(ino, captured)?;
                 }
                 Err(error) => {
-                    let lost = lost.entry(captured.seen).or_default();
+                    let lost = lost.entry((captured.seen, errno_of(&error))).or_default();
                     captured.ranges.iter().for_each(|range| lost.add(range.clone()));
                     if self.counts(batch.pages.is_empty()) {
                         failure = failure.or(Some(error));
@@ -77,21 +79,33 @@ impl PageCache {
         if !stored_pages.is_empty() {
             self.note_stored(ino, &stored_pages, stored_end, description)?;
         }
-        if let Some(error) = failure.or(forgotten) {
-            let errno = errno_of(&error);
-            // A page may hold nothing that anybody was promised: what was stored behind the end.
-            let is_lossless = lost.values().all(|ranges| ranges.is_empty());
-            if self.policy.errors.retries() || is_lossless {
-                self.witness.say(Testimony::Failed { errno, file: Some(Ino(ino)) });
-                return Ok(failure);
-            }
-            for (seen, ranges) in &lost {
-                for range in ranges.iter() {
-                    self.witness.say(Testimony::Lost { file: Ino(ino), range, errno, seen: *seen });
-                }
-            }
+        if failure.or(forgotten).is_some() {
+            self.say_lost(ino, &lost);
         }
         Ok(failure)
+    }
+
+    /// Says what of a file a writeback could not write, and why.
+    fn say_lost(&self, ino: u64, lost: &BTreeMap<(Option<CallId>, Errno), Ranges>) {
+        let file = Ino(ino);
+        // A page may hold nothing that anybody was promised: what was stored behind the end.
+        let is_lossless =
+            |errno: Errno| lost.iter().all(|((_, of), ranges)| *of != errno || ranges.is_empty());
+        let errnos: BTreeSet<Errno> = lost.keys().map(|(_, errno)| *errno).collect();
+        for errno in errnos {
+            if self.policy.errors.retries() || is_lossless(errno) {
+                self.witness.say(Testimony::Failed { errno, file: Some(file) });
+            }
+        }
+        if self.policy.errors.retries() {
+            return;
+        }
+        for ((seen, errno), ranges) in lost {
+            let (seen, errno) = (*seen, *errno);
+            for range in ranges.iter() {
+                self.witness.say(Testimony::Lost { file, range, errno, seen });
+            }
+        }
     }
 
     /// Does the failure of a part count?
@@ -135,11 +149,16 @@ impl PageCache {
 
     /// The device refused a page: the ledger remembers it, and the policy decides what it becomes.
     fn fail_page(&self, ino: u64, mut captured: Captured, errno: Errno) -> Result<(), CowError> {
+        let errno = match self.policy.failure_kind {
+            FailureKind::Kept => errno,
+            FailureKind::AlwaysIo => Errno::Io,
+        };
         let mut state = self.lock();
         (state.untold, state.failed) = (Some(errno), Some(errno));
         let file = state.file(ino)?;
         file.generation += 1;
         file.ledger.fail(&captured.ranges, errno);
+        file.ledger.owe(&captured.writers, errno);
         let mut is_dropped = false;
         if let Some(page) = file.pages.get_mut(captured.page_no) {
             page.writeback = false;
@@ -195,6 +214,9 @@ impl PageCache {
             let Some(file) = state.files.get_mut(&ino) else { return };
             let ranges = file.unwritten.take(self.page_range(page_no));
             file.ledger.fail(&ranges, errno);
+            for range in &ranges {
+                file.ledger.owe(&file.writers.of(range), errno);
+            }
             file.generation += 1;
             state.failed = Some(errno);
             self.drop_page(state, ino, page_no);

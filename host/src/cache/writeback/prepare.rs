@@ -1,5 +1,6 @@
 //! What is done to pages before they are handed down.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -140,6 +141,7 @@ impl PageCache {
                 old_size_bytes: file.size_bytes,
                 ranges: Vec::new(),
                 seen: None,
+                writers: BTreeSet::new(),
                 was_dirty: false,
                 was_written: false,
                 reserved: false,
@@ -198,7 +200,9 @@ impl PageCache {
             }
             PageStep::Capture => {
                 let range = self.page_range(captured.page_no);
-                captured.ranges.extend(file.unwritten.take(range.clone()));
+                let taken = file.unwritten.take(range.clone());
+                captured.writers.extend(taken.iter().flat_map(|taken| file.writers.of(taken)));
+                captured.ranges.extend(taken);
                 captured.seen = self.witness.last_effect();
                 if self.policy.tail_zeroing == TailZeroing::InPageByOldSize {
                     page.cut(self.end_in_page(captured.old_size_bytes, captured.page_no));

@@ -43,7 +43,7 @@ cell that is empty is not told by them. In bold: differs, with the reason below.
 ";
 
 /// What is known, in the order of the histories; empty where it is not.
-const KNOWN: [(&str, [&str; COUNT]); 7] = [
+const KNOWN: [(&str, [&str; COUNT]); 8] = [
     (
         "strict-sticky",
         [
@@ -91,6 +91,13 @@ const KNOWN: [(&str, [&str; COUNT]); 7] = [
         [
             "E", "E,E", "E,E", "E", "E", "E", "E,E", "E,E", "E", "E", "E", "E", "E", "", "", "0",
             "E,E", "",
+        ],
+    ),
+    (
+        "nfs-context",
+        [
+            "E", "E,0", "E,0", "0", "0", "0", "", "", "0", "", "0", "0", "0", "", "", "E", "",
+            "E,0,0",
         ],
     ),
 ];

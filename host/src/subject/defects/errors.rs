@@ -2,6 +2,7 @@
 
 use crate::cache::CommitFailure;
 use crate::cache::ErrorPolicy;
+use crate::cache::FailureKind;
 use crate::cache::Observers;
 use crate::cache::PartFailures;
 use crate::cache::RecycledRecord;
@@ -23,6 +24,10 @@ const EXERCISED_EVERYWHERE_WITH_FAULTS: &str = "run posix_exerciser --fail-write
 /// The same on files that come and go.
 const EXERCISED_ON_FILES_WITH_FAULTS: &str = "run posix_exerciser --fail-write data:3x2 --seed 1 \
      --adversity --seeds 60 -- random 300 files";
+
+/// The general exerciser on a device that has no space for some writes.
+const EXERCISED_WITHOUT_SPACE: &str = "run posix_exerciser --fail-write data:3x2=enospc --seed 1 \
+                                       --adversity --seeds 20 -- random 300 mapped";
 
 const LINUX_CALM: &str = "run posix_exerciser --profile linux-errseq-4.17 -- 1 300";
 
@@ -105,6 +110,22 @@ pub(super) const ERRORS: &[Defect] = &[
                        --adversity --seeds 60 -- random 300 mapped reverting",
         controls: &["run posix_exerciser --profile linux-5.8 -- 1 300"],
         apply: |policies| policies.cache.errors.sync_all = SyncAllReports::Never,
+    },
+    Defect {
+        name: "no_space_told_as_io",
+        number: "",
+        mechanism: "a file remembers of a failed writeback that there was an I/O error, also where \
+                    the device had no space",
+        source: "torvalds/linux fs/buffer.c, mark_buffer_write_io_error; gluster commit \
+                 970a97f271 is of this class",
+        needs: "a write that the device refuses for want of space",
+        clauses: &["ERR-REPORT-10"],
+        audit: &[],
+        silent: "runs in which the device refuses writes for no other reason than an I/O error",
+        shown_by: EXERCISED_WITHOUT_SPACE,
+        exercised_by: EXERCISED_WITHOUT_SPACE,
+        controls: &[CALM, EXERCISED_WITH_FAULTS],
+        apply: |policies| policies.cache.failure_kind = FailureKind::AlwaysIo,
     },
     Defect {
         name: "syncfs_ignores_commit",
