@@ -90,9 +90,10 @@ impl Recovered {
 pub fn recover(image: &Image, plan: &StackPlan) -> Recovered {
     let (sim, plan) = (Sim::calm(), without_faults(plan));
     let (mut counted, mut legs) = (None, None);
-    let view = plan.view(image);
+    let mut view = plan.view(image);
     let survey = sim.block_on(async {
         let stack = mount(image, &plan, &sim).await?;
+        view = plan.view_mounted(&stack.disk, &view);
         counted = counts(&stack, &view).await;
         legs = disagreement(&stack, &plan).await;
         let walked = survey_tree(stack.vfs.as_ref(), plan.geometry.block_size_bytes).await?;
@@ -177,9 +178,10 @@ impl Recovery {
     pub fn recover(&self, image: &Image) -> Recovered {
         let sim = Sim::calm();
         let (mut counted, mut legs, mut writes) = (None, None, None);
-        let view = self.plan.view(image);
+        let mut view = self.plan.view(image);
         let survey = sim.block_on(async {
             let stack = mount(image, &self.plan, &sim).await?;
+            view = self.plan.view_mounted(&stack.disk, &view);
             let history = stack.disk.history();
             // Who looks at what was recovered may write as well, later.
             writes = (self.watches_writes && !history.is_empty()).then(|| history.fork());

@@ -13,6 +13,7 @@ use crate::cow::Kind;
 use crate::cow::ROOT_INO;
 use crate::cow::RecoveryStep;
 use crate::cow::Times;
+use crate::cow::copies::best_copy;
 use crate::cow::format::BlockPtr;
 use crate::cow::format::Generation;
 use crate::cow::format::ROOT_SLOTS;
@@ -29,7 +30,6 @@ use crate::cow::format::root::Root;
 use crate::cow::objects::Objects;
 use crate::cow::store::Store;
 use crate::cow::store::origin;
-use crate::cow::store::read;
 use crate::device::BlockNo;
 use crate::device::Class;
 use crate::device::Device;
@@ -118,6 +118,7 @@ pub(super) async fn mount(
     for step in store.policy.recovery_order {
         recovery_step(&store, *step).await?;
     }
+    store.settle_copies().await?;
     let live = store.state().live.clone();
     store.state().objects = Objects::clean(live);
     Ok(store)
@@ -150,10 +151,11 @@ async fn recovery_step(store: &Store, step: RecoveryStep) -> Result<(), CowError
 async fn newest_root(device: &dyn Device, geometry: Geometry) -> Result<(BlockNo, Root), CowError> {
     let mut newest: Option<(BlockNo, Root)> = None;
     for slot in (0..ROOT_SLOTS).map(BlockNo) {
-        let block = read(device, geometry, slot).await?;
-        let Some(root) = Root::decode(&block).filter(|root| root.geometry == geometry) else {
-            continue;
+        let read_as = |block: &Bytes| {
+            let root = Root::decode(block).filter(|root| root.geometry == geometry)?;
+            Some((root.generation, root))
         };
+        let Some(root) = best_copy(device, geometry, slot, read_as).await? else { continue };
         if newest.is_none_or(|(_, best)| best.generation < root.generation) {
             newest = Some((slot, root));
         }
@@ -168,16 +170,18 @@ async fn replay(store: &Store) -> Result<(), CowError> {
     let mut parts: Vec<u8> = Vec::new();
     loop {
         let at = end.next;
-        let block = store.read(at).await?;
-        let Some((log, checksum)) = LogBlock::decode(&block) else { return Ok(()) };
-        let follows = log.generation == end.generation
-            && log.sequence == end.sequence
-            && log.link == end.link
-            && is_inside(log.next, store.geometry)
-            && seen.insert(log.next);
-        if !follows {
-            return Ok(());
-        }
+        let goes_on = |block: &Bytes| {
+            let (log, checksum) = LogBlock::decode(block)?;
+            let follows = log.generation == end.generation
+                && log.sequence == end.sequence
+                && log.link == end.link
+                && is_inside(log.next, store.geometry)
+                && !seen.contains(&log.next);
+            follows.then_some(((), (log, checksum)))
+        };
+        let found = best_copy(&*store.device, store.geometry, at, goes_on).await?;
+        let Some((log, checksum)) = found else { return Ok(()) };
+        seen.insert(log.next);
         end.next = log.next;
         end.sequence = end.sequence.saturating_add(1);
         end.link = checksum;

@@ -21,4 +21,12 @@ pub trait Copies: Send + Sync {
     /// Makes a block of a copy what it is in another one. Nothing happens while somebody else
     /// writes to it: then it is theirs to be right.
     fn repair(&self, block: BlockNo, from: u32, to: u32) -> CopyTask<'_, Result<(), DeviceError>>;
+
+    /// May the copies of a block differ, because a loss of power came between them? Until
+    /// [`Copies::settle`].
+    fn is_in_doubt(&self, block: BlockNo) -> bool;
+
+    /// Makes the copies equal that are in doubt, whichever is right: whoever can tell has had them
+    /// repaired.
+    fn settle(&self) -> CopyTask<'_, Result<(), DeviceError>>;
 }

@@ -16,9 +16,11 @@ mod layout;
 mod log;
 mod policy;
 mod returning;
+mod settle;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -71,6 +73,8 @@ const OF_RESYNC: Origin = Origin { class: Class::Data, object: 0, offset: 0 };
 struct State {
     /// What the log is to say.
     log: RegionLog,
+    /// Regions in which a loss of power may have left legs that differ.
+    in_doubt: BTreeSet<u64>,
     /// What it is sure to say on the medium, or taken for it.
     durable: RegionLog,
     /// What was written of it and not forced, since the last flush.
@@ -83,6 +87,26 @@ struct State {
     /// Lost legs that came back: they are written, and not read yet. How many writes had ended by
     /// then.
     returning: BTreeMap<u32, u64>,
+    /// What legs that were lost since the mirror was opened lack; of others nobody knows.
+    missed: BTreeMap<u32, BTreeSet<u64>>,
+}
+
+impl State {
+    /// A leg is neither read nor written any more, and lacks these blocks.
+    fn lose(&mut self, leg: u32, blocks: Range<u64>) {
+        self.returning.remove(&leg);
+        if self.log.lost.insert(leg) {
+            self.missed.insert(leg, BTreeSet::new());
+        }
+        self.miss(leg, blocks);
+    }
+
+    /// A lost leg lacks these blocks too.
+    fn miss(&mut self, leg: u32, blocks: Range<u64>) {
+        if let Some(missed) = self.missed.get_mut(&leg) {
+            missed.extend(blocks);
+        }
+    }
 }
 
 /// What the requests share.
@@ -118,7 +142,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Mirror {
-    /// The mirror on a device, its legs made equal where they may differ.
+    /// The mirror on a device. Where its legs may differ, they do until [`Copies::settle`].
     ///
     /// # Errors
     /// What the device answers.
@@ -130,7 +154,11 @@ impl Mirror {
     ) -> Result<Self, DeviceError> {
         let read = Request::Read { block: layout.log() };
         let log = RegionLog::decode(&perform(below.as_ref(), read).await?);
-        let state = State { durable: log.clone(), log, ..State::default() };
+        let in_doubt = match policy.resync {
+            Resync::DirtyRegions => log.dirty.clone(),
+            Resync::All => (0..=layout.region(BlockNo(layout.leg().block_count))).collect(),
+        };
+        let state = State { durable: log.clone(), log, in_doubt, ..State::default() };
         let (logging, copying) = (TaskLock::default(), TaskLock::default());
         let journal = Journal::default();
         let legs = Legs {
@@ -143,7 +171,6 @@ impl Mirror {
             journal,
             state: Mutex::new(state),
         };
-        legs.resync().await?;
         Ok(Self { legs: Arc::new(legs), requests: Mutex::default() })
     }
 
@@ -157,9 +184,7 @@ impl Mirror {
         if leg >= legs.layout.leg_count || legs.present().iter().all(|left| *left == leg) {
             return Err(DeviceError::OutOfRange);
         }
-        let mut state = lock(&legs.state);
-        state.log.lost.insert(leg);
-        state.returning.remove(&leg);
+        lock(&legs.state).lose(leg, 0..0);
         Ok(())
     }
 
@@ -256,9 +281,11 @@ impl Legs {
     async fn read(&self, block: BlockNo) -> Completion {
         let mut outcome = Err(DeviceError::Io);
         let mut legs = self.present();
-        // Which leg is idle is chance.
-        let first = self.sim.choose(Site::ReadLeg, legs.len() as u32);
-        legs.rotate_left(first as usize);
+        if !self.is_in_doubt(block) {
+            // Which leg is idle is chance.
+            let first = self.sim.choose(Site::ReadLeg, legs.len() as u32);
+            legs.rotate_left(first as usize);
+        }
         for leg in legs {
             self.journal.note(leg, block.0..block.0 + 1, LegDeed::Read);
             let block = self.layout.on_leg(leg, block);
@@ -356,9 +383,7 @@ impl Legs {
                 Err(DeviceError::Io | DeviceError::NoSpace | DeviceError::OutOfRange),
                 CopyFailure::LosesLeg,
             ) => {
-                let mut state = lock(&self.state);
-                state.returning.remove(&leg);
-                state.log.lost.insert(leg);
+                lock(&self.state).lose(leg, block.0..block.0 + 1);
                 Ok(false)
             }
             (
@@ -366,37 +391,6 @@ impl Legs {
                 CopyFailure::CountsAsDone,
             ) => Ok(true),
         }
-    }
-
-    /// Copies the first leg to the others where they may differ.
-    async fn resync(&self) -> Result<(), DeviceError> {
-        let legs = self.present();
-        let Some((first, others)) = legs.split_first() else { return Err(DeviceError::Io) };
-        let dirty = lock(&self.state).log.dirty.clone();
-        let below = self.below.as_ref();
-        let mut has_written = false;
-        for block in (0..self.layout.leg().block_count).map(BlockNo) {
-            let is_dirty = dirty.contains(&self.layout.region(block));
-            if self.policy.resync == Resync::DirtyRegions && !is_dirty {
-                continue;
-            }
-            let of = |leg| Request::Read { block: self.layout.on_leg(leg, block) };
-            let right = perform(below, of(*first)).await?;
-            for leg in others {
-                if perform(below, of(*leg)).await? != right {
-                    self.copy(*leg, block, right.clone()).await?;
-                    has_written = true;
-                }
-            }
-        }
-        if has_written {
-            perform(below, Request::Flush).await?;
-        }
-        if dirty.is_empty() {
-            return Ok(());
-        }
-        lock(&self.state).log.dirty.clear();
-        self.put_log().await
     }
 }
 

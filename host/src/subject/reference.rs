@@ -73,6 +73,16 @@ impl StackPlan {
         }
     }
 
+    /// What the file system sees of a medium after it was mounted, if it saw `view` before: its
+    /// recovery may have chosen another leg.
+    #[must_use]
+    pub fn view_mounted(&self, disk: &Disk, view: &Image) -> Image {
+        match self.mirror() {
+            Some(_) => self.view(&disk.cached_image()),
+            None => view.clone(),
+        }
+    }
+
     /// The blocks on which the legs of a mirror do not agree, though its log says so.
     #[must_use]
     pub fn disagreements(&self, medium: &Image) -> Vec<BlockNo> {

@@ -7,6 +7,7 @@ use crate::device::Faulty;
 use crate::device::Mirror;
 use crate::device::MirrorLayout;
 use crate::device::MirrorPolicy;
+use crate::device::Resync;
 
 struct World {
     sim: Sim,
@@ -92,6 +93,46 @@ fn a_scrub_repairs_the_leg_that_no_read_looks_at() {
     assert_eq!(world.differing().len(), 1, "the first leg is right");
     world.sim.block_on(world.cow.scrub()).expect("a healthy disk");
     assert_eq!(world.differing(), []);
+}
+
+/// What a loss of power leaves now is mounted, all of it in doubt; then a leg is lost. The first
+/// block of the file.
+fn read_after_power_loss(world: &World, lost: u32) -> Option<u8> {
+    let sim = Sim::calm();
+    let disk = Arc::new(Disk::new(world.disk.durable_image(), sim.clone()));
+    let policy = MirrorPolicy { leg_count: 2, resync: Resync::All, ..MirrorPolicy::default() };
+    let mirror = Mirror::open(disk.clone(), layout(), policy, sim.clone());
+    let mirror = Arc::new(sim.block_on(mirror).expect("a healthy disk"));
+    let cow = Cow::mount(mirror.clone(), sim.clone(), CowPolicy::default());
+    let cow = sim.block_on(cow).expect("one leg has all of it");
+    assert_eq!(layout().disagreements(&disk.durable_image()), [], "they were made equal");
+    assert_eq!(mirror.lose(lost), Ok(()));
+    let found = sim.block_on(cow.read_block(world.ino, 0)).expect("the other leg is whole");
+    found.map(|bytes| bytes[0])
+}
+
+#[test]
+fn what_went_elsewhere_on_a_leg_is_not_spread_after_a_loss_of_power() {
+    for (leg, class) in [0, 1]
+        .into_iter()
+        .flat_map(|leg| ["data", "tree", "log", "root"].into_iter().map(move |class| (leg, class)))
+    {
+        let world = world(BadCopy::Repaired);
+        world.sim.block_on(world.cow.commit()).expect("a healthy disk");
+        let rule = format!("misdirected-write class={class} leg={leg} to=90");
+        world.legs.add(rule.parse().expect("a rule"));
+        world.sim.block_on(write(&world.cow, world.ino, &[0], 7)).expect("nobody knows");
+        let synced = match class {
+            "log" => world.sim.block_on(world.cow.sync_log()),
+            _ => world.sim.block_on(world.cow.commit()),
+        };
+        synced.expect("nobody knows");
+        assert_eq!(world.differing().len(), 1, "{class} of leg {leg} is elsewhere");
+        for lost in [0, 1] {
+            let found = read_after_power_loss(&world, lost);
+            assert_eq!(found, Some(7), "{class} of leg {leg}, without leg {lost}");
+        }
+    }
 }
 
 #[test]

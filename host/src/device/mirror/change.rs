@@ -57,6 +57,7 @@ impl Legs {
                 under_way.push((leg, below.submit(self.on_leg(leg, number, &asked))));
             } else {
                 self.journal.note(leg, blocks.clone(), LegDeed::Missed);
+                lock(&self.state).miss(leg, blocks.clone());
             }
         }
         // Which leg is the first to get to it is the devices' affair.
@@ -89,13 +90,18 @@ impl Legs {
         self.journal.push(LegEvent::Ended { write: number });
         match error {
             None => Ok(()),
-            Some(error) if present.iter().all(|leg| failed.contains(leg)) => Err(error),
+            Some(error) if present.iter().all(|leg| failed.contains(leg)) => {
+                // Those that came back may have it, and are to be what the others are.
+                let mut state = lock(&self.state);
+                let returning: Vec<u32> = state.returning.keys().copied().collect();
+                returning.into_iter().for_each(|leg| state.miss(leg, blocks.clone()));
+                Err(error)
+            }
             // Nobody may rely on the others before the log says which leg is behind.
             Some(_) => {
                 {
                     let mut state = lock(&self.state);
-                    state.returning.retain(|leg, _| !failed.contains(leg));
-                    state.log.lost.extend(failed);
+                    failed.into_iter().for_each(|leg| state.lose(leg, blocks.clone()));
                 }
                 self.write_log(regions).await
             }

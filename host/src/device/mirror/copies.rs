@@ -27,6 +27,14 @@ impl Copies for Mirror {
     fn repair(&self, block: BlockNo, from: u32, to: u32) -> CopyTask<'_, Result<(), DeviceError>> {
         Box::pin(self.legs.repair(block, from, to))
     }
+
+    fn is_in_doubt(&self, block: BlockNo) -> bool {
+        self.legs.is_in_doubt(block)
+    }
+
+    fn settle(&self) -> CopyTask<'_, Result<(), DeviceError>> {
+        Box::pin(self.legs.settle())
+    }
 }
 
 impl Legs {

@@ -1,8 +1,9 @@
 //! Legs that were lost and are there again.
 //!
 //! Such a leg is written again from then on, and read again when it has all that it missed: it is
-//! copied to by the next flush. Until then the log calls it lost, so that after a loss of power it
-//! is lost again.
+//! copied to by the next flush. What it did not miss it keeps: it may be the only right copy. Until
+//! then the log calls it lost, so that after a loss of power it is lost again; what it missed is
+//! not known any more then, and all is copied.
 
 use crate::device::BlockNo;
 use crate::device::Device;
@@ -51,6 +52,7 @@ impl Legs {
                     // It may have been lost again meanwhile.
                     if state.returning.remove(&leg).is_some() {
                         state.log.lost.remove(&leg);
+                        state.missed.remove(&leg);
                     }
                 }
                 Ok(false) => {}
@@ -78,10 +80,13 @@ impl Legs {
 
     /// May a leg that came back lack what is in a block?
     fn needs_copy(&self, leg: u32, block: BlockNo) -> bool {
+        let state = lock(&self.state);
+        if state.missed.get(&leg).is_some_and(|missed| !missed.contains(&block.0)) {
+            return false;
+        }
         match self.policy.returning {
             ReturningLeg::CaughtUp | ReturningLeg::AtOnce => true,
             ReturningLeg::LastWriteEndsCopying => {
-                let state = lock(&self.state);
                 let came_back = state.returning.get(&leg).copied().unwrap_or(0);
                 let last_end = state.last_end.get(&self.layout.region(block)).copied();
                 last_end.unwrap_or(0) <= came_back

@@ -29,7 +29,11 @@ fn blank() -> Image {
 }
 
 fn open(sim: &Sim, below: Arc<dyn Device>, policy: MirrorPolicy) -> Mirror {
-    sim.block_on(Mirror::open(below, layout(), policy, sim.clone())).expect("it can be read")
+    sim.block_on(async {
+        let mirror = Mirror::open(below, layout(), policy, sim.clone()).await?;
+        mirror.settle().await.map(|()| mirror)
+    })
+    .expect("it can be read")
 }
 
 fn put(block: u64, byte: u8) -> Request {
@@ -232,6 +236,32 @@ fn a_leg_that_comes_back_is_read_when_it_has_what_it_missed() {
     assert_eq!(returned(returning(ReturningLeg::AtOnce)).0, 7, "D-95");
     // Block 6 is in the region of block 5, and was written since the leg came back.
     assert_eq!(returned(returning(ReturningLeg::LastWriteEndsCopying)).0, 7, "D-65");
+}
+
+#[test]
+fn a_leg_that_comes_back_keeps_what_it_did_not_miss() {
+    let sim = Sim::calm();
+    let below = disk(&sim, blank());
+    let legs = Faulty::of_legs(below.clone(), layout(), below.history(), sim.clone());
+    let legs = Arc::new(legs);
+    let mirror = open(&sim, legs.clone(), MirrorPolicy::default());
+    legs.add("misdirected-write leg=1 to=50".parse().expect("a rule"));
+    sim.block_on(perform(&mirror, put(6, 7))).expect("it is healthy");
+    assert_eq!(mirror.lose(0), Ok(()));
+    sim.block_on(perform(&mirror, put(5, 8))).expect("one leg is left");
+    assert_eq!(first_byte(&sim, &mirror, 6), 0, "the other leg has it elsewhere");
+    assert_eq!(mirror.bring_back(0), Ok(()));
+    sim.block_on(perform(&mirror, Request::Flush)).expect("it is healthy");
+    let view = layout().view(&below.durable_image(), 0);
+    let found = [5, 6, 50].map(|block| view.get(BlockNo(block)).map(|bytes| bytes[0]));
+    assert_eq!(found, [Some(8), Some(7), Some(0)], "block 6 was not copied over");
+    // It was lost before this one was opened: what it missed is not known.
+    assert_eq!(mirror.lose(0), Ok(()));
+    sim.block_on(perform(&mirror, put(5, 9))).expect("one leg is left");
+    let again = open(&sim, disk(&sim, below.cached_image()), MirrorPolicy::default());
+    assert_eq!(again.bring_back(0), Ok(()));
+    sim.block_on(perform(&again, Request::Flush)).expect("it is healthy");
+    assert_eq!(first_byte(&sim, &again, 5), 9);
 }
 
 #[test]

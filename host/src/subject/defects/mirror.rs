@@ -12,7 +12,7 @@ use crate::subject::defects::Defect;
 /// The general exerciser on files that are written in place, on a mirror, beside a process that
 /// begins writeback and syncs; cut short after every event of the device.
 const EXERCISED_ON_A_MIRROR: &str = "explore posix_exerciser --legs 2 --also \
-     'posix_pressure flush 20' --verify verify_mirror_legs --seed 1 --seeds 10 -- \
+     'posix_pressure flush 20' --verify verify_mirror_legs --seed 20 --seeds 10 -- \
      random 60 in-place";
 
 /// What legs differ in is in memory, and dirty. An audit sees the legs differ all the same.
@@ -28,7 +28,7 @@ const EXERCISED_ON_ROOM_SET_ASIDE: &str =
     "explore posix_exerciser --seed 1 --adversity --seeds 20 -- random 300 room";
 
 /// The general exerciser, which takes a leg away and brings it back.
-const RETURNING: &str = "run posix_exerciser --legs 2 --seed 1 --seeds 20 -- random 150 legs";
+const RETURNING: &str = "run posix_exerciser --legs 2 --seed 1 --seeds 60 -- random 150 legs";
 
 /// The general exerciser, some of whose writes go elsewhere on the first leg.
 const STRAYING: &str = "run posix_exerciser --legs 2 --fail-write 'misdirected-write class=data \
@@ -143,7 +143,15 @@ pub(super) const MIRROR: &[Defect] = &[
                     missed there",
         source: "D-65; dm-raid1, Nomura 2006",
         needs: "a mirror, a leg that is lost and comes back, writes before it was copied to",
-        clauses: &["RED-06", "DUR-FSYNC-01", "DATA-RW-03", "DATA-RW-01", "ERR-FALSE-01"],
+        clauses: &[
+            "RED-06",
+            "DUR-FSYNC-01",
+            "DUR-FSYNC-03",
+            "CRASH-04",
+            "DATA-RW-03",
+            "DATA-RW-01",
+            "ERR-FALSE-01",
+        ],
         audit: &["RED-03", "RED-05", "RED-07"],
         silent: "runs in which no leg is lost",
         shown_by: "explore seed_001_mirror_legs --lose-leg each -- return 3 1",
@@ -174,7 +182,7 @@ pub(super) const MIRROR: &[Defect] = &[
                     another leg has the right ones",
         source: "synthetic; xfstests btrfs/141 and btrfs/265 to 268 are of this class",
         needs: "a mirror, a leg that has not what was written to it",
-        clauses: &["DATA-RW-01", "DATA-RW-03", "COPY-01", "ERR-FALSE-01", "RED-08"],
+        clauses: &["DATA-RW-01", "DATA-RW-03", "COPY-01", "RSTAB-01", "ERR-FALSE-01", "RED-08"],
         audit: &["RED-08"],
         silent: "runs in which every leg has what was written to it",
         shown_by: "run seed_001_mirror_legs --seed 1 --seeds 10 -- repair 4",
