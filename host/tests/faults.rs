@@ -15,6 +15,7 @@ use crashproof::call::Request;
 use crashproof::call::Value;
 use crashproof::call::Vfs;
 use crashproof::check::campaign::Campaign;
+use crashproof::cow::RecordFailure;
 use crashproof::device::Block;
 use crashproof::device::Fault;
 use crashproof::device::FaultKind;
@@ -318,12 +319,54 @@ fn a_file_system_that_stops_goes_on_answering() {
     }
 }
 
+/// How many programs break a promise of `xfs` on a device whose flush drops its cache.
+fn broken_by_dropped_caches(policies: &Policies) -> u64 {
+    let expected = Promises::named("xfs");
+    let mut count = 0;
+    for nth in 1..=24 {
+        for seed in nth * 5..nth * 5 + 5 {
+            let rule = format!("dropping-flush nth={nth}").parse::<FaultRule>();
+            let faults = FaultPlan::from(vec![rule.expect("a rule of this file")]);
+            let (policies, expected) = (policies.clone(), expected.clone());
+            let campaign = Campaign { faults, policies, expected, ..Campaign::default() };
+            let Some(execution) = campaign.execute(&bytes(seed)) else { continue };
+            count += u64::from(!execution.violations.is_empty());
+        }
+    }
+    count
+}
+
+/// What the second sync is told, and a read of what is on the medium, after a flush that dropped
+/// the device's cache.
+fn after_a_dropped_cache(policies: Policies) -> (Answer, Result<Bytes, Errno>) {
+    let sim = Sim::calm();
+    let plan = StackPlan { policies, ..plan(&["dropping-flush"]) };
+    let stack = sim.block_on(Stack::format(&plan, &sim)).expect("room for it");
+    let handle = open(&stack, &sim);
+    write(&stack, &sim, handle, 9);
+    assert_eq!(ask(&stack, &sim, Request::Fsync { handle }), Err(Errno::Io));
+    let told = ask(&stack, &sim, Request::Fsync { handle });
+    stack.vfs.evict_all();
+    (told, read(&stack, &sim, handle))
+}
+
+#[test]
+fn a_dropped_cache_is_detected_by_a_file_system_that_stops() {
+    let mut policies = profile_named("xfs").expect("it is in the list");
+    assert_eq!(broken_by_dropped_caches(&policies), 0);
+    let stopped = (Err(Errno::Io), Err(Errno::Io));
+    assert_eq!(after_a_dropped_cache(policies.clone()), stopped);
+    policies.cow.flush_failure = RecordFailure::Continues;
+    let (told, found) = after_a_dropped_cache(policies);
+    assert_eq!((told, found.ok()), (Ok(Value::Done), None), "DEF-004f: success, and nothing there");
+}
+
 #[test]
 fn the_page_names_every_fault_of_this_file() {
     let page = include_str!("../docs/fault-model.md");
     let faults = ["torn write", "power loss", "write error", "no space", "changed byte"];
     let others = ["read error", "flush error", "lying flush", "misdirected write", "link loss"];
-    for fault in faults.iter().chain(&others) {
+    for fault in faults.iter().chain(&others).chain(&["dropped cache"]) {
         assert!(page.contains(&format!("| {fault} |")), "{fault}");
     }
     for kind in FaultKind::ALL {

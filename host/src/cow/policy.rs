@@ -219,6 +219,9 @@ pub struct CowPolicy {
     pub sync_order: Vec<SyncStep>,
     /// What a write of the log that failed means.
     pub log_failure: RecordFailure,
+    /// What a flush that failed means: whether what it was to make durable is still in the
+    /// device's cache, nobody knows.
+    pub flush_failure: RecordFailure,
     /// What a write of the tree or the root that failed means.
     pub tree_failure: RecordFailure,
     /// What becomes of errors of the tree's blocks before that.
@@ -261,6 +264,7 @@ impl Default for CowPolicy {
             commit_order: COMMIT_ORDER.to_vec(),
             sync_order: SYNC_ORDER.to_vec(),
             log_failure: RecordFailure::Continues,
+            flush_failure: RecordFailure::Continues,
             tree_failure: RecordFailure::Continues,
             tree_errors: TreeErrors::Kept,
             recovery_order: RECOVERY_ORDER,

@@ -326,7 +326,8 @@ impl Store {
             }
             state.writes
         };
-        perform(&*self.device, Request::Flush).await.map_err(CowError::Device)?;
+        let flushed = perform(&*self.device, Request::Flush).await;
+        self.noted(flushed.map(drop).map_err(CowError::Device), self.policy.flush_failure)?;
         let mut state = self.state();
         state.writes_flushed = state.writes_flushed.max(covered);
         Ok(())

@@ -201,6 +201,13 @@ impl Device for Disk {
         self.geometry
     }
 
+    fn drop_cache(&self) {
+        let mut state = self.lock();
+        state.cached = state.durable.clone();
+        state.unflushed.clear();
+        self.history.push(DeviceEvent::Dropped);
+    }
+
     fn submit(&self, request: Request) -> RequestId {
         let delay = match request {
             // It is as late as whoever asks for its completion.

@@ -23,6 +23,8 @@ pub enum DeviceEvent {
         /// Number of the first write that is not covered.
         until: u64,
     },
+    /// What was not durable is gone.
+    Dropped,
     /// The device said that it did what it did not.
     Lied(Lie),
 }

@@ -220,6 +220,10 @@ impl Device for Mirror {
         Some(self)
     }
 
+    fn drop_cache(&self) {
+        self.legs.below.drop_cache();
+    }
+
     fn submit(&self, request: Request) -> RequestId {
         let legs = Arc::clone(&self.legs);
         let running: Running = Box::pin(async move { legs.perform(request).await });

@@ -199,6 +199,9 @@ pub trait Device: Send + Sync {
     /// Asks whether a request completed. A completion is told once.
     fn poll(&self, id: RequestId, cx: &mut Context<'_>) -> Poll<Completion>;
 
+    /// What is not durable is gone from its volatile cache.
+    fn drop_cache(&self);
+
     /// The copies that it keeps of each block, if it keeps several.
     fn copies(&self) -> Option<&dyn Copies> {
         None

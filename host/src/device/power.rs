@@ -379,6 +379,7 @@ impl CrashPoint {
                 }
                 *lied_until = lied_until.filter(|lied| *lied > until);
             }
+            DeviceEvent::Dropped => unflushed.clear(),
             DeviceEvent::Lied(Lie::Flush) => {
                 let newest = unflushed.last().map(|written| written.number + 1);
                 *lied_until = newest.or(*lied_until);

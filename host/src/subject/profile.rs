@@ -62,6 +62,7 @@ impl Behaviour {
     pub fn policies(&self) -> Result<Policies, Impossible> {
         let mut policies = Policies::reporting(self.errors()?);
         policies.cow.log_failure = self.log_failure;
+        policies.cow.flush_failure = self.log_failure;
         policies.cow.tree_failure = self.tree_failure;
         Ok(policies)
     }

@@ -77,6 +77,7 @@ fn media(history: &History, position: usize) -> Vec<Medium> {
                 }
                 unflushed.retain(|written| !is_covered(written));
             }
+            DeviceEvent::Dropped => unflushed.clear(),
             DeviceEvent::Lied(_) => panic!("this device says what is so"),
         }
     }

@@ -175,6 +175,7 @@ impl FaultDraft {
             FaultKind::MisdirectedWrite => Fault::MisdirectedWrite(self.to.map(BlockNo)),
             FaultKind::ReadError => Fault::ReadError,
             FaultKind::FlushError => Fault::FlushError,
+            FaultKind::DroppingFlush => Fault::DroppingFlush,
             FaultKind::LyingFlush => Fault::LyingFlush,
             FaultKind::LinkLoss => Fault::LinkLoss,
             FaultKind::Latency => match self.steps {

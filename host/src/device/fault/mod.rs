@@ -412,12 +412,20 @@ impl Device for Faulty {
         self.below.copies()
     }
 
+    fn drop_cache(&self) {
+        self.below.drop_cache();
+    }
+
     fn submit(&self, request: Request) -> RequestId {
         let (fault, late) = self.choose(&request);
         match fault {
             None => self.pass(request, late),
             Some(Fault::WriteError(error)) => self.odd(Odd::Over(Err(error))),
             Some(Fault::ReadError | Fault::FlushError | Fault::LinkLoss) => {
+                self.odd(Odd::Over(Err(DeviceError::Io)))
+            }
+            Some(Fault::DroppingFlush) => {
+                self.below.drop_cache();
                 self.odd(Odd::Over(Err(DeviceError::Io)))
             }
             Some(Fault::LyingFlush) => {

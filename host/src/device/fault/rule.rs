@@ -39,6 +39,8 @@ pub enum Fault {
     ReadError,
     /// The flush fails. What it should have made durable is still in the device's cache.
     FlushError,
+    /// The flush fails, and what it should have made durable is gone from the device's cache.
+    DroppingFlush,
     /// The flush completes and makes nothing durable.
     LyingFlush,
     /// The request fails, whatever it is.
@@ -61,6 +63,8 @@ pub enum FaultKind {
     ReadError,
     /// [`Fault::FlushError`]
     FlushError,
+    /// [`Fault::DroppingFlush`]
+    DroppingFlush,
     /// [`Fault::LyingFlush`]
     LyingFlush,
     /// [`Fault::LinkLoss`]
@@ -79,6 +83,7 @@ impl Fault {
             Self::MisdirectedWrite(_) => FaultKind::MisdirectedWrite,
             Self::ReadError => FaultKind::ReadError,
             Self::FlushError => FaultKind::FlushError,
+            Self::DroppingFlush => FaultKind::DroppingFlush,
             Self::LyingFlush => FaultKind::LyingFlush,
             Self::LinkLoss => FaultKind::LinkLoss,
             Self::Latency(_) => FaultKind::Latency,
@@ -88,12 +93,13 @@ impl Fault {
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::WriteError,
         Self::TornWrite,
         Self::MisdirectedWrite,
         Self::ReadError,
         Self::FlushError,
+        Self::DroppingFlush,
         Self::LyingFlush,
         Self::LinkLoss,
         Self::Latency,
@@ -108,6 +114,7 @@ impl FaultKind {
             Self::MisdirectedWrite => "misdirected-write",
             Self::ReadError => "read-error",
             Self::FlushError => "flush-error",
+            Self::DroppingFlush => "dropping-flush",
             Self::LyingFlush => "lying-flush",
             Self::LinkLoss => "link-loss",
             Self::Latency => "latency",
@@ -122,7 +129,7 @@ impl FaultKind {
             | Self::MisdirectedWrite
             | Self::ReadError
             | Self::Latency => true,
-            Self::FlushError | Self::LyingFlush | Self::LinkLoss => false,
+            Self::FlushError | Self::DroppingFlush | Self::LyingFlush | Self::LinkLoss => false,
         }
     }
 }
@@ -186,6 +193,7 @@ impl FaultRule {
             | Fault::MisdirectedWrite(None)
             | Fault::ReadError
             | Fault::FlushError
+            | Fault::DroppingFlush
             | Fault::LyingFlush
             | Fault::LinkLoss
             | Fault::Latency(_) => self.fault,
@@ -208,13 +216,16 @@ impl FaultRule {
                 Request::Write { .. },
             )
             | (Fault::ReadError, Request::Read { .. })
-            | (Fault::FlushError | Fault::LyingFlush, Request::Flush) => true,
+            | (Fault::FlushError | Fault::DroppingFlush | Fault::LyingFlush, Request::Flush) => {
+                true
+            }
             (
                 Fault::WriteError(_)
                 | Fault::TornWrite(_)
                 | Fault::MisdirectedWrite(_)
                 | Fault::ReadError
                 | Fault::FlushError
+                | Fault::DroppingFlush
                 | Fault::LyingFlush,
                 _,
             ) => false,
@@ -277,6 +288,7 @@ impl FaultRule {
             | Fault::MisdirectedWrite(_)
             | Fault::ReadError
             | Fault::FlushError
+            | Fault::DroppingFlush
             | Fault::LyingFlush
             | Fault::LinkLoss
             | Fault::Latency(_) => None,
@@ -308,6 +320,7 @@ impl FaultRule {
             | Fault::MisdirectedWrite(None)
             | Fault::ReadError
             | Fault::FlushError
+            | Fault::DroppingFlush
             | Fault::LyingFlush
             | Fault::LinkLoss => {}
         }

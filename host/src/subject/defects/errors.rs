@@ -8,6 +8,7 @@ use crate::cache::PartFailures;
 use crate::cache::RecycledRecord;
 use crate::cache::ReportTime;
 use crate::cache::SyncAllReports;
+use crate::cow::RecordFailure;
 use crate::cow::TreeErrors;
 use crate::subject::defects::CALM;
 use crate::subject::defects::Defect;
@@ -157,6 +158,34 @@ pub(super) const ERRORS: &[Defect] = &[
         exercised_by: EXERCISED_EVERYWHERE_WITH_FAULTS,
         controls: &[CALM, "run litmus_sync_errors -- L1"],
         apply: |policies| policies.cache.errors = ErrorPolicy::FORGOTTEN_ON_EVICTION,
+    },
+    Defect {
+        name: "flush_failure_goes_on",
+        number: "DEF-004f",
+        mechanism: "a flush that failed stops nothing, though the device may have dropped what it \
+                    had in its cache: the next sync flushes what is left, and says success",
+        source: "seed 004: a device may drop its cache when the flush command fails",
+        needs: "a flush that fails and drops the device's cache, a crash or an eviction",
+        clauses: &[
+            "CRASH-04",
+            "DUR-FSYNC-01",
+            "DUR-FSYNC-03",
+            "DUR-DIR-02",
+            "CRASH-03",
+            "CRASH-01",
+        ],
+        audit: &[],
+        silent: "runs without a failed flush, or whose device keeps its cache",
+        shown_by: "explore posix_exerciser --profile xfs --fail-write 'dropping-flush nth=2' \
+                   --seed 1 --seeds 20 -- random 60 files reverting",
+        exercised_by: "explore posix_exerciser --profile xfs --fail-write 'dropping-flush nth=2' \
+                       --seed 1 --seeds 20 -- random 60 files reverting",
+        controls: &[
+            "run posix_exerciser --profile xfs -- 1 300",
+            "explore posix_exerciser --profile xfs --fail-write 'flush-error nth=2' --seed 1 \
+             --seeds 20 -- random 60 files reverting",
+        ],
+        apply: |policies| policies.cow.flush_failure = RecordFailure::Continues,
     },
     Defect {
         name: "record_left_to_next_file",
