@@ -6,6 +6,7 @@
 //!
 //! M-4: same trace, same verdict.
 
+mod bound;
 mod group;
 mod order;
 
@@ -21,6 +22,8 @@ use crate::model::Model;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::take_effect;
+use crate::oracle::bound::Brought;
+use crate::oracle::bound::GAVE_UP;
 use crate::oracle::group::Calls;
 use crate::oracle::group::Item;
 use crate::oracle::group::Pending;
@@ -69,6 +72,9 @@ pub struct Oracle {
     lied: bool,
     /// Did a process crash in a way that nothing explains, so that what is durable is unknown?
     blurred: bool,
+    brought: Brought,
+    /// Was there more to remember than is? The rest of the trace is not judged.
+    has_given_up: bool,
 }
 
 impl Oracle {
@@ -88,12 +94,17 @@ impl Oracle {
             ground: None,
             lied: false,
             blurred: false,
+            brought: Brought::default(),
+            has_given_up: false,
         }
     }
 
     /// Takes the next event.
     pub fn event(&mut self, event: &Event) {
         self.step.0 += 1;
+        if self.has_given_up {
+            return;
+        }
         if let Some(found) = self.found.take() {
             self.judge.model = crash::adopt(&self.judge.model, &found);
             self.ground = None;
@@ -212,6 +223,9 @@ impl Oracle {
                 return;
             }
         }
+        if self.brought.is_too_much(call, &self.judge.model) {
+            return self.give_up();
+        }
         self.group_begins();
         let is_first = self.calls.is_empty() && self.items.is_empty();
         let raced = self.races(call);
@@ -222,6 +236,15 @@ impl Oracle {
         } else {
             self.joins(self.step, Arc::new(pending));
         }
+    }
+
+    /// Judges nothing more, and lets go of what there was.
+    fn give_up(&mut self) {
+        self.judge.undecided(self.step, GAVE_UP);
+        self.judge.model = Model::new();
+        (self.alone, self.calls, self.open, self.items) = Default::default();
+        (self.settled, self.ground) = (None, None);
+        self.has_given_up = true;
     }
 
     /// A call that was alone so far is no longer.

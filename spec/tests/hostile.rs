@@ -5,11 +5,21 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use crashproof_spec::Oracle;
 use crashproof_spec::promise::Level;
 use crashproof_spec::promise::Promises;
+use crashproof_spec::trace::Event;
 use crashproof_spec::trace::HEADER;
 use crashproof_spec::trace::parse;
+use crashproof_spec::violation::Verdict;
+use crashproof_spec::words::At;
+use crashproof_spec::words::Call;
+use crashproof_spec::words::FileKind;
+use crashproof_spec::words::HandleId;
+use crashproof_spec::words::OpenOptions;
+use crashproof_spec::words::Pid;
+use crashproof_spec::words::Value;
 
 const TRACE_COUNT: u64 = 1_500;
 const CALL_COUNT: u64 = 60;
@@ -217,4 +227,41 @@ fn no_trace_makes_the_judge_panic() {
         }
     }
     assert!(judged > TRACE_COUNT / 2, "the reader takes {judged} of them");
+}
+
+/// What is said after each of many writes of 1 MiB to one place, each synced or none.
+fn verdicts_of_overwriting(count: usize, syncs: bool) -> Vec<Verdict> {
+    let mut oracle = Oracle::new(Arc::new(Promises::strict_sticky()), Level::Strict);
+    let handle = HandleId(1);
+    let mut does = |call, value| {
+        oracle.event(&Event::Called { process: Pid(1), call });
+        let call = oracle.step();
+        oracle.event(&Event::Answered { call, outcome: Ok(value) });
+        oracle.verdict()
+    };
+    let options = OpenOptions { write: true, create: true, ..OpenOptions::default() };
+    let at = At { directory: HandleId::ROOT, path: Bytes::from_static(b"a") };
+    let opened = Value::Handle { handle, kind: FileKind::Regular, ino: None };
+    does(Call::Open { at, options }, opened);
+    let data = Bytes::from(vec![7; 1 << 20]);
+    let one = |_| {
+        if syncs {
+            does(Call::Fsync { handle }, Value::Done);
+        }
+        let call = Call::Write { handle, offset: Some(0), data: data.clone() };
+        does(call, Value::Count(1 << 20))
+    };
+    (0..count).map(one).collect()
+}
+
+#[test]
+fn a_trace_that_never_syncs_is_given_up_at_a_bound() {
+    let verdicts = verdicts_of_overwriting(1_100, false);
+    let accepted = verdicts.iter().take_while(|verdict| **verdict == Verdict::Accepted).count();
+    assert!((1_000..1_099).contains(&accepted), "{accepted}");
+    for verdict in &verdicts[accepted..] {
+        assert!(matches!(verdict, Verdict::Undecided(reasons) if reasons.len() == 1));
+    }
+    let synced = verdicts_of_overwriting(1_100, true);
+    assert_eq!(synced.last(), Some(&Verdict::Accepted));
 }

@@ -354,6 +354,18 @@ impl Model {
         [base, &b"/"[..], name].concat().into()
     }
 
+    /// Bytes of changes that no sync covers, and how many changes and files there are.
+    pub(crate) fn unsynced(&self) -> (u64, u64) {
+        let (mut bytes, mut count) = (0, self.names.log.len() + self.files.len());
+        for file in self.files.values() {
+            count += file.attributes.log.len();
+            let Node::Regular(regular) = &file.node else { continue };
+            count += regular.log.len();
+            bytes += regular.log.values().map(Change::size_bytes).sum::<u64>();
+        }
+        (bytes, count as u64)
+    }
+
     /// A path for a report.
     pub(crate) fn path_text(&self, file: FileId) -> String {
         let path = self.files.get(&file).map(|file| file.path.clone()).unwrap_or_default();

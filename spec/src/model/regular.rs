@@ -77,6 +77,16 @@ impl Change {
         Self { step: frame.called, acked: frame.acked, handle, effect }
     }
 
+    /// Bytes that it holds by itself; what was copied is held by others as well.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        match &self.effect {
+            Effect::Write { data, .. }
+            | Effect::Store { data, .. }
+            | Effect::Append { data, .. } => data.len() as u64,
+            Effect::Resize { .. } | Effect::Place { .. } => 0,
+        }
+    }
+
     /// The bytes that it determines.
     pub(crate) fn range(&self) -> Range<u64> {
         match &self.effect {
