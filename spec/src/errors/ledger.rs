@@ -124,6 +124,10 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
             let id = judge.model.inos.get(file).copied();
             let is_held = id.is_some_and(|id| judge.model.file(id).handles > 0);
             if let Some(regular) = known(judge, *file) {
+                let others = subtract(vec![range.clone()], &regular.lost_unacknowledged);
+                let evicted = subtract(vec![range.clone()], &others);
+                let evicted = subtract(evicted, &regular.evicted_unacknowledged);
+                regular.evicted_unacknowledged.extend(evicted);
                 regular.lost.note(range, |lost| {
                     lost.evicted = true;
                     lost.is_forgotten |= !is_held;
@@ -299,7 +303,8 @@ fn enter_hit(regular: &mut Regular, said: &Floating, hit: Hit) {
         let ends = regular.maybes.values().map(|change| change.range().end.min(range.end));
         regular.size = ends.fold(regular.size, u64::max);
         let of_failed = regular.maybes.values().any(|change| overlaps(&change.range(), range));
-        regular.lost_unacknowledged.push(range.clone());
+        let new = subtract(vec![range.clone()], &regular.lost_unacknowledged);
+        regular.lost_unacknowledged.extend(new);
         if !of_failed && said.seen.is_none() {
             regular.lost_unexplained.push_back(said.clone());
         }
@@ -337,8 +342,10 @@ fn resolved(judge: &mut Judge, ino: Ino, range: &Range<u64>) {
         return judge.floating.retain(kept);
     };
     regular.said_stable.push_back((range.clone(), order));
-    let unacknowledged = std::mem::take(&mut regular.lost_unacknowledged);
-    regular.lost_unacknowledged = subtract(unacknowledged, std::slice::from_ref(range));
+    for unacknowledged in [&mut regular.lost_unacknowledged, &mut regular.evicted_unacknowledged] {
+        let left = subtract(std::mem::take(unacknowledged), std::slice::from_ref(range));
+        *unacknowledged = left;
+    }
     let mut entries = std::mem::take(&mut regular.lost);
     entries.narrow(range, |lost| {
         // Without a change since the loss there is nothing that could have been made durable.

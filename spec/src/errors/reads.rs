@@ -238,9 +238,11 @@ fn explained(
         regular.lost.meeting(&(from..to)).any(|lost| may_revert(judge, lost) && !is_late(lost));
     let is_lost = judge.frozen.is_some() && regular.lost.meeting(&(from..to)).next().is_some();
     let reverts = reverts || is_lost;
+    let has_fallen_back = has_fallen_back(judge, regular, &(from..to));
     let mut is_forgotten = false;
     let explained = told.iter().zip(from..).all(|(byte, at)| {
         let failed = regular.may_be_otherwise(at, *byte, run.order);
+        let reverts = reverts || (has_fallen_back && regular.may_have_failed(at, run.order));
         if failed || (reverts && is_older(regular, at, *byte)) {
             return true;
         }
@@ -270,10 +272,24 @@ fn was_meanwhile(judge: &Judge, frame: &Frame, file: FileId, at: u64, byte: u8) 
     }
 }
 
-/// Was a byte ever this, as far as is remembered?
+/// May the page have given up what a failed write had left in it?
+fn has_fallen_back(judge: &Judge, regular: &Regular, range: &Range<u64>) -> bool {
+    let meets = |ranges: &[Range<u64>]| ranges.iter().any(|lost| overlaps(lost, range));
+    let is_lost = meets(&regular.lost_unacknowledged);
+    match judge.promises.error.after_failure {
+        AfterFailure::KeepsNew => false,
+        AfterFailure::MayRevertAfterEviction if judge.testifies => {
+            is_lost && meets(&regular.evicted_unacknowledged)
+        }
+        AfterFailure::MayRevertAfterEviction | AfterFailure::MayRevert => is_lost,
+    }
+}
+
+/// Was a byte ever this, as far as is remembered? A failed write may have made it so.
 fn is_older(regular: &Regular, at: u64, byte: u8) -> bool {
     let floor = regular.floor.runs(at..at + 1).iter().all(|run| run.byte(at) == byte);
-    floor || regular.log.values().any(|change| change.may_hold(at, byte))
+    let mut changes = regular.log.values().chain(regular.maybes.values());
+    floor || changes.any(|change| change.may_hold(at, byte))
 }
 
 fn report(

@@ -223,6 +223,8 @@ pub(crate) struct Regular {
     pub(crate) lost_by: OrdSet<HandleId>,
     /// Bytes of failed calls that the subject says to be lost: it may go on failing for them.
     pub(crate) lost_unacknowledged: Vec<Range<u64>>,
+    /// What of that left memory afterwards.
+    pub(crate) evicted_unacknowledged: Vec<Range<u64>>,
     /// Of those, what nothing explains yet: bytes of a call that is under way.
     pub(crate) lost_unexplained: Vector<Floating>,
     /// The newest change.
@@ -328,6 +330,11 @@ impl Regular {
                 let is_in = change.range().contains(&at);
                 is_in && (change.may_hold(at, byte) || was_copied(order))
             })
+    }
+
+    /// Was there a failed write to a byte after the change of this order?
+    pub(crate) fn may_have_failed(&self, at: u64, order: u64) -> bool {
+        self.maybes.range(order + 1..).any(|(_, change)| change.range().contains(&at))
     }
 
     /// Is every byte known?
