@@ -47,6 +47,9 @@ impl Writers {
 
     /// Who wrote any byte of a range.
     pub(super) fn of(&self, range: &Range<u64>) -> BTreeSet<Writer> {
+        if range.is_empty() {
+            return BTreeSet::new();
+        }
         self.meeting(range).map(|(_, _, by)| by).filter(|by| *by != Writer::NOBODY).collect()
     }
 
