@@ -15,6 +15,7 @@ use crashproof_spec::trace::parse;
 use crashproof_spec::violation::Verdict;
 use crashproof_spec::words::At;
 use crashproof_spec::words::Call;
+use crashproof_spec::words::Errno;
 use crashproof_spec::words::FileKind;
 use crashproof_spec::words::HandleId;
 use crashproof_spec::words::OpenOptions;
@@ -229,39 +230,52 @@ fn no_trace_makes_the_judge_panic() {
     assert!(judged > TRACE_COUNT / 2, "the reader takes {judged} of them");
 }
 
-/// What is said after each of many writes of 1 MiB to one place, each synced or none.
-fn verdicts_of_overwriting(count: usize, syncs: bool) -> Vec<Verdict> {
+/// What becomes of writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Synced,
+    Unsynced,
+    Failed,
+}
+
+/// What is said after each of many writes of 1 MiB to one place.
+fn verdicts_of_overwriting(count: usize, fate: Fate) -> Vec<Verdict> {
     let mut oracle = Oracle::new(Arc::new(Promises::strict_sticky()), Level::Strict);
     let handle = HandleId(1);
-    let mut does = |call, value| {
+    let mut does = |call, outcome| {
         oracle.event(&Event::Called { process: Pid(1), call });
         let call = oracle.step();
-        oracle.event(&Event::Answered { call, outcome: Ok(value) });
+        oracle.event(&Event::Answered { call, outcome });
         oracle.verdict()
     };
     let options = OpenOptions { write: true, create: true, ..OpenOptions::default() };
     let at = At { directory: HandleId::ROOT, path: Bytes::from_static(b"a") };
     let opened = Value::Handle { handle, kind: FileKind::Regular, ino: None };
-    does(Call::Open { at, options }, opened);
+    does(Call::Open { at, options }, Ok(opened));
     let data = Bytes::from(vec![7; 1 << 20]);
     let one = |_| {
-        if syncs {
-            does(Call::Fsync { handle }, Value::Done);
+        if fate == Fate::Synced {
+            does(Call::Fsync { handle }, Ok(Value::Done));
         }
         let call = Call::Write { handle, offset: Some(0), data: data.clone() };
-        does(call, Value::Count(1 << 20))
+        does(
+            call,
+            if fate == Fate::Failed { Err(Errno::NoSpace) } else { Ok(Value::Count(1 << 20)) },
+        )
     };
     (0..count).map(one).collect()
 }
 
 #[test]
 fn a_trace_that_never_syncs_is_given_up_at_a_bound() {
-    let verdicts = verdicts_of_overwriting(1_100, false);
-    let accepted = verdicts.iter().take_while(|verdict| **verdict == Verdict::Accepted).count();
-    assert!((1_000..1_099).contains(&accepted), "{accepted}");
-    for verdict in &verdicts[accepted..] {
-        assert!(matches!(verdict, Verdict::Undecided(reasons) if reasons.len() == 1));
+    for fate in [Fate::Unsynced, Fate::Failed] {
+        let verdicts = verdicts_of_overwriting(1_100, fate);
+        let accepted = verdicts.iter().take_while(|verdict| **verdict == Verdict::Accepted).count();
+        assert!((1_000..1_099).contains(&accepted), "{accepted}");
+        for verdict in &verdicts[accepted..] {
+            assert!(matches!(verdict, Verdict::Undecided(reasons) if reasons.len() == 1));
+        }
     }
-    let synced = verdicts_of_overwriting(1_100, true);
+    let synced = verdicts_of_overwriting(1_100, Fate::Synced);
     assert_eq!(synced.last(), Some(&Verdict::Accepted));
 }

@@ -51,7 +51,8 @@ pub(crate) fn is_kept(judge: &mut Judge, frame: &Frame, file: Option<FileId>, er
         None => judge.lost_kinds,
     };
     let known = judge.failed_kinds.and(lost);
-    if known == Kinds::default() {
+    // Where both failed, or neither, either may be told.
+    if known.io == known.no_space {
         return;
     }
     judge.exercise("ERR-REPORT-10");

@@ -22,6 +22,13 @@ pub(crate) struct AttributeChange {
     pub(crate) acked: Option<Step>,
 }
 
+impl AttributeChange {
+    /// Bytes of the name and of the value.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        (self.name.len() + self.value.as_ref().map_or(0, Bytes::len)) as u64
+    }
+}
+
 /// The attributes of a file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Attributes {

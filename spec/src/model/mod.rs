@@ -357,11 +357,15 @@ impl Model {
     /// Bytes of changes that no sync covers, and how many changes and files there are.
     pub(crate) fn unsynced(&self) -> (u64, u64) {
         let (mut bytes, mut count) = (0, self.names.log.len() + self.files.len());
+        bytes += self.names.log.values().map(NameOp::size_bytes).sum::<u64>();
         for file in self.files.values() {
             count += file.attributes.log.len();
+            bytes += file.attributes.log.values().map(AttributeChange::size_bytes).sum::<u64>();
             let Node::Regular(regular) = &file.node else { continue };
-            count += regular.log.len();
-            bytes += regular.log.values().map(Change::size_bytes).sum::<u64>();
+            // What a failed write may have brought is kept as well.
+            count += regular.log.len() + regular.maybes.len();
+            let changes = regular.log.values().chain(regular.maybes.values());
+            bytes += changes.map(Change::size_bytes).sum::<u64>();
         }
         (bytes, count as u64)
     }

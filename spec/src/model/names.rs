@@ -29,6 +29,12 @@ pub(crate) struct NameOp {
 }
 
 impl NameOp {
+    /// Bytes of the names that it holds.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        let edits = self.edits.iter().map(|edit| edit.name.len());
+        edits.chain(self.paths.iter().map(Bytes::len)).sum::<usize>() as u64
+    }
+
     pub(crate) fn describe(&self) -> String {
         let text = |path: &Bytes| String::from_utf8_lossy(path).into_owned();
         if self.paths[1].is_empty() {

@@ -11,14 +11,14 @@ use crate::words::Memory;
 /// Bytes of changes that no sync covers, in all files together.
 const UNSYNCED_BYTES_MAX: u64 = 1 << 30;
 
-/// What a change takes beside its bytes, about.
+/// What a change or a file takes beside its bytes, about.
 const CHANGE_SIZE_BYTES: u64 = 512;
 
 /// They are counted after so many bytes more.
 const COUNTED_EACH: u64 = UNSYNCED_BYTES_MAX / 16;
 
 /// Why the rest of a trace is not judged.
-pub(super) const GAVE_UP: &str = "more than 1 GiB of changes that nobody synced";
+pub(super) const GAVE_UP: &str = "more than 1 GiB of files and of changes that nobody synced";
 
 /// What changes brought since they were counted last.
 #[derive(Debug, Clone, Default)]
