@@ -223,7 +223,7 @@ impl Oracle {
                 return;
             }
         }
-        if self.brought.is_too_much(call, &self.judge.model) {
+        if self.brought.is_too_much(call, &mut self.judge.model) {
             return self.give_up();
         }
         self.group_begins();

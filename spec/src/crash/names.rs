@@ -13,7 +13,6 @@ use crate::crash::child;
 use crate::crash::content;
 use crate::crash::order;
 use crate::crash::text;
-use crate::model::Bound;
 use crate::model::FileId;
 use crate::model::Name;
 use crate::model::Node;
@@ -126,8 +125,8 @@ fn look(inquest: &mut Inquest<'_>, histories: &mut BTreeMap<Name, History>, path
         below(names, path).for_each(|path| doubt(inquest, path.clone()));
     }
     if let Some(directory) = place {
-        let names = &inquest.judge.model.names.durable;
-        let inside = inside(names, directory).map(|(name, _)| name.clone());
+        let names = &inquest.judge.model.names;
+        let inside = names.durable_in(directory).map(|(name, _)| name.clone());
         inquest.doubtful.names.extend(inside);
     }
 }
@@ -140,11 +139,6 @@ fn below<'a>(
     let start: Bytes = [&path[..], &b"/"[..]].concat().into();
     let paths = names.range(start.clone()..).map(|(path, _)| path);
     paths.take_while(move |path| path.starts_with(&start))
-}
-
-/// The names of a directory that are, or were, durable.
-fn inside(names: &OrdMap<Name, Bound>, directory: FileId) -> impl Iterator<Item = (&Name, &Bound)> {
-    names.range((directory, Bytes::new())..).take_while(move |((of, _), _)| *of == directory)
 }
 
 /// The histories of names that changed since the last promise; other names mean one thing.
@@ -298,7 +292,7 @@ fn support(inquest: &mut Inquest<'_>, path: &Bytes, directory: FileId) -> usize 
         let fits = meant.iter().any(|file| fits(inquest, entry, *file, &survey.names[entry]));
         score += usize::from(fits);
     }
-    let durable = inside(&inquest.judge.model.names.durable, directory);
+    let durable = inquest.judge.model.names.durable_in(directory);
     let lacks = durable.filter(|((_, name), bound)| {
         bound.file.is_some() && !survey.names.contains_key(&child(path, name))
     });

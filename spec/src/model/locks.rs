@@ -303,6 +303,11 @@ impl Locks {
         }
     }
 
+    /// There is no such file any more, and nobody holds a lock of it.
+    pub(crate) fn forget(&mut self, file: FileId) {
+        self.ended.remove(&file);
+    }
+
     /// Would a lock that ended with a close or a process be in the way, had it not ended?
     pub(crate) fn ended_in_the_way(
         &self,

@@ -12,6 +12,7 @@ mod moments;
 mod names;
 mod regular;
 mod resolve;
+mod sweep;
 
 use std::sync::Arc;
 

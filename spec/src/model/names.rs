@@ -75,6 +75,12 @@ impl Names {
         }
     }
 
+    /// The names of a directory that are durable, or durably removed.
+    pub(crate) fn durable_in(&self, directory: FileId) -> impl Iterator<Item = (&Name, &Bound)> {
+        let first = (directory, Bytes::new());
+        self.durable.range(first..).take_while(move |((of, _), _)| *of == directory)
+    }
+
     /// All operations up to `last` are promised.
     pub(crate) fn promise_prefix(&mut self, last: u64, promise: Promise) {
         let due: Vec<u64> = self.log.range(..=last).map(|(order, _)| *order).collect();

@@ -14,19 +14,24 @@ const UNSYNCED_BYTES_MAX: u64 = 1 << 30;
 /// What a change or a file takes beside its bytes, about.
 const CHANGE_SIZE_BYTES: u64 = 512;
 
-/// They are counted after so many bytes more.
-const COUNTED_EACH: u64 = UNSYNCED_BYTES_MAX / 16;
+/// They are counted after so many bytes more, or an eighth of what there was.
+const COUNTED_EACH: u64 = UNSYNCED_BYTES_MAX / 64;
 
 /// Why the rest of a trace is not judged.
 pub(super) const GAVE_UP: &str = "more than 1 GiB of files and of changes that nobody synced";
 
 /// What changes brought since they were counted last.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Brought(u64);
+pub(super) struct Brought {
+    since: u64,
+    /// What there was then.
+    counted: u64,
+}
 
 impl Brought {
-    /// Adds a call. Is there more in the model than is remembered?
-    pub(super) fn is_too_much(&mut self, call: &Call, model: &Model) -> bool {
+    /// Adds a call. Is there more in the model than is remembered? Now and then it forgets the
+    /// files that nothing leads to.
+    pub(super) fn is_too_much(&mut self, call: &Call, model: &mut Model) -> bool {
         if !call.changes() {
             return false;
         }
@@ -36,12 +41,67 @@ impl Brought {
         } else {
             0
         };
-        self.0 += CHANGE_SIZE_BYTES + data as u64;
-        if self.0 < COUNTED_EACH {
+        self.since += CHANGE_SIZE_BYTES + data as u64;
+        if self.since < COUNTED_EACH.max(self.counted / 8) {
             return false;
         }
-        self.0 = 0;
+        model.sweep();
         let (bytes, changes) = model.unsynced();
-        bytes + changes * CHANGE_SIZE_BYTES > UNSYNCED_BYTES_MAX
+        (self.since, self.counted) = (0, bytes + changes * CHANGE_SIZE_BYTES);
+        self.counted > UNSYNCED_BYTES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Oracle;
+    use crate::promise::Level;
+    use crate::promise::Promises;
+    use crate::trace::Event;
+    use crate::trace::parse;
+    use crate::violation::Verdict;
+
+    const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces");
+
+    /// The verdict, if before each call everything is forgotten that can be, or nothing is.
+    fn verdict(events: &[Event], promises: &Arc<Promises>, level: Level, sweeps: bool) -> Verdict {
+        let mut oracle = Oracle::new(Arc::clone(promises), level);
+        for event in events {
+            oracle.brought.since = if sweeps { COUNTED_EACH } else { 0 };
+            oracle.event(event);
+        }
+        oracle.verdict()
+    }
+
+    #[test]
+    fn no_verdict_of_a_trace_depends_on_what_is_forgotten() {
+        let mut count = 0;
+        for folder in ["accepted", "rejected", "undecided"] {
+            for entry in fs::read_dir(format!("{FOLDER}/{folder}")).expect("there are traces") {
+                let path = entry.expect("the folder can be listed").path();
+                if path.extension().is_none_or(|ending| ending != "trace") {
+                    continue;
+                }
+                let text = fs::read_to_string(&path).expect("the trace can be read");
+                let said = |key| text.lines().find_map(|line| line.strip_prefix(key));
+                let level = match said("# level: ") {
+                    Some("posix") => Level::Posix,
+                    Some("linux") => Level::Linux,
+                    Some(_) | None => Level::Strict,
+                };
+                let named = said("# profile: ").and_then(Promises::named);
+                let promises = Arc::new(named.expect("a trace names its profile"));
+                let events = parse(&text).expect("a trace of the collection");
+                let kept = verdict(&events, &promises, level, false);
+                let forgotten = verdict(&events, &promises, level, true);
+                assert_eq!(kept, forgotten, "{}", path.display());
+                count += 1;
+            }
+        }
+        assert!(count > 600, "{count}");
     }
 }
