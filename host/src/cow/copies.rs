@@ -144,8 +144,7 @@ impl Store {
     /// What the device answers.
     pub(super) async fn settle_copies(&self) -> Result<(), CowError> {
         let Some(copies) = self.device.copies() else { return Ok(()) };
-        let has_doubt = (0..self.geometry.block_count).any(|no| copies.is_in_doubt(BlockNo(no)));
-        if has_doubt {
+        if copies.has_doubt() {
             let is_chosen = |blocks: &[BlockNo]| blocks.iter().any(|no| copies.is_in_doubt(*no));
             // Of a node that no copy has right, whoever asks for it is told.
             let _ = self.scrub_chosen(copies, &is_chosen).await;

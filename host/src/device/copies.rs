@@ -26,6 +26,9 @@ pub trait Copies: Send + Sync {
     /// [`Copies::settle`].
     fn is_in_doubt(&self, block: BlockNo) -> bool;
 
+    /// May the copies of any block?
+    fn has_doubt(&self) -> bool;
+
     /// Makes the copies equal that are in doubt, whichever is right: whoever can tell has had them
     /// repaired.
     fn settle(&self) -> CopyTask<'_, Result<(), DeviceError>>;

@@ -292,13 +292,10 @@ fn enter_together(regular: &mut Regular, said: &[Floating]) {
 fn enter_hit(regular: &mut Regular, said: &Floating, hit: Hit) {
     let Floating { range, errno, step, order, .. } = said;
     let (errno, step, order) = (*errno, *step, *order);
-    let failed: Vec<Range<u64>> = regular.maybes.values().map(|change| change.range()).collect();
-    let writers = hit.newest_writers(&failed);
-    let Hit { ranges, mut writes, handles, is_stored } = hit;
     regular.lost_ever = true;
     regular.lost_kinds.add(errno);
-    regular.lost_by.extend(handles);
-    if ranges.is_empty() {
+    regular.lost_by.extend(hit.handles.iter().copied());
+    if hit.ranges.is_empty() {
         // Bytes of a call that failed: nobody was told that they are there, but now it is said.
         let ends = regular.maybes.values().map(|change| change.range().end.min(range.end));
         regular.size = ends.fold(regular.size, u64::max);
@@ -310,6 +307,10 @@ fn enter_hit(regular: &mut Regular, said: &Floating, hit: Hit) {
         }
         return;
     }
+    let failed = regular.maybes.values().map(Change::range);
+    let failed: Vec<Range<u64>> = failed.filter(|failed| overlaps(failed, range)).collect();
+    let writers = hit.newest_writers(&failed);
+    let Hit { ranges, mut writes, is_stored, .. } = hit;
     let few = writes.len().saturating_sub(WRITES_NAMED_MAX);
     let writes = writes.split_off(few);
     let (reported, inferred, evicted) = (Vector::new(), false, false);

@@ -32,6 +32,10 @@ impl Copies for Mirror {
         self.legs.is_in_doubt(block)
     }
 
+    fn has_doubt(&self) -> bool {
+        !lock(&self.legs.state).in_doubt.is_empty()
+    }
+
     fn settle(&self) -> CopyTask<'_, Result<(), DeviceError>> {
         Box::pin(self.legs.settle())
     }
