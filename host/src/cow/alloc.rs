@@ -28,9 +28,15 @@ use crate::sim::Point;
 /// An overlay of more slots is written through.
 const SLOTS_MAX: usize = 256;
 
+/// Scans begin anew at the first block after so many blocks, or twice as many as are in use: what
+/// is written is kept near what was written before, and a large device that little is written to
+/// takes little memory.
+const ROUND_BLOCKS: u64 = 4096;
+
 /// The allocator.
 #[derive(Debug)]
 pub(super) struct Allocator {
+    block_count: u64,
     /// Older than the overlay.
     map: FreeMap,
     /// The slots: blocks that are used, though the map calls them free.
@@ -43,9 +49,10 @@ pub(super) struct Allocator {
 }
 
 impl Allocator {
-    pub(super) fn new(map: FreeMap, grants: Grants) -> Self {
+    pub(super) fn new(block_count: u64, map: FreeMap, grants: Grants) -> Self {
         let (used, open) = (BTreeSet::new(), BTreeSet::new());
-        let allocator = Self { map, used, open, cursor: BlockNo(ROOT_SLOTS), grants };
+        let cursor = BlockNo(ROOT_SLOTS);
+        let allocator = Self { block_count, map, used, open, cursor, grants };
         allocator.note_free();
         allocator
     }
@@ -80,7 +87,9 @@ impl Allocator {
     fn open(&mut self, block: BlockNo) {
         self.grants.note(|| Grant::Opened(block));
         self.open.insert(block);
-        self.cursor = BlockNo(block.0 + 1);
+        let round = ROUND_BLOCKS.max(2 * (self.block_count - self.count()));
+        let is_past = block.0 >= round;
+        self.cursor = BlockNo(if is_past { ROOT_SLOTS } else { block.0 + 1 });
     }
 
     /// Blocks that are in use from now on, neighbours where possible; `None` if there are not so
@@ -223,7 +232,7 @@ mod tests {
     use crate::sim::mix;
 
     fn of(block_count: u64) -> Allocator {
-        Allocator::new(FreeMap::new(block_count), Grants::default())
+        Allocator::new(block_count, FreeMap::new(block_count), Grants::default())
     }
 
     #[test]
@@ -249,6 +258,22 @@ mod tests {
             assert_eq!(distinct.len(), held.len(), "handed out twice");
             assert_eq!(free.count() + held.len() as u64, 38);
         }
+    }
+
+    #[test]
+    fn blocks_that_come_back_are_taken_again_before_those_far_away() {
+        let mut free = of(100 * ROUND_BLOCKS);
+        let mut held = free.take(10).expect("the device is empty");
+        for _ in 0..4 * ROUND_BLOCKS {
+            let taken = free.take(1).expect("little is in use");
+            assert!(taken[0].0 <= ROUND_BLOCKS, "{taken:?}");
+            free.release(std::mem::replace(&mut held[0], taken[0]));
+        }
+        // What is kept does not stand in the way.
+        let many = free.take(3 * ROUND_BLOCKS).expect("there is room");
+        let next = free.take(2).expect("there is room");
+        assert_eq!(many.len() as u64, 3 * ROUND_BLOCKS);
+        assert!(next[0].0 < 8 * ROUND_BLOCKS, "{next:?}");
     }
 
     #[test]

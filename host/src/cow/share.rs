@@ -188,7 +188,7 @@ impl Store {
             shares.set(*block, count - 1);
         }
         let mut state = self.state();
-        state.free = Some(Allocator::new(free, self.grants.clone()));
+        state.free = Some(Allocator::new(self.geometry.block_count, free, self.grants.clone()));
         state.shares = shares;
         state.freed.blocks.extend(gone);
         drop(guard);
