@@ -2,8 +2,8 @@
 //! with a model of the program's own.
 //!
 //! 1. Arguments: seed (1), count (300), and `files`, `mapped`, `views`, `ranges`, `modes`,
-//!    `in-place`, `owned`, `legs`, `scrubbed` or `room` for a part alone, or `all`, which is
-//!    without the last six. The draws are its own, so that one seed is one program; `random` takes
+//!    `in-place`, `owned`, `legs`, `scrubbed`, `room` or `filled` for a part alone, or `all`, which
+//!    is without the last seven. The draws are its own, so that one seed is one program; `random` takes
 //!    a seed of the system's random bytes.
 //! 2. `files`: opens in every way, with and without names, reads, writes, offsets that descriptors
 //!    share, truncates, times, both kinds of locks; renames, exchanges, links, symbolic links,
@@ -18,7 +18,8 @@
 //! 6. `in-place`: `files` that are written in place, and a little of them again and again; `owned`:
 //!    also allocated, shared, mapped and written past the cache. [FALLOC-*, LIM-*] `legs`:
 //!    `in-place`, while a leg of the mirror is lost and comes back; `scrubbed`: `files`, while
-//!    every leg is looked at and repaired. [RED-*]
+//!    every leg is looked at and repaired. [RED-*] `filled`: `files`, while a quarter of the device
+//!    is filled and freed again. [LIM-05]
 //! 7. `reverting` as the fourth argument is for file systems that forget what they could not write,
 //!    so that earlier bytes come back, told or not: what is read is taken for true, and the oracle
 //!    alone judges it. [ERR-*]

@@ -9,6 +9,7 @@
 
 mod content;
 mod files;
+mod filled;
 mod modes;
 mod names;
 pub mod one_file;
@@ -71,6 +72,7 @@ enum Group {
     Legs,
     Scrubs,
     Room,
+    Fills,
 }
 
 impl Group {
@@ -86,6 +88,7 @@ impl Group {
             SCRUBBED => &[Self::Files, Self::Files, Self::Files, Self::Names, Self::Scrubs],
             // Apart from the others: their seeds stay what they are.
             "modes" => &[Self::Files, Self::Names, Self::Modes, Self::Modes, Self::Whole],
+            "filled" => &[Self::Files, Self::Names, Self::Fills, Self::Fills],
             "room" => &[Self::OneFile, Self::OneFile, Self::OneFile, Self::OneFile, Self::Room],
             "ranges" => &[Self::Files, Self::Ranges, Self::Ranges, Self::Whole],
             "views" => &[Self::Files, Self::Views, Self::Views, Self::Whole],
@@ -143,6 +146,8 @@ pub struct Exerciser {
     does_revert: bool,
     /// Bytes in a block; 0 until it is asked for.
     block_size: usize,
+    /// The most that was told to be free.
+    free_bytes: u64,
 }
 
 /// Errors of the machine, not of the call: it may meet them anywhere.
@@ -188,6 +193,7 @@ impl Exerciser {
             is_in_place: false,
             does_revert,
             block_size: 0,
+            free_bytes: 0,
         }
     }
 
@@ -239,6 +245,7 @@ impl Exerciser {
                 let operation = self.draws.below(whole::SCRUB_OPERATION_COUNT);
                 (format!("scrub {operation}"), whole::on_copies(operation))
             }
+            Group::Fills => ("fill".to_owned(), self.fill()),
             Group::Room => ("room".to_owned(), self.set_aside()),
             Group::Ranges => {
                 let operation = self.draws.below(ranges::OPERATION_COUNT);

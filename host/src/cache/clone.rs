@@ -66,8 +66,7 @@ impl PageCache {
         };
         let mut cloned = self.cow.clone_range(range).await;
         if cloned == Err(CowError::NoSpace) {
-            // Overwritten blocks become free only when their successors are committed.
-            self.cow.commit().await?;
+            self.cow.free_pending().await?;
             cloned = self.cow.clone_range(range).await;
         }
         cloned?;

@@ -63,8 +63,7 @@ impl PageCache {
         let _writeback = lock.acquire().await;
         let mut done = self.reshape_beneath(ino, [&pages, &backed], how, size_bytes).await;
         if done == Err(CowError::NoSpace) {
-            // Overwritten blocks become free only when their successors are committed.
-            self.cow.commit().await?;
+            self.cow.free_pending().await?;
             done = self.reshape_beneath(ino, [&pages, &backed], how, size_bytes).await;
         }
         let inode = done?;

@@ -145,10 +145,9 @@ impl PageCache {
             is_short();
         }
         if reserved == Err(CowError::NoSpace) && !granted.was_cleaned {
-            // Overwritten blocks become free only when their successors are committed.
             granted.was_cleaned = true;
             Box::pin(self.write_back_all()).await?;
-            Box::pin(self.cow.commit()).await?;
+            Box::pin(self.cow.free_pending()).await?;
             reserved = self.cow.reserve(more).await;
         }
         if reserved.is_ok() {

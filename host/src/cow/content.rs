@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Packed;
+use crate::cow::PendingFrees;
 use crate::cow::RunOffset;
 use crate::cow::Times;
 use crate::cow::alloc::Allocator;
@@ -74,7 +75,7 @@ impl Store {
         let needed = blocks.saturating_add(blocks / 8);
         let frees = |store: &Self| {
             let state = store.state();
-            state.commit_frees() || state.dirty > 0
+            store.awaits_frees() && (state.commit_frees() || state.dirty > 0)
         };
         if self.available() < needed {
             self.finish_discards().await;
@@ -90,6 +91,14 @@ impl Store {
         Ok(())
     }
 
+    /// Is a commit made for the blocks that it frees?
+    pub(super) fn awaits_frees(&self) -> bool {
+        match self.policy.pending_frees {
+            PendingFrees::Awaited => true,
+            PendingFrees::Ignored => false,
+        }
+    }
+
     /// Blocks that content may take.
     pub(super) fn room(&self) -> u64 {
         let state = self.state();
@@ -102,7 +111,7 @@ impl Store {
         if self.room() < count {
             self.finish_discards().await;
         }
-        if self.room() < count && self.state().commit_frees() {
+        if self.room() < count && self.awaits_frees() && self.state().commit_frees() {
             // What fails here fails again, and is told, where it is asked for.
             let _ = self.commit().await;
             self.finish_discards().await;

@@ -76,6 +76,7 @@ pub use policy::GRANT_UNREAD;
 pub use policy::GrantStep;
 pub use policy::Logged;
 pub use policy::OverwrittenClone;
+pub use policy::PendingFrees;
 pub use policy::RECOVERY_COMMITS;
 pub use policy::RECOVERY_ENDS_LOG_FIRST;
 pub use policy::RECOVERY_ORDER;
@@ -217,6 +218,15 @@ impl Cow {
     /// block when it has been written, or no longer will be.
     pub async fn reserve(&self, blocks: u64) -> Result<(), CowError> {
         self.store.reserve(blocks).await
+    }
+
+    /// Makes free what is about to be: blocks that were written over become free only when their
+    /// successors are committed.
+    ///
+    /// # Errors
+    /// As [`Cow::commit`].
+    pub async fn free_pending(&self) -> Result<(), CowError> {
+        if self.store.awaits_frees() { self.commit().await } else { Ok(()) }
     }
 
     /// Would a block of a file be written where it is, so that it needs no other one?

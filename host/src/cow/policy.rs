@@ -210,6 +210,15 @@ pub enum BadCopy {
     FirstOverOthers,
 }
 
+/// What is done for whoever needs blocks that only the next commit frees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PendingFrees {
+    /// The commit is made first.
+    Awaited,
+    /// They are taken for used.
+    Ignored,
+}
+
 /// Orders and bounds of the file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CowPolicy {
@@ -256,6 +265,8 @@ pub struct CowPolicy {
     pub logged: Logged,
     /// What becomes of a wrong copy.
     pub bad_copy: BadCopy,
+    /// Whether a commit is made for the blocks that it frees.
+    pub pending_frees: PendingFrees,
 }
 
 impl Default for CowPolicy {
@@ -282,6 +293,7 @@ impl Default for CowPolicy {
             run_offset: RunOffset::OfEach,
             logged: Logged::All,
             bad_copy: BadCopy::Repaired,
+            pending_frees: PendingFrees::Awaited,
         }
     }
 }

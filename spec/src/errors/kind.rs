@@ -18,6 +18,10 @@ pub(crate) struct Kinds {
 }
 
 impl Kinds {
+    pub(crate) fn has_no_space(self) -> bool {
+        self.no_space
+    }
+
     pub(crate) fn add(&mut self, errno: Errno) {
         self.io |= errno == Errno::Io;
         self.no_space |= errno == Errno::NoSpace;

@@ -20,7 +20,8 @@ pub(crate) fn judge(judge: &mut Judge, frame: &Frame, asked: &Manage, outcome: &
         Manage::SetCompression { handle, .. } | Manage::SyncRange { handle, .. } => {
             judge.handle(frame, *handle, outcome);
         }
-        Manage::DropCaches | Manage::Space => {}
+        Manage::DropCaches => {}
+        Manage::Space => judge.told_free(outcome),
         Manage::Snapshot { name } => snapshot::make(judge, frame, name, outcome),
         Manage::OpenSnapshot { name } => snapshot::open(judge, frame, name, outcome),
         Manage::DeleteSnapshot { name } => snapshot::delete(judge, name),

@@ -32,6 +32,7 @@ mod search;
 mod seek;
 pub(crate) mod share;
 pub(crate) mod snapshot;
+mod space;
 mod stat;
 mod store;
 pub(crate) mod sync;
@@ -171,6 +172,8 @@ pub(crate) struct Judge {
     pub(crate) copies: Vec<share::Fresh>,
     /// The order that the changes had reached when the last snapshot was made.
     pub(crate) frozen_at: u64,
+    /// What was told of the space on the device.
+    space: space::Told,
     /// What was frozen.
     pub(crate) snapshots: snapshot::Snapshots,
     /// Is the model that of a snapshot?
@@ -215,6 +218,7 @@ impl Judge {
             began: OrdMap::new(),
             copies: Vec::new(),
             frozen_at: 0,
+            space: space::Told::default(),
             snapshots: snapshot::Snapshots::default(),
             frozen: None,
         }
@@ -338,6 +342,7 @@ impl Judge {
         if let Some((file, size)) = before {
             self.judge_growth(frame, file, size);
         }
+        self.judge_space(frame, call, outcome);
         if outcome.is_err() {
             // What failed has been told, by whatever call.
             self.attempt_failed = false;

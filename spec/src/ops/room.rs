@@ -13,6 +13,7 @@ use crate::model::Regular;
 use crate::model::subtract;
 use crate::ops::Frame;
 use crate::ops::Judge;
+use crate::ops::space::LESS_THAN_SAID;
 use crate::violation::Violation;
 use crate::words::Call;
 
@@ -180,7 +181,11 @@ impl Judge {
         is_synced: bool,
     ) {
         let Some(regular) = self.model.regular(file) else { return };
-        let (clause, also, allowed) = match regular.room(self.frozen_at, range) {
+        let room = regular.room(self.frozen_at, range);
+        if room != Room::Unknown && self.has_device_lacked_space() {
+            return self.pass_over(LESS_THAN_SAID);
+        }
+        let (clause, also, allowed) = match room {
             Room::Allocated => (
                 "FALLOC-01",
                 vec!["LIM-04", "LIM-01"],

@@ -126,6 +126,11 @@ impl Snapshots {
         }
     }
 
+    /// Was any snapshot made?
+    pub(crate) fn are_any(&self) -> bool {
+        !self.made.is_empty()
+    }
+
     /// The snapshot that a call is about.
     pub(crate) fn of(&self, call: &Call) -> Option<SnapshotId> {
         if self.handles.is_empty() {

@@ -2,6 +2,7 @@
 
 use crate::cache::OwnedSpace;
 use crate::cache::WriteFit;
+use crate::cow::PendingFrees;
 use crate::subject::defects::CALM;
 use crate::subject::defects::Defect;
 use crate::vfs::SizeLimit;
@@ -16,6 +17,12 @@ const SPACIOUS: &str = "run posix_exerciser --seed 1 --seeds 20 -- random 250 ow
 /// The general exerciser, under a limit of the size of files.
 const LIMITED: &str = "run posix_exerciser --file-size-max 8K --seed 1 --seeds 20 -- \
                        random 250 ranges";
+
+/// The general exerciser, which fills a part of the device and removes it again.
+const FILLED: &str = "run posix_exerciser --fs-size 1M --seed 1 --seeds 20 -- random 150 filled";
+
+/// The same, with space to spare.
+const SPACIOUS_FILLED: &str = "run posix_exerciser --seed 1 --seeds 3 -- random 20 filled";
 
 pub(super) const SPACE: &[Defect] = &[
     Defect {
@@ -62,5 +69,21 @@ pub(super) const SPACE: &[Defect] = &[
         exercised_by: LIMITED,
         controls: &[CALM, SPACIOUS],
         apply: |policies| policies.vfs.size_limit = SizeLimit::WritesAlone,
+    },
+    Defect {
+        name: "pending_frees_ignored",
+        number: "",
+        mechanism: "blocks that only the next commit frees count as used, and nobody commits for \
+                    them: a write is refused although what was removed or written over is more \
+                    than enough",
+        source: "xfstests generic/371, generic/500 and btrfs/132 are of this class",
+        needs: "more bytes written and removed than the device has, without a commit between",
+        clauses: &["LIM-05"],
+        audit: &[],
+        silent: "runs with space to spare",
+        shown_by: FILLED,
+        exercised_by: FILLED,
+        controls: &[CALM, SPACIOUS_FILLED],
+        apply: |policies| policies.cow.pending_frees = PendingFrees::Ignored,
     },
 ];
