@@ -289,26 +289,43 @@ fn enter_together(regular: &mut Regular, said: &[Floating]) {
     said.iter().zip(hits).for_each(|(said, hit)| enter_hit(regular, said, hit));
 }
 
+/// Bytes of calls that failed: nobody was told that they are there, but now it is said that they
+/// are lost. Where nothing acknowledged is, they are of whatever failed.
+fn enter_unacknowledged(
+    regular: &mut Regular,
+    range: &Range<u64>,
+    acknowledged: &[Range<u64>],
+    failed: &[Range<u64>],
+) {
+    let mut new = subtract(vec![range.clone()], acknowledged);
+    if !acknowledged.is_empty() {
+        let others = subtract(new.clone(), failed);
+        new = subtract(new, &others);
+    }
+    if new.is_empty() {
+        return;
+    }
+    let ends = failed.iter().map(|failed| failed.end.min(range.end));
+    regular.size = ends.fold(regular.size, u64::max);
+    let new = subtract(new, &regular.lost_unacknowledged);
+    regular.lost_unacknowledged.extend(new);
+}
+
 fn enter_hit(regular: &mut Regular, said: &Floating, hit: Hit) {
     let Floating { range, errno, step, order, .. } = said;
     let (errno, step, order) = (*errno, *step, *order);
     regular.lost_ever = true;
     regular.lost_kinds.add(errno);
     regular.lost_by.extend(hit.handles.iter().copied());
+    let failed = regular.maybes.values().map(Change::range);
+    let failed: Vec<Range<u64>> = failed.filter(|failed| overlaps(failed, range)).collect();
+    enter_unacknowledged(regular, range, &hit.ranges, &failed);
     if hit.ranges.is_empty() {
-        // Bytes of a call that failed: nobody was told that they are there, but now it is said.
-        let ends = regular.maybes.values().map(|change| change.range().end.min(range.end));
-        regular.size = ends.fold(regular.size, u64::max);
-        let of_failed = regular.maybes.values().any(|change| overlaps(&change.range(), range));
-        let new = subtract(vec![range.clone()], &regular.lost_unacknowledged);
-        regular.lost_unacknowledged.extend(new);
-        if !of_failed && said.seen.is_none() {
+        if failed.is_empty() && said.seen.is_none() {
             regular.lost_unexplained.push_back(said.clone());
         }
         return;
     }
-    let failed = regular.maybes.values().map(Change::range);
-    let failed: Vec<Range<u64>> = failed.filter(|failed| overlaps(failed, range)).collect();
     let writers = hit.newest_writers(&failed);
     let Hit { ranges, mut writes, is_stored, .. } = hit;
     let few = writes.len().saturating_sub(WRITES_NAMED_MAX);
