@@ -137,7 +137,8 @@ impl PageCache {
         }
     }
 
-    /// Drops the pages of a part of a file that may be dropped.
+    /// Drops the pages of a part of a file that may be dropped, and says so of those whose bytes
+    /// are not beneath.
     pub(super) fn evict_range(&self, ino: u64, pages: Range<u64>) {
         let mut state = self.lock();
         let Some(file) = state.files.get(&ino) else { return };
@@ -146,8 +147,17 @@ impl PageCache {
         };
         let cached = file.pages.range(pages).map(|(page_no, _)| page_no);
         let chosen: Vec<u64> = cached.filter(|no| !kept(no)).collect();
+        let (mut lost, size_bytes) = (Ranges::default(), file.size_bytes);
+        for range in chosen.iter().map(|page_no| self.page_range(*page_no)) {
+            if file.ledger.meets(&range) {
+                lost.add(range.start..range.end.min(size_bytes));
+            }
+        }
         for page_no in chosen {
             self.drop_page(&mut state, ino, page_no);
+        }
+        for range in lost.iter() {
+            self.witness.say(Testimony::Evicted { file: Ino(ino), range });
         }
     }
 
