@@ -288,8 +288,11 @@ fn has_fallen_back(judge: &Judge, regular: &Regular, range: &Range<u64>) -> bool
 /// Was a byte ever this, as far as is remembered? A failed write may have made it so.
 fn is_older(regular: &Regular, at: u64, byte: u8) -> bool {
     let floor = regular.floor.runs(at..at + 1).iter().all(|run| run.byte(at) == byte);
-    let mut changes = regular.log.values().chain(regular.maybes.values());
-    floor || changes.any(|change| change.may_hold(at, byte))
+    let mut changes = regular.log.iter().chain(regular.maybes.iter());
+    floor
+        || changes.any(|(order, change)| {
+            change.may_hold(at, byte) || regular.may_have_copied(*order, change, at, byte)
+        })
 }
 
 fn report(

@@ -231,7 +231,7 @@ fn false_success(
     let was_seen = !lost.reported.is_empty();
     match error.clear {
         ClearRule::LastClose if was_seen => return Some(vec!["ERR-STICKY-03", "ERR-CLAIM-01"]),
-        ClearRule::Reopen if told => return Some(vec!["ERR-CLAIM-01"]),
+        ClearRule::Reopen if told && is_of(id, handle, lost) => return Some(vec!["ERR-CLAIM-01"]),
         ClearRule::FirstReport if was_seen => return None,
         _ if told => {
             judge.exercise("ERR-STICKY-02");
@@ -245,6 +245,13 @@ fn false_success(
         | ClearRule::Remount => {}
     }
     owed(judge, frame, (id, handle), lost)
+}
+
+/// Was the description open when something was lost, or the first that was told of it? Another one
+/// that was opened since is free of it, whatever else it was told of.
+fn is_of(id: HandleId, handle: &Handle, lost: &Lost) -> bool {
+    let first = lost.reported.front().map(|(told, _)| *told);
+    handle.opened < lost.step || first == Some(id)
 }
 
 /// Which clauses are broken if a description that was not told of a loss is not told now.

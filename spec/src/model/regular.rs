@@ -319,16 +319,20 @@ impl Regular {
         }
     }
 
+    /// May a change of this order have copied the byte, where it is not known what the source
+    /// held?
+    pub(crate) fn may_have_copied(&self, order: u64, change: &Change, at: u64, byte: u8) -> bool {
+        change.range().contains(&at)
+            && self.moments.get(&order).is_some_and(|copied| copied.may_hold(at, byte))
+    }
+
     /// May a byte be this although a change of this order brought another? Failed writes may have
     /// changed it since, and what was copied may have been of another moment.
     pub(crate) fn may_be_otherwise(&self, at: u64, byte: u8, order: u64) -> bool {
-        let was_copied =
-            |order: &u64| self.moments.get(order).is_some_and(|copied| copied.may_hold(at, byte));
         let mut failed = self.maybes.range(order + 1..);
-        was_copied(&order)
+        self.moments.get(&order).is_some_and(|copied| copied.may_hold(at, byte))
             || failed.any(|(order, change)| {
-                let is_in = change.range().contains(&at);
-                is_in && (change.may_hold(at, byte) || was_copied(order))
+                change.may_hold(at, byte) || self.may_have_copied(*order, change, at, byte)
             })
     }
 
