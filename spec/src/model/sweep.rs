@@ -57,7 +57,7 @@ impl Model {
         let Node::Regular(regular) = &file.node else { return false };
         // Of one whose number nobody knows, what is unsynced may yet be said to be lost.
         let is_unsynced = !regular.log.is_empty() || !regular.maybes.is_empty();
-        !regular.lost.is_empty() || file.ino.is_none() && is_unsynced
+        file.ino.is_none() && is_unsynced
     }
 }
 
