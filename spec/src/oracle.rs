@@ -38,6 +38,8 @@ use crate::violation::Reason;
 use crate::violation::Verdict;
 use crate::violation::Violation;
 use crate::words::Call;
+use crate::words::Errno;
+use crate::words::FoundKind;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
@@ -184,6 +186,11 @@ impl Oracle {
         let is_process = matches!(kind, CrashKind::Process(_));
         let settled = self.settled.take().filter(|_| is_process);
         let ground = self.ground.take();
+        if is_process && self.judge.has_failed && found.as_ref().is_ok_and(is_refused) {
+            self.judge.pass_over("what a device that failed did not show after a process had died");
+            self.settled = settled;
+            return;
+        }
         if std::mem::take(&mut self.lied) {
             self.judge.pass_over("what a medium left that had said what is not so");
             return self.adopt_unjudged(kind, found, settled);
@@ -444,6 +451,16 @@ impl Oracle {
         }
         self.settled = Some(judge.model);
     }
+}
+
+/// Was something not shown because of an I/O error? Then nothing can be said of what is missing.
+fn is_refused(survey: &Survey) -> bool {
+    survey.names.values().any(|found| match &found.kind {
+        FoundKind::Unreadable { errno } | FoundKind::Regular { content: Err(errno), .. } => {
+            *errno == Errno::Io
+        }
+        FoundKind::Regular { .. } | FoundKind::Directory | FoundKind::Symlink { .. } => false,
+    })
 }
 
 /// The call of a process that outlives another. A lock has no effect that a survey could find: it
