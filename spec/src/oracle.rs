@@ -125,6 +125,13 @@ impl Oracle {
         }
     }
 
+    /// Forgets files that nothing leads to any more. It does so by itself now and then. What is
+    /// accepted, and what is found wrong, does not depend on when; only are bytes that a crash
+    /// leaves of a forgotten file no longer known for those of another one [CRASH-04].
+    pub fn forget(&mut self) {
+        self.judge.model.sweep();
+    }
+
     /// What the last survey meant, if nothing was wrong with it.
     #[must_use]
     pub fn ground(&self) -> Option<&Ground> {

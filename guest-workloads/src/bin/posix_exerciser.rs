@@ -3,8 +3,8 @@
 //!
 //! 1. Arguments: seed (1), count (300), and `files`, `mapped`, `views`, `ranges`, `modes`,
 //!    `in-place`, `owned`, `legs`, `scrubbed`, `room` or `filled` for a part alone, or `all`, which
-//!    is without the last seven. The draws are its own, so that one seed is one program; `random` takes
-//!    a seed of the system's random bytes.
+//!    is without the last seven. The draws are its own, so that one seed is one program; `random`
+//!    takes a seed of the system's random bytes.
 //! 2. `files`: opens in every way, with and without names, reads, writes, offsets that descriptors
 //!    share, truncates, times, both kinds of locks; renames, exchanges, links, symbolic links,
 //!    directories, stats, lists; syncs of files and directories. Few names and small offsets make
