@@ -193,12 +193,13 @@ impl Oracle {
         let is_process = matches!(kind, CrashKind::Process(_));
         let settled = self.settled.take().filter(|_| is_process);
         let ground = self.ground.take();
+        let has_lied = std::mem::take(&mut self.lied);
         if is_process && self.judge.has_failed && found.as_ref().is_ok_and(is_refused) {
             self.judge.pass_over("what a device that failed did not show after a process had died");
             self.settled = settled;
             return;
         }
-        if std::mem::take(&mut self.lied) {
+        if has_lied {
             self.judge.pass_over("what a medium left that had said what is not so");
             return self.adopt_unjudged(kind, found, settled);
         }

@@ -10,6 +10,7 @@ use crate::model::Change;
 use crate::model::Effect;
 use crate::model::FileId;
 use crate::model::Regular;
+use crate::model::common;
 use crate::model::overlaps;
 use crate::model::subtract;
 use crate::ops::Floating;
@@ -124,8 +125,7 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
             let id = judge.model.inos.get(file).copied();
             let is_held = id.is_some_and(|id| judge.model.file(id).handles > 0);
             if let Some(regular) = known(judge, *file) {
-                let others = subtract(vec![range.clone()], &regular.lost_unacknowledged);
-                let evicted = subtract(vec![range.clone()], &others);
+                let evicted = common(vec![range.clone()], &regular.lost_unacknowledged);
                 let evicted = subtract(evicted, &regular.evicted_unacknowledged);
                 regular.evicted_unacknowledged.extend(evicted);
                 regular.lost.note(range, |lost| {
@@ -299,8 +299,7 @@ fn enter_unacknowledged(
 ) {
     let mut new = subtract(vec![range.clone()], acknowledged);
     if !acknowledged.is_empty() {
-        let others = subtract(new.clone(), failed);
-        new = subtract(new, &others);
+        new = common(new, failed);
     }
     if new.is_empty() {
         return;

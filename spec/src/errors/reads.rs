@@ -13,6 +13,7 @@ use crate::model::Origin;
 use crate::model::Past;
 use crate::model::Regular;
 use crate::model::Run;
+use crate::model::common;
 use crate::model::differs;
 use crate::model::overlaps;
 use crate::model::subtract;
@@ -200,8 +201,7 @@ fn note_kept(
         }
         let written = runs.iter().filter(|run| run.order <= lost.order);
         let seen: Vec<Range<u64>> = written.map(|run| run.start..run.end).collect();
-        let others = subtract(seen.clone(), &lost.ranges);
-        let seen = subtract(subtract(seen, &others), &wrong);
+        let seen = subtract(common(seen, &lost.ranges), &wrong);
         lost.seen_since.extend(subtract(seen, &lost.seen_since));
     });
     if is_exercised {

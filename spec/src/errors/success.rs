@@ -8,6 +8,7 @@ use crate::errors::ledger::superseding;
 use crate::model::Change;
 use crate::model::FileId;
 use crate::model::Handle;
+use crate::model::common;
 use crate::model::overlaps;
 use crate::model::subtract;
 use crate::ops::Floating;
@@ -125,8 +126,7 @@ pub(crate) fn synced_write_succeeded(
         // If a newer write of these bytes is lost, this one may still have been durable before.
         let newer = regular.log.range(order + 1..=lost.order).map(|(_, change)| change.range());
         let kept = subtract(vec![own.clone()], &newer.collect::<Vec<_>>());
-        let elsewhere = subtract(lost.ranges.clone(), &kept);
-        let ranges = subtract(lost.ranges.clone(), &elsewhere);
+        let ranges = common(lost.ranges.clone(), &kept);
         if !ranges.is_empty() {
             broken.push(Lost { ranges, ..lost.clone() });
         }

@@ -59,6 +59,7 @@ pub(crate) use regular::Effect;
 pub(crate) use regular::MEMORY_PAGE_BYTES;
 pub(crate) use regular::Reach;
 pub(crate) use regular::Regular;
+pub(crate) use regular::common;
 pub(crate) use regular::overlaps;
 pub(crate) use regular::resized;
 pub(crate) use regular::subtract;

@@ -558,6 +558,12 @@ pub(crate) fn overlaps(a: &Range<u64>, b: &Range<u64>) -> bool {
     a.start.max(b.start) < a.end.min(b.end)
 }
 
+/// What ranges have in common with others.
+pub(crate) fn common(ranges: Vec<Range<u64>>, others: &[Range<u64>]) -> Vec<Range<u64>> {
+    let elsewhere = subtract(ranges.clone(), others);
+    subtract(ranges, &elsewhere)
+}
+
 /// What is left of ranges without others.
 pub(crate) fn subtract(ranges: Vec<Range<u64>>, others: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut left = ranges;
