@@ -15,6 +15,7 @@ use crate::vfs::tests::BLOCK;
 use crate::vfs::tests::EDIT;
 use crate::vfs::tests::READ;
 use crate::vfs::tests::World;
+use crate::vfs::tests::reshape::direct;
 
 const STRICT: ErrorPolicy = ErrorPolicy::STRICT_STICKY;
 /// As Linux from 4.17 on.
@@ -239,6 +240,17 @@ fn testimony_names_the_range_when_it_is_lost_evicted_and_resolved() {
     assert_eq!(world.said(), []);
     assert_eq!(world.fsync(handle), E);
     assert_eq!(world.said(), [Testimony::Resolved { file, range }]);
+}
+
+#[test]
+fn a_direct_read_says_which_lost_bytes_it_drops_from_memory() {
+    let (world, handle) = failed(LINUX);
+    let file = Ino(world.stat_handle(handle).ino.0);
+    assert_eq!(world.said().len(), 1, "the loss");
+    let past = direct(&world, "f");
+    assert_eq!(world.read(past, 0, BLOCK as u32).map(|read| read[0]), Ok(b'A'));
+    let (said, evicted) = (world.said(), Testimony::Evicted { file, range: 0..BLOCK as u64 });
+    assert!(!said.is_empty() && said.iter().all(|said| *said == evicted), "{said:?}");
 }
 
 #[test]
