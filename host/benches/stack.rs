@@ -86,6 +86,7 @@ fn crash_states(criterion: &mut Criterion) {
         depth: 1,
         lost_legs: Vec::new(),
         lost_flushes: 0,
+        prunes: true,
     };
     let explore =
         || Explorer::new(&plan, &judged.moments, &judged.lines, None).explore(&history, &|_| {});

@@ -56,6 +56,46 @@ fn is_the_sum_of_its_shards(words: &str, code: i32) {
     assert!(bytes(&whole) == bytes(&merged), "{words}: the JSON differs");
 }
 
+/// What a report says, but for what pruning spares.
+fn without_costs(words: &str, code: i32) -> Value {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let (verb, rest) = words.split_once(' ').expect("a verb and its options");
+    let file = path(folder.path(), "report");
+    let done = crashproof(&[verb, &format!("--json {file}"), rest]);
+    assert_eq!(done.status.code(), Some(code), "{words}");
+    let text = std::fs::read_to_string(file).expect("it was written");
+    let text = text.replace(" --no-pruning", "");
+    let mut report: Value = serde_json::from_str(&text).expect("it is JSON");
+    let account = report["account"].as_object_mut().expect("there is an account");
+    let costs = "recovered deduplicated pruned pruned_unread judged verified verified_before";
+    for cost in costs.split(' ') {
+        assert!(account.remove(cost).is_some(), "{words}: {cost}");
+    }
+    // How often a clause was asked.
+    for count in ["exercised", "passed_over"] {
+        assert!(report.as_object_mut().expect("a report").remove(count).is_some(), "{count}");
+    }
+    report
+}
+
+#[test]
+fn what_is_pruned_is_known_before() {
+    let log = "explore crash_append_log --verify verify_append_log";
+    for (words, code) in [
+        ("ace --seq 1 --set all --torn-writes", 0),
+        ("ace --seq 1 --lost-flush 2 --defect root_before_tree", 1),
+        ("explore app_redb --verify verify_redb -- 20", 0),
+        ("explore posix_exerciser --seed 5 --torn-writes", 0),
+        (&format!("{log} --lost-flush 2 --torn-writes -- 3"), 0),
+        (&format!("{log} --defect sync_without_flush -- 3"), 1),
+        (&format!("{log}_greedy -- 3"), 1),
+    ] {
+        let (verb, rest) = words.split_once(' ').expect("a verb and its options");
+        let whole = without_costs(&format!("{verb} --no-pruning {rest}"), code);
+        assert!(without_costs(words, code) == whole, "{words}: they differ");
+    }
+}
+
 #[test]
 fn bounded_workloads_are_the_sum_of_their_shards() {
     is_the_sum_of_its_shards("ace --seq 1 --set all --exhaustive", 0);

@@ -18,9 +18,12 @@ pub struct Account {
     pub without_leg_count: Option<u64>,
     /// States whose content had been seen before: recovery and survey were shared.
     pub shared_count: u64,
-    /// States whose content and moment had been seen before: nothing was left to ask.
+    /// States with the content of one that was judged at the same moment.
     pub repeated_count: u64,
-    /// Contents that were recovered and surveyed.
+    /// States that differ from one that was judged at the same moment only in blocks at which
+    /// neither recovery nor survey nor fsck looks: see [`crate::check::footprint`].
+    pub unread_count: u64,
+    /// Contents that were recovered and surveyed, but those that are equal wherever it is looked.
     pub recovered_count: u64,
     /// Verdicts of the oracle.
     pub judged_count: u64,
@@ -89,13 +92,13 @@ impl Account {
         *self.without_leg_count.get_or_insert_default() += 1;
     }
 
-    /// A crash was judged on a device that had lost a flush, and these clauses are broken.
-    pub(super) fn add_lost_flush(&mut self, clauses: &BTreeSet<&'static str>) {
+    /// So many crashes were judged on a device that had lost a flush, and these clauses are broken.
+    pub(super) fn add_lost_flush(&mut self, clauses: &BTreeSet<&'static str>, state_count: u64) {
         let lost = self.lost_flush.get_or_insert_default();
-        lost.state_count += 1;
-        lost.unbroken_count += u64::from(clauses.is_empty());
+        lost.state_count += state_count;
+        lost.unbroken_count += if clauses.is_empty() { state_count } else { 0 };
         for clause in clauses {
-            *lost.broken.entry((*clause).to_owned()).or_default() += 1;
+            *lost.broken.entry((*clause).to_owned()).or_default() += state_count;
         }
     }
 

@@ -1,13 +1,15 @@
 //! Crash exploration: from one recorded run to every state that a crash could have left.
 //!
 //! Flow: moments (see [`crate::check::judge`]) and the device's history -> crash states -> equal
-//! content recovers once -> each (content, moment) is judged -> findings and an account.
+//! content recovers once, and so does what differs only where nothing looks (see
+//! [`crate::check::footprint`]) -> each (what was found, moment) is judged -> findings and an
+//! account.
 //!
-//! The key of a verdict is the content and the moment, never the content alone: between two
-//! moments with equal content a promise may have been made, by an fsync that writes nothing.
-//!
-//! Of several shards each has the contents whose hash is its own, at every moment, so that what
-//! equal content shares is shared within one shard: what they count adds up to the whole.
+//! Of several shards each meets every state, and has those that are its own by what was found: so
+//! what equal states share is shared within one shard, and what they count adds up to the whole.
+
+mod contents;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -29,6 +31,11 @@ use rayon::prelude::*;
 use crate::check::account::Account;
 use crate::check::account::LostFlushAccount;
 use crate::check::crash_at::CrashAt;
+use crate::check::explore::contents::Content;
+use crate::check::explore::contents::Contents;
+use crate::check::explore::verdicts::Case;
+use crate::check::explore::verdicts::Likeness;
+use crate::check::explore::verdicts::Verdicts;
 use crate::check::finding::CrashFault;
 use crate::check::finding::CrashFinding;
 use crate::check::finding::LOSS_OF_A_LEG;
@@ -58,7 +65,7 @@ use crate::subject::StackPlan;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pace {
     /// Questions are answered in batches of so many; then the progress is told.
-    batch_size: usize,
+    batch_size: u64,
     /// A content that was not met in so many batches is forgotten, and recovered again if it comes
     /// back. The durable image is met at each position.
     batches_kept: u64,
@@ -83,6 +90,8 @@ pub struct ExplorePlan {
     pub lost_legs: Vec<u32>,
     /// So many of the flushes before a crash may have made nothing durable.
     pub lost_flushes: u32,
+    /// Are states left out that differ from a judged one only where nothing looks?
+    pub prunes: bool,
 }
 
 /// What an exploration found.
@@ -102,11 +111,23 @@ struct Question {
     position: usize,
     survivors: Survivors,
     lost_leg: Option<u32>,
-    content: Arc<Content>,
+    /// The hash of its content.
+    content: u128,
     /// So many flushes had made nothing durable.
     lost_flushes: u32,
     /// Had the medium said what is not so?
     has_lied: bool,
+}
+
+impl Question {
+    fn case(&self, content: &Content) -> Case {
+        Case {
+            moment: self.moment,
+            key: content.key(),
+            has_lost_flush: self.lost_flushes > 0,
+            has_lied: self.has_lied,
+        }
+    }
 }
 
 /// States that are judged together.
@@ -114,8 +135,11 @@ struct Question {
 struct Batch {
     number: u64,
     /// How many there are, those of other shards included.
-    asked_count: usize,
+    asked_count: u64,
     questions: Vec<Question>,
+    /// The contents that were not met before, in order, each once.
+    images: Vec<Image>,
+    hashes: BTreeSet<u128>,
 }
 
 impl Batch {
@@ -125,25 +149,15 @@ impl Batch {
     }
 }
 
+/// A question, and what is to be judged.
+type Asked = (Question, Arc<Content>);
+
 /// Had the medium said what is not so, as far as a crash of this kind shows it?
 pub(super) fn has_lied(point: &CrashPoint, kind: CrashKind) -> bool {
     match kind {
         CrashKind::Process(_) => false,
         CrashKind::Kernel => point.is_misplaced(),
         CrashKind::Power => point.is_lied_to(),
-    }
-}
-
-/// One content of the device, and what became of it.
-struct Content {
-    image: Image,
-    recovered: OnceLock<Recovered>,
-    relapses: OnceLock<Relapses>,
-}
-
-impl Content {
-    fn new(image: Image) -> Arc<Self> {
-        Arc::new(Self { image, recovered: OnceLock::new(), relapses: OnceLock::new() })
     }
 }
 
@@ -186,15 +200,14 @@ pub struct Explorer<'a> {
     moments: &'a [Moment],
     lines: &'a [Line],
     verifier: Option<&'a dyn Verify>,
-    /// Each with the batch in which it was met last.
-    contents: BTreeMap<u128, (u64, Arc<Content>)>,
+    contents: Contents,
+    verdicts: Verdicts,
     /// Those whose recovery was crashed, and counted.
     crashed_again: BTreeSet<u128>,
-    recovery: Recovery,
     /// What the survey of some state meant that nothing was wrong with; others are compared with
     /// it. Which one it is changes what a verdict costs, never the verdict.
     ground: Mutex<Option<Ground>>,
-    /// By content and lines. The first moment with both speaks for all: once the survey was
+    /// By key and lines. The first moment with both speaks for all: once the survey was
     /// judged, what is there is what was found.
     verified: BTreeMap<(u128, usize), Verification>,
     exploration: Exploration,
@@ -210,6 +223,8 @@ impl<'a> Explorer<'a> {
         lines: &'a [Line],
         verifier: Option<&'a dyn Verify>,
     ) -> Self {
+        let recovery = Recovery::new(&plan.stack).watching_writes(plan.depth > 1);
+        let recovery = if plan.prunes { recovery.taking_footprints() } else { recovery };
         Self {
             plan,
             shard: Shard::WHOLE,
@@ -217,9 +232,9 @@ impl<'a> Explorer<'a> {
             moments,
             lines,
             verifier,
-            contents: BTreeMap::new(),
+            contents: Contents::new(recovery),
+            verdicts: Verdicts::new(plan.lost_flushes > 0),
             crashed_again: BTreeSet::new(),
-            recovery: Recovery::new(&plan.stack).watching_writes(plan.depth > 1),
             ground: Mutex::new(None),
             verified: BTreeMap::new(),
             exploration: Exploration::default(),
@@ -254,13 +269,15 @@ impl<'a> Explorer<'a> {
             for position in moment.positions.clone() {
                 self.ask(&mut walk, number, position, &mut batch);
                 if batch.asked_count >= self.pace.batch_size {
-                    self.answer(&batch.next());
+                    self.answer(batch.next());
+                    self.verdicts.close(number, &mut self.exploration);
                     self.forget(batch.number, number);
                     progress(number);
                 }
             }
         }
-        self.answer(&batch);
+        self.answer(batch);
+        self.verdicts.close(usize::MAX, &mut self.exploration);
         progress(self.moments.len());
     }
 
@@ -278,58 +295,61 @@ impl<'a> Explorer<'a> {
         let Some(image) = left else { return self.exploration };
         let content = Content::new(image);
         if !at.again.is_empty() {
-            self.recovery = Recovery::new(&self.plan.stack).watching_writes(true);
-            let Some(relapses) = self.followed(&content, at) else { return self.exploration };
+            let recovery = Recovery::new(&self.plan.stack).watching_writes(true);
+            let Some(relapses) = followed(&recovery, &content, at) else { return self.exploration };
             // What is asked for, and no other.
             content.relapses.get_or_init(|| relapses);
         }
         let falls_into = |moment: &Moment| moment.positions.contains(&at.position);
-        let questions: Vec<_> = (0..self.moments.len())
+        let question = |moment| Question {
+            number: 0,
+            moment,
+            position: at.position,
+            survivors: at.survivors.clone(),
+            lost_leg: at.lost_leg,
+            content: content.image.hash(),
+            lost_flushes: 0,
+            has_lied,
+        };
+        let asked: Vec<Asked> = (0..self.moments.len())
             .filter(|number| falls_into(&self.moments[*number]))
-            .map(|moment| Question {
-                number: 0,
-                moment,
-                position: at.position,
-                survivors: at.survivors.clone(),
-                lost_leg: at.lost_leg,
-                content: Arc::clone(&content),
-                lost_flushes: 0,
-                has_lied,
-            })
+            .map(|number| (question(number), Arc::clone(&content)))
             .collect();
         let account = &mut self.exploration.account;
-        account.moment_count = questions.len() as u64;
+        account.moment_count = asked.len() as u64;
         account.state_count = account.moment_count;
         account.without_leg_count = at.lost_leg.map(|_| account.state_count);
         account.recovered_count = 1;
-        self.answer(&Batch { questions, ..Batch::default() });
+        content.recovered(self.contents.recovery());
+        for (question, content) in &asked {
+            self.verdicts.meet(question.case(content), question.content);
+        }
+        self.conclude(0, &asked);
+        self.verdicts.close(usize::MAX, &mut self.exploration);
         self.exploration
     }
 
     fn ask(&mut self, walk: &mut Walk, moment: usize, position: usize, batch: &mut Batch) {
         walk.advance(position);
-        let mut seen = BTreeSet::new();
-        self.ask_at(walk.point(), (moment, position, 0), &mut seen, batch);
+        self.ask_at(walk.point(), (moment, position, 0), batch);
         if self.plan.crash == CrashKind::Power {
             for (lost, point) in (1..).zip(walk.lost()) {
-                self.ask_at(point, (moment, position, lost), &mut seen, batch);
+                self.ask_at(point, (moment, position, lost), batch);
             }
         }
     }
 
     /// Asks of the states that a crash could leave at a point: at a moment and a position, after so
-    /// many flushes were lost. What was seen there with fewer lost ones is not asked of again.
+    /// many flushes were lost.
     fn ask_at(
         &mut self,
         point: &CrashPoint,
         (moment, position, lost_flushes): (usize, usize, u32),
-        seen: &mut BTreeSet<u128>,
         batch: &mut Batch,
     ) {
         let has_lied = has_lied(point, self.plan.crash);
         let states = relapse::states(point, self.plan.crash, &self.plan.bounds);
-        let account = &mut self.exploration.account;
-        account.count_bounds(&states, lost_flushes > 0);
+        self.exploration.account.count_bounds(&states, lost_flushes > 0);
         for CrashState { image, survivors } in states.states {
             let left = |leg: &u32| Some((Some(*leg), self.plan.stack.without_leg(&image, *leg)?));
             // One thing at a time: no leg is lost after a flush that did nothing.
@@ -337,14 +357,18 @@ impl<'a> Explorer<'a> {
             let without: Vec<_> = legs.filter_map(left).collect();
             // What is wrong with all legs is told of all legs.
             for (lost_leg, image) in std::iter::once((None, image)).chain(without) {
-                if lost_leg.is_some() && self.shard.has(image.hash()) {
-                    self.exploration.account.count_without_leg();
-                }
-                let (is_new, survivors) = (seen.insert(image.hash()), survivors.clone());
-                let is_counted = lost_flushes == 0;
-                let Some((number, content)) = self.content(image, is_new, is_counted, batch) else {
+                let number = batch.asked_count;
+                batch.asked_count += 1;
+                let content = image.hash();
+                let survivors = survivors.clone();
+                if !self.contents.prunes() && !self.shard.has(content) {
                     continue;
-                };
+                }
+                if self.contents.has(content) {
+                    self.contents.touch(content, batch.number);
+                } else if batch.hashes.insert(content) {
+                    batch.images.push(image);
+                }
                 batch.questions.push(Question {
                     number,
                     moment,
@@ -359,64 +383,76 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    /// What is to be judged of a state, and which one of its batch it is; nothing, if another
-    /// shard has it, or it was asked at this position already. States after lost flushes have
-    /// counts of their own.
-    fn content(
-        &mut self,
-        image: Image,
-        is_new: bool,
-        is_counted: bool,
-        batch: &mut Batch,
-    ) -> Option<(u64, Arc<Content>)> {
-        let (hash, account) = (image.hash(), &mut self.exploration.account);
-        let is_own = self.shard.has(hash);
-        let number = batch.asked_count as u64;
-        batch.asked_count += usize::from(is_new);
-        account.state_count += u64::from(is_own && is_counted);
-        account.repeated_count += u64::from(is_own && !is_new && is_counted);
-        if !is_own || !is_new {
-            return None;
+    /// Recovers what was not met before, and takes what is to be judged: of what is this shard's
+    /// own, nothing whose verdict is known. States after lost flushes have counts of their own.
+    fn take(&mut self, batch: Batch) -> Vec<Asked> {
+        let new = self.contents.meet(batch.images, batch.number);
+        let account = &mut self.exploration.account;
+        let mut new: BTreeSet<u128> = new.into_iter().filter(|key| self.shard.has(*key)).collect();
+        account.recovered_count += new.len() as u64;
+        let mut asked = Vec::new();
+        for question in batch.questions {
+            let Some(content) = self.contents.get(question.content) else { continue };
+            let case = question.case(content);
+            if !self.shard.has(case.key) {
+                continue;
+            }
+            if question.lost_leg.is_some() {
+                account.count_without_leg();
+            }
+            let likeness = self.verdicts.meet(case, question.content);
+            if likeness == Likeness::New {
+                asked.push((question, Arc::clone(content)));
+            }
+            if case.has_lost_flush {
+                continue;
+            }
+            account.state_count += 1;
+            match likeness {
+                Likeness::New => account.shared_count += u64::from(!new.remove(&case.key)),
+                Likeness::SameContent => account.repeated_count += 1,
+                Likeness::SameSight => account.unread_count += 1,
+                Likeness::NotLost => {}
+            }
         }
-        let known = self.contents.contains_key(&hash);
-        account.shared_count += u64::from(known);
-        account.recovered_count += u64::from(!known);
-        let kept = self.contents.entry(hash).or_insert_with(|| (0, Content::new(image)));
-        kept.0 = batch.number;
-        Some((number, Arc::clone(&kept.1)))
+        asked
     }
 
     /// Forgets contents that were not met for long before a batch, and what a verifier said of
     /// lines that have others behind them at this moment.
     fn forget(&mut self, batch: u64, moment: usize) {
         let oldest = batch.saturating_sub(self.pace.batches_kept);
-        self.contents.retain(|_, (met, _)| *met >= oldest);
+        self.contents.forget(oldest);
         let printed = self.moments[moment].line_count;
         self.verified.retain(|(_, line_count), _| *line_count >= printed);
     }
 
-    /// Recovers, judges and verifies in parallel; merges in order.
-    fn answer(&mut self, batch: &Batch) {
-        let questions = &batch.questions;
-        let moments = questions.iter().map(|asked| (asked.moment, OnceLock::new()));
+    fn answer(&mut self, batch: Batch) {
+        let number = batch.number;
+        let asked = self.take(batch);
+        self.conclude(number, &asked);
+    }
+
+    /// Judges and verifies in parallel; merges in order.
+    fn conclude(&mut self, batch: u64, asked: &[Asked]) {
+        let moments = asked.iter().map(|(question, _)| (question.moment, OnceLock::new()));
         let crashed: BTreeMap<usize, OnceLock<Crashed>> = moments.collect();
         let judge = |asked| self.judge(asked, &crashed);
-        let judged: Vec<Judged> = questions.par_iter().map(judge).collect();
-        for (asked, judged) in questions.iter().zip(judged) {
-            let account = &mut self.exploration.account;
-            if let Some(clauses) = judged.by_device {
-                account.add_lost_flush(&clauses);
+        let judged: Vec<Judged> = asked.par_iter().map(judge).collect();
+        for (asked, judged) in asked.iter().zip(judged) {
+            let (question, content) = asked;
+            let verdict = self.verdicts.of(question.case(content));
+            (verdict.lost, verdict.by_device) = (judged.lost, judged.by_device);
+            if verdict.by_device.is_some() {
                 continue;
             }
+            let account = &mut self.exploration.account;
             account.judged_count += 1;
-            for lost in judged.lost {
-                *account.lost.entry(lost).or_default() += 1;
-            }
             account.tally.add(&judged.tally);
-            let met = Met([batch.number, 0, asked.number]);
+            let met = Met([batch, 0, question.number]);
             // Of a state about which the medium had lied, recovery is not crashed.
-            if let Some(relapses) = asked.content.relapses.get().filter(|_| self.plan.depth > 1)
-                && self.crashed_again.insert(asked.content.image.hash())
+            if let Some(relapses) = content.relapses.get().filter(|_| self.plan.depth > 1)
+                && self.crashed_again.insert(content.key())
             {
                 account.again.add(relapses);
             }
@@ -430,7 +466,7 @@ impl<'a> Explorer<'a> {
                 self.found(asked, met, &[], CrashFault::Unknown(reason));
             }
         }
-        self.verify(batch);
+        self.verify(batch, asked);
     }
 
     /// An oracle after the crash, told what was found then.
@@ -451,9 +487,12 @@ impl<'a> Explorer<'a> {
         oracle
     }
 
-    fn judge(&self, asked: &Question, crashed: &BTreeMap<usize, OnceLock<Crashed>>) -> Judged {
-        let content = &asked.content;
-        let recovered = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
+    fn judge(
+        &self,
+        (asked, content): &Asked,
+        crashed: &BTreeMap<usize, OnceLock<Crashed>>,
+    ) -> Judged {
+        let recovered = content.recovered(self.contents.recovery());
         let crash = || Crashed::new(&self.moments[asked.moment], self.plan.crash);
         let crashed = crashed[&asked.moment].get_or_init(crash);
         let mut oracle = self.surveyed(crashed, recovered, asked.has_lied);
@@ -498,7 +537,7 @@ impl<'a> Explorer<'a> {
         let Some(first) = content.recovered.get() else { return Vec::new() };
         let ExplorePlan { crash, bounds, depth, .. } = *self.plan;
         let plan = RelapsePlan { crash, bounds, depth };
-        let crashed = || plan.crash(&self.recovery, &content.image, first);
+        let crashed = || plan.crash(self.contents.recovery(), &content.image, first);
         let known = oracle.violations().len();
         let mut found = Vec::new();
         for Relapse { crashes, recovered } in &content.relapses.get_or_init(crashed).differing {
@@ -514,62 +553,63 @@ impl<'a> Explorer<'a> {
         found
     }
 
-    /// The one crash of a recovery that is asked for; `None` if there is none.
-    fn followed(&self, content: &Content, at: &CrashAt) -> Option<Relapses> {
-        let first = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
-        let recovered = relapse::follow(&self.recovery, first, &at.again)?;
-        let relapse = Relapse { crashes: at.again.clone(), recovered };
-        Some(Relapses { differing: vec![relapse], ..Relapses::default() })
-    }
-
     /// Runs the verifier on what was recovered. Its calls are judged if nothing was wrong before.
-    fn verify_one(&self, verifier: &dyn Verify, asked: &Question, lines: &[Line]) -> Verification {
-        let content = &asked.content;
-        let recovered = content.recovered.get_or_init(|| self.recovery.recover(&content.image));
+    fn verify_one(
+        &self,
+        verifier: &dyn Verify,
+        (asked, content): &Asked,
+        lines: &[Line],
+    ) -> Verification {
+        let recovered = content.recovered(self.contents.recovery());
         let crashed = Crashed::new(&self.moments[asked.moment], self.plan.crash);
         let oracle = self.surveyed(&crashed, recovered, asked.has_lied);
         let is_sound = !oracle.violations().any(was_answered) && oracle.undecided().len() == 0;
         verifier.verify(&content.image, lines, is_sound.then_some(oracle))
     }
 
-    fn verify(&mut self, batch: &Batch) {
+    fn verify(&mut self, batch: u64, asked: &[Asked]) {
         let Some(verifier) = self.verifier else { return };
-        let questions = &batch.questions;
-        let mut asked: BTreeMap<(u128, usize), &Question> = BTreeMap::new();
         // What a medium lost that lied is nobody's broken word.
-        let is_owed = |question: &&Question| !question.has_lied && question.lost_flushes == 0;
-        for question in questions.iter().filter(is_owed) {
-            let line_count = self.moments[question.moment].line_count;
-            let key = (question.content.image.hash(), line_count);
-            if self.verified.contains_key(&key) || asked.contains_key(&key) {
+        let is_owed = |(question, _): &&Asked| !question.has_lied && question.lost_flushes == 0;
+        let moments = self.moments;
+        let key =
+            |(question, content): &Asked| (content.key(), moments[question.moment].line_count);
+        let mut unknown: BTreeMap<(u128, usize), &Asked> = BTreeMap::new();
+        for asked in asked.iter().filter(is_owed) {
+            let key = key(asked);
+            if self.verified.contains_key(&key) || unknown.contains_key(&key) {
                 self.exploration.account.unverified_count += 1;
             } else {
-                asked.insert(key, question);
+                unknown.insert(key, asked);
             }
         }
-        let asked: Vec<_> = asked.into_iter().collect();
-        let verifications: Vec<Verification> = asked
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        let verifications: Vec<Verification> = unknown
             .par_iter()
-            .map(|((_, line_count), question)| {
-                self.verify_one(verifier, question, &self.lines[..*line_count])
+            .map(|((_, line_count), asked)| {
+                self.verify_one(verifier, asked, &self.lines[..*line_count])
             })
             .collect();
         self.exploration.account.verified_count += verifications.len() as u64;
-        for ((key, _), verification) in asked.into_iter().zip(verifications) {
+        for ((key, _), verification) in unknown.into_iter().zip(verifications) {
             self.verified.insert(key, verification);
         }
-        for question in questions.iter().filter(is_owed) {
-            let line_count = self.moments[question.moment].line_count;
-            let key = (question.content.image.hash(), line_count);
-            let faults = self.verified.get(&key).map(Verification::faults);
+        for asked in asked.iter().filter(is_owed) {
+            let faults = self.verified.get(&key(asked)).map(Verification::faults);
             for fault in faults.into_iter().flatten() {
-                let met = Met([batch.number, 1, question.number]);
-                self.found(question, met, &[], fault);
+                let met = Met([batch, 1, asked.0.number]);
+                self.found(asked, met, &[], fault);
             }
         }
     }
 
-    fn found(&mut self, asked: &Question, met: Met, again: &[CrashAt], mut what: CrashFault) {
+    fn found(
+        &mut self,
+        (asked, content): &Asked,
+        met: Met,
+        again: &[CrashAt],
+        mut what: CrashFault,
+    ) {
         if let Some(leg) = asked.lost_leg {
             what.blame_loss(leg);
         }
@@ -577,12 +617,13 @@ impl<'a> Explorer<'a> {
         let (survivors, again) = (asked.survivors.clone(), again.to_vec());
         let at = CrashAt { position, survivors, lost_leg, again };
         let line_count = self.moments[asked.moment].line_count;
-        self.exploration.add(&mut self.known, what, met, &at, line_count);
+        let number = self.exploration.add(&mut self.known, what, met, &at, line_count);
+        self.verdicts.of(asked.case(content)).findings.insert(number);
     }
 }
 
 impl Exploration {
-    /// Adds what a crash showed, or counts it if it is known.
+    /// Adds what a crash showed, if it is not known. Returns its number.
     pub fn add(
         &mut self,
         known: &mut BTreeMap<(u8, String), usize>,
@@ -590,16 +631,23 @@ impl Exploration {
         met: Met,
         at: &CrashAt,
         line_count: usize,
-    ) {
-        let fingerprint = what.fingerprint();
-        if let Some(number) = known.get(&fingerprint) {
-            self.findings[*number].state_count += 1;
-            return;
+    ) -> usize {
+        let next = self.findings.len();
+        let number = *known.entry(what.fingerprint()).or_insert(next);
+        if number == next {
+            let at = at.clone();
+            self.findings.push(CrashFinding { what, met, at, line_count, state_count: 0 });
         }
-        known.insert(fingerprint, self.findings.len());
-        let at = at.clone();
-        self.findings.push(CrashFinding { what, met, at, line_count, state_count: 1 });
+        number
     }
+}
+
+/// The one crash of a recovery that is asked for; `None` if there is none.
+fn followed(recovery: &Recovery, content: &Content, at: &CrashAt) -> Option<Relapses> {
+    let first = content.recovered(recovery);
+    let recovered = relapse::follow(recovery, first, &at.again)?;
+    let relapse = Relapse { crashes: at.again.clone(), recovered };
+    Some(Relapses { differing: vec![relapse], ..Relapses::default() })
 }
 
 /// Is it about what was answered or found? What an audit alone can see says nothing of that.

@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod crash_at;
 pub mod explore;
 pub mod finding;
+pub mod footprint;
 #[cfg(feature = "wasm")]
 mod gate;
 pub mod judge;

@@ -10,11 +10,13 @@ use crashproof_spec::words::Survey;
 use crashproof_spec::words::Testimony;
 
 use crate::audit;
+use crate::check::footprint::Footprint;
 use crate::cow::Changes;
 use crate::cow::Inventory;
 use crate::cow::fsck;
 use crate::cow::fsck::Sound;
 use crate::device::BlockNo;
+use crate::device::Disk;
 use crate::device::FaultPlan;
 use crate::device::History;
 use crate::device::Image;
@@ -36,13 +38,16 @@ pub struct Recovered {
     legs: Option<Testimony>,
     /// What it wrote, if that was asked for and it wrote anything.
     writes: Option<History>,
+    /// On which blocks all this depends, if that is known.
+    footprint: Option<Arc<Footprint>>,
 }
 
 /// Counts of uses are looked at in images of no more blocks: that costs all there is.
 const COUNTED_BLOCKS_MAX: usize = 512;
 
-fn is_small(image: &Image) -> bool {
-    image.blocks().take(COUNTED_BLOCKS_MAX + 1).count() <= COUNTED_BLOCKS_MAX
+/// Are counts of uses looked at in this image?
+pub(super) fn is_small(image: &Image) -> bool {
+    image.used_count() <= COUNTED_BLOCKS_MAX
 }
 
 async fn counts(stack: &Stack, image: &Image) -> Option<Testimony> {
@@ -78,6 +83,11 @@ impl Recovered {
         self.writes.as_ref()
     }
 
+    /// On which blocks of the image what was found depends; nothing, if it may be all of them.
+    pub(super) fn footprint(&self) -> Option<&Arc<Footprint>> {
+        self.footprint.as_ref()
+    }
+
     /// What nobody looked at, for its cost.
     #[must_use]
     pub fn unaudited(&self) -> Option<&'static str> {
@@ -101,7 +111,8 @@ pub fn recover(image: &Image, plan: &StackPlan) -> Recovered {
     });
     let problems = fsck::check(&view).iter().map(ToString::to_string).collect();
     let is_counted = is_small(&view);
-    Recovered { survey, problems, counts: counted, is_counted, legs, writes: None }
+    let (writes, footprint) = (None, None);
+    Recovered { survey, problems, counts: counted, is_counted, legs, writes, footprint }
 }
 
 /// Whether the legs of a mirror agree, after its recovery, on what the file system uses.
@@ -132,8 +143,10 @@ async fn mount(image: &Image, plan: &StackPlan, sim: &Sim) -> Result<Stack, Stri
 pub struct Recovery {
     plan: StackPlan,
     watches_writes: bool,
+    takes_footprints: bool,
     last: Mutex<Option<Arc<Sight>>>,
     sound: Mutex<Option<Arc<Sound>>>,
+    footprint: Mutex<Option<Arc<Footprint>>>,
 }
 
 /// An image that was recovered.
@@ -147,8 +160,29 @@ impl Recovery {
     /// For images of this stack.
     #[must_use]
     pub fn new(plan: &StackPlan) -> Self {
-        let (last, sound) = (Mutex::new(None), Mutex::new(None));
-        Self { plan: without_faults(plan), watches_writes: false, last, sound }
+        Self {
+            plan: without_faults(plan),
+            watches_writes: false,
+            takes_footprints: false,
+            last: Mutex::new(None),
+            sound: Mutex::new(None),
+            footprint: Mutex::new(None),
+        }
+    }
+
+    /// It is found out as well on which blocks depends what is found, where that can be told: legs
+    /// of a mirror are compared block by block, and where a recovery is cut short, the next one may
+    /// look at what it had not.
+    #[must_use]
+    pub fn taking_footprints(self) -> Self {
+        let takes_footprints = self.plan.is_single() && !self.watches_writes;
+        Self { takes_footprints, ..self }
+    }
+
+    /// Is it found out on which blocks depends what is found?
+    #[must_use]
+    pub fn takes_footprints(&self) -> bool {
+        self.takes_footprints
     }
 
     /// What is written while an image is recovered is kept as well.
@@ -157,20 +191,18 @@ impl Recovery {
         Self { watches_writes, ..self }
     }
 
-    /// What fsck says.
-    fn problems(&self, image: &Image) -> Vec<String> {
+    /// What fsck says: the image is sound, or what is wrong.
+    fn check(&self, image: &Image) -> Result<Arc<Sound>, Vec<String>> {
         let was = lock(&self.sound).clone();
         let checked = match was {
             Some(was) => was.check_next(image),
             None => Sound::check(image),
         };
-        match checked {
-            Ok(sound) => {
-                *lock(&self.sound) = Some(Arc::new(sound));
-                Vec::new()
-            }
-            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        let sound = checked.map(Arc::new);
+        if let Ok(sound) = &sound {
+            *lock(&self.sound) = Some(Arc::clone(sound));
         }
+        sound.map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
 
     /// Mounts `image` in a calm world without faults, surveys it and checks it.
@@ -178,37 +210,52 @@ impl Recovery {
     pub fn recover(&self, image: &Image) -> Recovered {
         let sim = Sim::calm();
         let (mut counted, mut legs, mut writes) = (None, None, None);
-        let mut view = self.plan.view(image);
+        let (mut view, mut seen) = (self.plan.view(image), None);
         let survey = sim.block_on(async {
-            let stack = mount(image, &self.plan, &sim).await?;
+            let disk = Disk::new(image.clone(), sim.clone()).watched();
+            let stack = Stack::mount_disk(disk, &self.plan, &sim).await;
+            let stack = stack.map_err(|why| why.to_string())?;
             view = self.plan.view_mounted(&stack.disk, &view);
-            let history = stack.disk.history();
+            let (history, touched) = (stack.disk.history(), stack.disk.touched());
             // Who looks at what was recovered may write as well, later.
             writes = (self.watches_writes && !history.is_empty()).then(|| history.fork());
             counted = counts(&stack, &view).await;
             legs = disagreement(&stack, &self.plan).await;
-            let last = lock(&self.last).clone();
-            if let Some(last) = last
-                && let Some(sight) = self.compare(&stack, &view, &last).await
-            {
-                return Ok(self.saw(sight));
+            let (survey, sight) = self.look(&stack, &view).await?;
+            if let Some(sight) = sight {
+                seen = Some((touched, sight.inventory.users().clone()));
+                *lock(&self.last) = Some(Arc::new(sight));
             }
-            let walked =
-                survey_tree(stack.vfs.as_ref(), self.plan.geometry.block_size_bytes).await?;
-            // What cannot be read whole is nothing to compare with.
-            Ok(match stack.cow.inventory().await {
-                Ok(inventory) => self.saw(Sight { image: view.clone(), inventory, walked }),
-                Err(_) => walked.survey,
-            })
+            Ok(survey)
         });
-        let (problems, is_counted) = (self.problems(&view), is_small(&view));
-        Recovered { survey, problems, counts: counted, is_counted, legs, writes }
+        let checked = self.check(&view);
+        let footprint = match (&checked, seen) {
+            (Ok(sound), Some((touched, users))) if self.takes_footprints => {
+                let was = lock(&self.footprint).clone();
+                let next = Footprint::new(image, sound, touched, users, was.as_deref());
+                let next = Arc::new(next);
+                *lock(&self.footprint) = Some(Arc::clone(&next));
+                Some(next)
+            }
+            _ => None,
+        };
+        let (problems, is_counted) = (checked.err().unwrap_or_default(), is_small(&view));
+        Recovered { survey, problems, counts: counted, is_counted, legs, writes, footprint }
     }
 
-    fn saw(&self, sight: Sight) -> Survey {
-        let survey = sight.walked.survey.clone();
-        *lock(&self.last) = Some(Arc::new(sight));
-        survey
+    /// Walks a file system; what cannot be read whole is nothing to compare with.
+    async fn look(&self, stack: &Stack, view: &Image) -> Result<(Survey, Option<Sight>), String> {
+        let last = lock(&self.last).clone();
+        if let Some(last) = last
+            && let Some(sight) = self.compare(stack, view, &last).await
+        {
+            return Ok((sight.walked.survey.clone(), Some(sight)));
+        }
+        let block_size_bytes = self.plan.geometry.block_size_bytes;
+        let walked = survey_tree(stack.vfs.as_ref(), block_size_bytes).await?;
+        let (survey, inventory) = (walked.survey.clone(), stack.cow.inventory().await.ok());
+        let sight = inventory.map(|inventory| Sight { image: view.clone(), inventory, walked });
+        Ok((survey, sight))
     }
 
     /// Walks what may differ from what was seen; nothing, if all has to be walked.

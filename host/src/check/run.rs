@@ -442,7 +442,9 @@ pub fn explore_kills(
         let at = CrashAt { position, survivors, lost_leg: None, again: Vec::new() };
         for what in faults {
             let met = Met([killed_after, 0, 0]);
-            exploration.add(&mut known, what, met, &at, recorded.judged.lines.len());
+            let line_count = recorded.judged.lines.len();
+            let number = exploration.add(&mut known, what, met, &at, line_count);
+            exploration.findings[number].state_count += 1;
         }
         progress(killed_after);
     }

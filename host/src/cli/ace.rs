@@ -78,15 +78,18 @@ fn bench(arguments: &AceArguments) -> Result<Bench, Failure> {
     let mut policies = Policies::default();
     plan::put(&arguments.defects, &mut policies)?;
     let stack = StackPlan { geometry: GEOMETRY, policies, faults: FaultPlan::default() };
-    let bounds =
-        StateBounds { subset_count_max: arguments.subset_bound, torn: arguments.torn_writes };
+    let bounds = StateBounds {
+        subset_count_max: arguments.subset_bound,
+        torn: arguments.states.torn_writes,
+    };
     let expectation = Expectation {
         promises: Arc::new(Promises::strict_sticky()),
         level: Level::Strict,
         audited: !arguments.no_audits,
     };
-    let crashes = (arguments.recovery_depth, arguments.lost_flush);
-    Bench::new(stack, bounds, crashes, expectation).map_err(Failure)
+    let crashes = (arguments.states.recovery_depth, arguments.states.lost_flush);
+    let bench = Bench::new(stack, bounds, crashes, expectation).map_err(Failure)?;
+    Ok(if arguments.states.no_pruning { bench.without_pruning() } else { bench })
 }
 
 /// The command that does the same, up to what is appended.
@@ -104,15 +107,7 @@ fn command(arguments: &AceArguments) -> String {
     if arguments.subset_bound != ACE_SUBSET_BOUND {
         words.push_str(&format!(" --subset-bound {}", arguments.subset_bound));
     }
-    if arguments.torn_writes {
-        words.push_str(" --torn-writes");
-    }
-    if arguments.lost_flush > 0 {
-        words.push_str(&format!(" --lost-flush {}", arguments.lost_flush));
-    }
-    if arguments.recovery_depth > 1 {
-        words.push_str(&format!(" --recovery-depth {}", arguments.recovery_depth));
-    }
+    words.push_str(&arguments.states.words());
     words
 }
 
@@ -169,7 +164,7 @@ fn add(
 ) {
     let account = &outcome.exploration.account;
     let lines = AccountLines::new(account, arguments.subset_bound);
-    share.done(outcome.errors, lines.to_depth(arguments.recovery_depth, &account.again));
+    share.done(outcome.errors, lines.to_depth(arguments.states.recovery_depth, &account.again));
     share.count(&outcome.tally);
     share.count(&account.tally);
     let replay = format!("{} --only {}", command(arguments), workload.number);

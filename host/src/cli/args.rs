@@ -238,6 +238,48 @@ impl fmt::Display for LostLeg {
     }
 }
 
+/// Which crash states are tried, beyond the bound on subsets.
+#[derive(Debug, Args)]
+pub struct StateArguments {
+    /// Also tear surviving writes at sector boundaries, one at a time.
+    #[arg(long)]
+    pub torn_writes: bool,
+    /// Also lose up to so many of the flushes before a crash. What that breaks is the device's
+    /// doing: it is counted, by clause, and is no finding.
+    #[arg(long, default_value_t = 0, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(..=4))]
+    pub lost_flush: u32,
+    /// Crash recoveries as well, where they write: so many crashes in a row at most.
+    #[arg(long, default_value_t = 1, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=4))]
+    pub recovery_depth: u32,
+    /// Judge also each state that differs from a judged one only in blocks at which neither
+    /// recovery nor survey nor fsck looks. It takes longer and finds nothing else.
+    #[arg(long)]
+    pub no_pruning: bool,
+}
+
+impl StateArguments {
+    /// The options that are not the default.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut words = String::new();
+        if self.torn_writes {
+            words.push_str(" --torn-writes");
+        }
+        if self.lost_flush > 0 {
+            words.push_str(&format!(" --lost-flush {}", self.lost_flush));
+        }
+        if self.recovery_depth > 1 {
+            words.push_str(&format!(" --recovery-depth {}", self.recovery_depth));
+        }
+        if self.no_pruning {
+            words.push_str(" --no-pruning");
+        }
+        words
+    }
+}
+
 /// `crashproof explore`.
 #[derive(Debug, Args)]
 pub struct ExploreArguments {
@@ -255,18 +297,9 @@ pub struct ExploreArguments {
     #[arg(long, default_value_t = EXPLORE_SUBSET_BOUND, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(..=i64::from(SUBSET_BOUND_MAX)))]
     pub subset_bound: u32,
-    /// Also tear surviving writes at sector boundaries, one at a time.
-    #[arg(long)]
-    pub torn_writes: bool,
-    /// Also lose up to so many of the flushes before a crash. What that breaks is the device's
-    /// doing: it is counted, by clause, and is no finding.
-    #[arg(long, default_value_t = 0, value_name = "COUNT",
-        value_parser = clap::value_parser!(u32).range(..=4))]
-    pub lost_flush: u32,
-    /// Crash recoveries as well, where they write: so many crashes in a row at most.
-    #[arg(long, default_value_t = 1, value_name = "COUNT",
-        value_parser = clap::value_parser!(u32).range(1..=4))]
-    pub recovery_depth: u32,
+    /// Which crash states there are.
+    #[command(flatten)]
+    pub states: StateArguments,
     /// With --legs: also recover each crash state without this leg of the mirror, or without each
     /// in turn. Nothing that was durable may be lost with it.
     #[arg(long, value_name = "LEG|each")]
@@ -324,18 +357,9 @@ pub struct AceArguments {
     #[arg(long, default_value_t = ACE_SUBSET_BOUND, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(..=i64::from(SUBSET_BOUND_MAX)))]
     pub subset_bound: u32,
-    /// Also tear surviving writes at sector boundaries, one at a time.
-    #[arg(long)]
-    pub torn_writes: bool,
-    /// Also lose up to so many of the flushes before a crash. What that breaks is the device's
-    /// doing: it is counted, by clause, and is no finding.
-    #[arg(long, default_value_t = 0, value_name = "COUNT",
-        value_parser = clap::value_parser!(u32).range(..=4))]
-    pub lost_flush: u32,
-    /// Crash recoveries as well, where they write: so many crashes in a row at most.
-    #[arg(long, default_value_t = 1, value_name = "COUNT",
-        value_parser = clap::value_parser!(u32).range(1..=4))]
-    pub recovery_depth: u32,
+    /// Which crash states there are.
+    #[command(flatten)]
+    pub states: StateArguments,
     /// Fail, as Undecided, if any bound was hit.
     #[arg(long)]
     pub exhaustive: bool,

@@ -137,13 +137,14 @@ fn explore_recorded(
         crash: plan::crash_kind(arguments.crash_kind),
         bounds: StateBounds {
             subset_count_max: arguments.subset_bound,
-            torn: arguments.torn_writes,
+            torn: arguments.states.torn_writes,
         },
         stack: (**stack).clone(),
         audited: planned.run.expectation.audited,
-        depth: arguments.recovery_depth,
+        depth: arguments.states.recovery_depth,
         lost_legs,
-        lost_flushes: arguments.lost_flush,
+        lost_flushes: arguments.states.lost_flush,
+        prunes: !arguments.states.no_pruning,
     };
     let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
     let moments = &recorded.judged.moments;
@@ -162,9 +163,9 @@ fn goes_with_its_crash(arguments: &ExploreArguments) -> Result<(), Failure> {
     let is_power = kind == CrashKindName::Power;
     let is_process = kind == CrashKindName::Process;
     let refused = [
-        ("--torn-writes", arguments.torn_writes && !is_power),
-        ("--lost-flush", arguments.lost_flush > 0 && !is_power),
-        ("--recovery-depth", arguments.recovery_depth > 1 && is_process),
+        ("--torn-writes", arguments.states.torn_writes && !is_power),
+        ("--lost-flush", arguments.states.lost_flush > 0 && !is_power),
+        ("--recovery-depth", arguments.states.recovery_depth > 1 && is_process),
         ("--lose-leg", arguments.lose_leg.is_some() && is_process),
     ];
     match refused.into_iter().find(|(_, is_refused)| *is_refused) {
@@ -208,15 +209,7 @@ fn explore_words(arguments: &ExploreArguments) -> String {
     if arguments.subset_bound != EXPLORE_SUBSET_BOUND {
         words.push_str(&format!(" --subset-bound {}", arguments.subset_bound));
     }
-    if arguments.torn_writes {
-        words.push_str(" --torn-writes");
-    }
-    if arguments.lost_flush > 0 {
-        words.push_str(&format!(" --lost-flush {}", arguments.lost_flush));
-    }
-    if arguments.recovery_depth > 1 {
-        words.push_str(&format!(" --recovery-depth {}", arguments.recovery_depth));
-    }
+    words.push_str(&arguments.states.words());
     if let Some(lost) = arguments.lose_leg {
         words.push_str(&format!(" --lose-leg {lost}"));
     }
@@ -262,7 +255,7 @@ fn share(
         let (words, at) = (&planned.world_words, plan::quoted(&at.to_string()));
         format!("crashproof replay {words}{chance} --crash {at}{crash_words}{tail}")
     };
-    let bounds = (arguments.subset_bound, arguments.recovery_depth);
+    let bounds = (arguments.subset_bound, arguments.states.recovery_depth);
     let share = StatesShare::new(report, exploration, bounds, replay);
     let share = share.kills(arguments.crash_kind == CrashKindName::Process);
     let share = share.loses_leg(arguments.lose_leg.is_some());

@@ -72,6 +72,7 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
             depth: 1,
             lost_legs: Vec::new(),
             lost_flushes: 0,
+            prunes: false,
         };
         let verifier = explore::verifier(arguments.verify.as_deref(), &planned)?;
         let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);

@@ -33,12 +33,23 @@ use crate::device::BlockNo;
 pub struct Inventory {
     store: Arc<Store>,
     tree: Tree,
-    users: OrdSet<(BlockNo, User)>,
+    users: Users,
+}
+
+/// Who uses which blocks.
+pub type Users = OrdSet<(BlockNo, User)>;
+
+impl Inventory {
+    /// Who uses which of its blocks. Inventories that were taken one from the other share most.
+    #[must_use]
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
 }
 
 /// What a block is used for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum User {
+pub enum User {
     /// A node, by the least key that it may hold.
     Node(Bytes),
     /// That block of that file.

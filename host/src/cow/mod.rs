@@ -62,6 +62,8 @@ pub use format::item::Times;
 pub use grants::Grant;
 pub use likeness::Changes;
 pub use likeness::Inventory;
+pub use likeness::User;
+pub use likeness::Users;
 pub use objects::Reservation;
 pub use policy::BadCopy;
 pub use policy::COMMIT_ORDER;

@@ -6,6 +6,7 @@
 //! any time until it completes, and never. What power loss leaves is in `power.rs`.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -55,6 +56,16 @@ struct State {
     /// Discards that the device did not get to yet.
     discards: VecDeque<RequestId>,
     powered: bool,
+    touched: Option<Touched>,
+}
+
+/// Which blocks a device was asked for since it was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Those whose content was asked for before they were written.
+    pub read: BTreeSet<BlockNo>,
+    /// Those that were written.
+    pub written: BTreeSet<BlockNo>,
 }
 
 /// A disk in memory.
@@ -78,9 +89,23 @@ impl Disk {
             pending: BTreeMap::new(),
             discards: VecDeque::new(),
             powered: true,
+            touched: None,
         };
         let geometry = image.geometry();
         Self { geometry, sim, history: History::new(image), state: Mutex::new(state) }
+    }
+
+    /// The same disk, which remembers from now on which blocks it was asked for.
+    #[must_use]
+    pub fn watched(self) -> Self {
+        self.lock().touched = Some(Touched::default());
+        self
+    }
+
+    /// Which blocks it was asked for since that was to be remembered.
+    #[must_use]
+    pub fn touched(&self) -> Touched {
+        self.lock().touched.clone().unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -121,6 +146,9 @@ impl Disk {
         let number = state.write_count;
         state.write_count += 1;
         state.cached.set(block, content.clone());
+        if let Some(touched) = &mut state.touched {
+            touched.written.insert(block);
+        }
         let written = Written { number, block, content, forced, origin };
         if forced {
             force(state, &written);
@@ -153,7 +181,14 @@ impl Disk {
 
     fn take_effect(&self, state: &mut State, id: RequestId, pending: Pending) -> Completion {
         match pending.request {
-            Request::Read { block } => state.cached.get(block).ok_or(DeviceError::OutOfRange),
+            Request::Read { block } => {
+                if let Some(touched) = &mut state.touched
+                    && !touched.written.contains(&block)
+                {
+                    touched.read.insert(block);
+                }
+                state.cached.get(block).ok_or(DeviceError::OutOfRange)
+            }
             Request::Write { block, payload, force_unit_access, origin } => {
                 let bytes = payload.capture();
                 let fits = bytes.len() == self.geometry.block_size_bytes as usize;

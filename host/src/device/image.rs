@@ -103,6 +103,18 @@ impl Image {
         self.hash
     }
 
+    /// A hash of a block's place and content: 0 if it is full of zeros.
+    #[must_use]
+    pub fn block_hash(&self, block: BlockNo) -> u128 {
+        self.blocks.get(&block.0).map_or(0, |block| block.hash)
+    }
+
+    /// How many blocks are not zero.
+    #[must_use]
+    pub fn used_count(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// The blocks that are not as in another image of the same shape, in order.
     pub fn changed_since(&self, was: &Self) -> impl Iterator<Item = BlockNo> {
         let number = |item| match item {

@@ -25,6 +25,7 @@ use bytes::Bytes;
 pub use copies::Copies;
 pub use copies::CopyTask;
 pub use disk::Disk;
+pub use disk::Touched;
 pub use fault::FailCount;
 pub use fault::Fault;
 pub use fault::FaultDraft;

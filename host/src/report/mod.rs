@@ -218,8 +218,11 @@ pub struct AccountLines {
     pub recovered: u64,
     /// States that shared recovery and survey with an earlier one.
     pub deduplicated: u64,
-    /// States whose content and moment had been judged already.
+    /// States with the content of one that was judged at the same moment.
     pub pruned: u64,
+    /// States that differ from one that was judged at the same moment only in blocks at which
+    /// neither recovery nor survey nor fsck looks.
+    pub pruned_unread: u64,
     /// States that were judged.
     pub judged: u64,
     /// Runs of the verifier.
@@ -328,6 +331,7 @@ impl AccountLines {
             (&mut self.recovered, other.recovered),
             (&mut self.deduplicated, other.deduplicated),
             (&mut self.pruned, other.pruned),
+            (&mut self.pruned_unread, other.pruned_unread),
             (&mut self.judged, other.judged),
             (&mut self.verified, other.verified),
             (&mut self.verified_before, other.verified_before),
@@ -417,6 +421,7 @@ impl AccountLines {
             recovered: account.recovered_count,
             deduplicated: account.shared_count,
             pruned: account.repeated_count,
+            pruned_unread: account.unread_count,
             judged: account.judged_count,
             verified: account.verified_count,
             verified_before: account.unverified_count,

@@ -136,16 +136,26 @@ fn show_account(out: &mut String, account: &AccountLines) {
     line(
         out,
         format_args!(
-            "  explored  {} states at {} moments: {} recovered, {} deduplicated, {} pruned \
-             (same content and moment), {} judged",
+            "  explored  {} states at {} moments: {} recovered, {} deduplicated, {} pruned, {} \
+             judged",
             account.states,
             account.moments,
             account.recovered,
             account.deduplicated,
-            account.pruned,
+            account.pruned.saturating_add(account.pruned_unread),
             account.judged
         ),
     );
+    if account.pruned > 0 || account.pruned_unread > 0 {
+        line(
+            out,
+            format_args!(
+                "  pruned    {} equal to a judged one of the same moment, {} that differ from one \
+                 only in blocks nothing reads",
+                account.pruned, account.pruned_unread
+            ),
+        );
+    }
     if let Some(count) = account.states_without_leg {
         line(out, format_args!("  mirror    {count} of these states without a leg"));
     }

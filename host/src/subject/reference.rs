@@ -103,6 +103,12 @@ impl StackPlan {
         Ok((mirror.clone(), Some(Mirrored { mirror, layout, legs })))
     }
 
+    /// Is there one copy of each block, and no other that it could be compared with?
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.mirror().is_none()
+    }
+
     /// A medium that has lost a leg of its mirror. Nothing, if there is no such leg, it is lost
     /// already, or it is the last one.
     #[must_use]
@@ -176,8 +182,16 @@ impl Stack {
     /// # Errors
     /// If it cannot be recovered.
     pub async fn mount(image: Image, plan: &StackPlan, sim: &Sim) -> Result<Self, MountError> {
-        let start = plan.view(&image);
-        let disk = Arc::new(Disk::new(image, sim.clone()));
+        Self::mount_disk(Disk::new(image, sim.clone()), plan, sim).await
+    }
+
+    /// The file system on a disk that nothing was done with yet, recovered and mounted.
+    ///
+    /// # Errors
+    /// If it cannot be recovered.
+    pub async fn mount_disk(disk: Disk, plan: &StackPlan, sim: &Sim) -> Result<Self, MountError> {
+        let start = plan.view(&disk.durable_image());
+        let disk = Arc::new(disk);
         let (below, mirrored) = plan.device(&disk, sim).await.map_err(MountError::Mount)?;
         let faulty = Faulty::new(below, FaultPlan::default(), sim.clone());
         let faulty = Arc::new(faulty.above(start, disk.history()));

@@ -20,6 +20,7 @@ use crate::device::StateBounds;
 use crate::subject::StackPlan;
 
 /// Where workloads are done: an empty file system, and how it is judged.
+#[derive(Clone)]
 pub struct Bench {
     plan: ExplorePlan,
     blank: Image,
@@ -64,8 +65,24 @@ impl Bench {
         let blank = World::blank(&stack).map_err(|error| error.to_string())?;
         let audited = expectation.audited;
         let (crash, lost_legs) = (CrashKind::Power, Vec::new());
-        let plan = ExplorePlan { crash, bounds, stack, audited, depth, lost_legs, lost_flushes };
+        let plan = ExplorePlan {
+            crash,
+            bounds,
+            stack,
+            audited,
+            depth,
+            lost_legs,
+            lost_flushes,
+            prunes: true,
+        };
         Ok(Self { plan, blank, expectation })
+    }
+
+    /// The same, leaving no state out that differs from another one only where nothing looks.
+    #[must_use]
+    pub fn without_pruning(mut self) -> Self {
+        self.plan.prunes = false;
+        self
     }
 
     /// Does a workload, and explores every crash.

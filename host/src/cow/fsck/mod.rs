@@ -17,6 +17,7 @@ mod snapshots;
 mod tests;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
@@ -93,9 +94,23 @@ pub struct Sound {
     tree: OrdMap<Bytes, Bytes>,
     items: OrdMap<Bytes, Bytes>,
     facts: files::Facts,
+    /// What snapshots and their list use, if there are any.
+    snapshots: BTreeSet<BlockNo>,
 }
 
 impl Sound {
+    /// The blocks that were looked at but those of snapshots, and what each is used for.
+    #[must_use]
+    pub fn users(&self) -> &OrdMap<BlockNo, &'static str> {
+        &self.users
+    }
+
+    /// The blocks that snapshots and their list use, if there are any.
+    #[must_use]
+    pub fn used_by_snapshots(&self) -> &BTreeSet<BlockNo> {
+        &self.snapshots
+    }
+
     fn nothing(geometry: Geometry) -> Self {
         Self {
             image: Image::new(geometry),
@@ -106,6 +121,7 @@ impl Sound {
             tree: OrdMap::new(),
             items: OrdMap::new(),
             facts: files::Facts::default(),
+            snapshots: BTreeSet::new(),
         }
     }
 

@@ -22,6 +22,7 @@ type Users = OrdMap<BlockNo, &'static str>;
 impl Checker<'_> {
     /// Looks at all of every snapshot, whatever the image is like.
     pub(super) fn check_snapshots(&mut self, root: &Root) {
+        self.now.snapshots.clear();
         let Some(list) = root.snapshots else { return };
         let mut users = self.now.users.clone();
         let snapshots = self.list(list, root, &mut users);
@@ -41,6 +42,7 @@ impl Checker<'_> {
                 if let Some(other) = other.filter(|other| *other != user) {
                     self.block(block, "C-3", format!("{prefix}used as {user} and as {other}"));
                 }
+                self.now.snapshots.insert(block);
             }
         }
     }
@@ -69,6 +71,7 @@ impl Checker<'_> {
         let (problems, items, used) = (inside.problems, inside.now.tree, inside.now.users);
         self.problems.extend(problems);
         for block in used.keys() {
+            self.now.snapshots.insert(*block);
             if let Some(other) = users.insert(*block, "the list of snapshots") {
                 let what = format!("used as the list of snapshots and as {other}");
                 self.block(*block, "C-3", what);
