@@ -26,6 +26,10 @@ pub mod run;
 pub mod shard;
 pub mod shared;
 pub mod tally;
+#[cfg(feature = "wasm")]
+pub mod tape;
+#[cfg(feature = "wasm")]
+pub mod verifier;
 pub mod verify;
 pub mod world;
 

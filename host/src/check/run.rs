@@ -5,7 +5,6 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crashproof_spec::oracle::Oracle;
 use crashproof_spec::trace::CrashKind;
 use crashproof_spec::words::Pid;
 use crashproof_spec::words::Step;
@@ -21,15 +20,11 @@ use crate::check::finding::CrashFault;
 use crate::check::finding::Met;
 use crate::check::gate;
 use crate::check::judge::Judged;
-use crate::check::judge::Line;
 use crate::check::judge::TraceStream;
 use crate::check::recover::recover;
 use crate::check::shard::Shard;
 use crate::check::tally::Tally;
-use crate::check::verify::Verification;
-use crate::check::verify::Verified;
-use crate::check::verify::Verify;
-use crate::check::verify::acknowledged;
+use crate::check::verifier::Verifier;
 use crate::check::world::Chance;
 use crate::check::world::Expectation;
 use crate::check::world::World;
@@ -40,7 +35,6 @@ use crate::device::Survivors;
 use crate::device::Walk;
 use crate::guest;
 use crate::guest::FaultSink;
-use crate::guest::GuestEnd;
 use crate::guest::GuestRun;
 use crate::guest::Limits;
 use crate::guest::Module;
@@ -226,7 +220,7 @@ fn config(
 }
 
 /// Takes the faults that a guest asks for.
-fn fault_sink(stack: &Stack, sim: &Sim) -> FaultSink {
+pub(super) fn fault_sink(stack: &Stack, sim: &Sim) -> FaultSink {
     let (stack, sim) = (stack.clone(), sim.clone());
     Box::new(move |rule: &str| {
         if let Some(leg) = rule.strip_prefix("lose-leg:") {
@@ -299,112 +293,6 @@ fn cut_short(world: &World, plan: &RunPlan, kind: CrashKind) {
     world.crash(kind, has_lied, survey);
 }
 
-/// A second guest that is asked whether acknowledged lines are true.
-pub struct Verifier {
-    /// The program.
-    pub process: ProcessPlan,
-    /// How the recovered file system is opened.
-    pub stack: StackPlan,
-    /// What the program finds preopened.
-    pub directories: Vec<String>,
-    /// What it may use up.
-    pub limits: Limits,
-    /// What it is held to where no oracle knows what is there: then its calls are not judged.
-    pub expectation: Expectation,
-}
-
-impl Verify for Verifier {
-    fn verify(&self, image: &Image, lines: &[Line], oracle: Option<Oracle>) -> Verification {
-        let sim = Sim::calm();
-        match sim.block_on(Stack::mount(image.clone(), &self.stack, &sim)) {
-            Ok(stack) => self.verify_stack(stack, sim, lines, oracle),
-            // The survey says so, as a finding against the subject.
-            Err(_) => Verification::default(),
-        }
-    }
-}
-
-impl Verifier {
-    /// The lines that were printed, against what a stack shows. The oracle, if there is one, knows
-    /// what is there, and judges what the verifier is answered.
-    #[must_use]
-    pub fn verify_stack(
-        &self,
-        stack: Stack,
-        sim: Sim,
-        lines: &[Line],
-        oracle: Option<Oracle>,
-    ) -> Verification {
-        let witness = stack.witness.clone();
-        let is_judged = oracle.is_some();
-        let oracle = oracle.unwrap_or_else(|| self.expectation.oracle());
-        let known = oracle.violations().len();
-        let mut world = World::judged_by(oracle, sim, stack.vfs.clone(), witness, false);
-        world.stack = Some(stack);
-        let said = match self.run_on(&world, lines) {
-            Ok(run) => self.said(run),
-            Err(why) => Verified::Unknown(why),
-        };
-        let judged = is_judged.then(|| world.finish());
-        let (broken, undecided) = match &judged {
-            Some(judged) => {
-                let undecided = judged.oracle.undecided().map(|reason| reason.what.to_owned());
-                let broken = judged.oracle.violations().skip(known);
-                (broken.cloned().collect(), undecided.collect())
-            }
-            None => (Vec::new(), Vec::new()),
-        };
-        Verification { said, broken, undecided }
-    }
-
-    /// What the program does on an image, which nobody judges.
-    ///
-    /// # Errors
-    /// If the image cannot be mounted, or the program not be run.
-    pub fn look(&self, image: &Image) -> Result<GuestRun, String> {
-        let sim = Sim::calm();
-        let mounted = sim.block_on(Stack::mount(image.clone(), &self.stack, &sim));
-        let stack = mounted.map_err(|error| format!("{error:?}"))?;
-        let witness = stack.witness.clone();
-        let oracle = self.expectation.oracle();
-        let mut world = World::judged_by(oracle, sim, stack.vfs.clone(), witness, false);
-        world.stack = Some(stack);
-        self.run_on(&world, &[])
-    }
-
-    fn said(&self, run: GuestRun) -> Verified {
-        let said = String::from_utf8_lossy(&run.stderr).trim_end().to_owned();
-        let name = &self.process.name;
-        match run.end {
-            GuestEnd::Exited(0) => Verified::True,
-            GuestEnd::Exited(_) => Verified::False(said),
-            GuestEnd::Trapped(why) => Verified::Unknown(format!("{name} trapped: {why}; {said}")),
-            GuestEnd::StackOverflow => Verified::Unknown(format!("{name} overflowed its stack")),
-            GuestEnd::OutOfFuel => Verified::Unknown(format!("{name} ran out of fuel")),
-            GuestEnd::WallClock => Verified::Unknown(format!("{name} ran out of time")),
-            GuestEnd::OutputLimit => Verified::Unknown(format!("{name} wrote too much")),
-            GuestEnd::Killed(killed) => Verified::Unknown(format!("{name} was killed by {killed}")),
-            GuestEnd::NotStarted(why) => Verified::Unknown(format!("{name} did not start: {why}")),
-            GuestEnd::Halted(why) => Verified::Unknown(format!("{name} was halted: {why}")),
-        }
-    }
-
-    fn run_on(&self, world: &World, lines: &[Line]) -> Result<GuestRun, String> {
-        let mut config = ProcessConfig::new(VERIFIER);
-        let bytes = |text: &String| Bytes::copy_from_slice(text.as_bytes());
-        let process = &self.process;
-        config.args = std::iter::once(&process.name).chain(&process.arguments).map(bytes).collect();
-        config.stdin = acknowledged(lines);
-        config.on_fault = world.stack.as_ref().map(|stack| fault_sink(stack, &world.sim));
-        for name in &self.directories {
-            let name_bytes = Bytes::copy_from_slice(name.as_bytes());
-            config.preopens.push((name_bytes, world.preopen(name)?));
-        }
-        let ground = guest::World { sim: world.sim.clone(), vfs: world.recorder.clone() };
-        Ok(guest::run_one(&ground, &process.module, config, &self.limits))
-    }
-}
-
 /// Crashes a process after each of its calls: the page cache survives, and everything that was
 /// acknowledged is visible. Of several shards each has the kills after calls whose number is its
 /// own.
@@ -462,6 +350,3 @@ pub fn kill(plan: &RunPlan, killed_after: u64) -> Result<(Recorded, Step), Strin
     let crash_step = recorded.judged.crash_step.unwrap_or(Step(0));
     Ok((recorded, crash_step))
 }
-
-/// Who asks when a verifier does.
-const VERIFIER: ProcessId = ProcessId(u32::MAX);

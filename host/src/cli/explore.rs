@@ -6,11 +6,12 @@ use crate::check::explore::ExplorePlan;
 use crate::check::explore::Explorer;
 use crate::check::run::Recorded;
 use crate::check::run::SubjectPlan;
-use crate::check::run::Verifier;
 use crate::check::run::Watching;
 use crate::check::run::explore_kills;
 use crate::check::run::run as run_plan;
 use crate::check::shard::Shard;
+use crate::check::tape::Tapes;
+use crate::check::verifier::Verifier;
 use crate::check::verify::Verify;
 use crate::cli::Failure;
 use crate::cli::args::CrashKindName;
@@ -109,6 +110,7 @@ pub(super) fn verifier(name: Option<&str>, planned: &Planned) -> Result<Option<V
         directories: planned.run.directories.clone(),
         limits: planned.run.limits.clone(),
         expectation: planned.run.expectation.clone(),
+        tapes: Tapes::default(),
     }))
 }
 

@@ -20,9 +20,10 @@ use crate::check::judge::TraceStream;
 use crate::check::run::Recorded;
 use crate::check::run::RunPlan;
 use crate::check::run::SubjectPlan;
-use crate::check::run::Verifier;
 use crate::check::run::Watching;
 use crate::check::run::run as run_plan;
+use crate::check::tape::Tapes;
+use crate::check::verifier::Verifier;
 use crate::check::world::Chance;
 use crate::cli::Failure;
 use crate::cli::args::Arguments;
@@ -152,6 +153,7 @@ impl Laboratory {
             directories: again.directories.clone(),
             limits: again.limits.clone(),
             expectation: again.expectation.clone(),
+            tapes: Tapes::default(),
         };
         let run = verifier.look(&stack.disk.durable_image()).map_err(Failure)?;
         Ok((finding, seen([&run].into_iter(), Vec::new())))
