@@ -23,6 +23,9 @@ pub struct Account {
     /// States that differ from one that was judged at the same moment only in blocks at which
     /// neither recovery nor survey nor fsck looks: see [`crate::check::footprint`].
     pub unread_count: u64,
+    /// Orders in which unflushed writes could have reached the medium, beyond their subsets: they
+    /// leave the same, since writes to several blocks commute.
+    pub commuting_count: u64,
     /// Contents that were recovered and surveyed, but those that are equal wherever it is looked.
     pub recovered_count: u64,
     /// Verdicts of the oracle.
@@ -110,6 +113,7 @@ impl Account {
             return;
         }
         self.bounded_count += u64::from(states.bounded);
+        self.commuting_count = self.commuting_count.saturating_add(states.commuting_count);
         if let Some(count) = &mut self.torn_bounded_count {
             *count += u64::from(states.torn_bounded);
         }

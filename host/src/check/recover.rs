@@ -171,12 +171,11 @@ impl Recovery {
     }
 
     /// It is found out as well on which blocks depends what is found, where that can be told: legs
-    /// of a mirror are compared block by block, and where a recovery is cut short, the next one may
-    /// look at what it had not.
+    /// of a mirror are compared block by block, and where a recovery writes and is cut short, the
+    /// next one may look at what it had not.
     #[must_use]
     pub fn taking_footprints(self) -> Self {
-        let takes_footprints = self.plan.is_single() && !self.watches_writes;
-        Self { takes_footprints, ..self }
+        Self { takes_footprints: self.plan.is_single(), ..self }
     }
 
     /// Is it found out on which blocks depends what is found?
@@ -230,7 +229,7 @@ impl Recovery {
         });
         let checked = self.check(&view);
         let footprint = match (&checked, seen) {
-            (Ok(sound), Some((touched, users))) if self.takes_footprints => {
+            (Ok(sound), Some((touched, users))) if self.takes_footprints && writes.is_none() => {
                 let was = lock(&self.footprint).clone();
                 let next = Footprint::new(image, sound, touched, users, was.as_deref());
                 let next = Arc::new(next);

@@ -13,6 +13,7 @@ mod fault;
 mod history;
 mod image;
 mod mirror;
+mod orders;
 mod power;
 
 use std::future::poll_fn;

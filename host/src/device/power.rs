@@ -17,6 +17,7 @@ use crate::device::Image;
 use crate::device::Lie;
 use crate::device::SECTOR_SIZE_BYTES;
 use crate::device::Written;
+use crate::device::orders::order_count;
 use crate::sim::Sim;
 use crate::sim::Site;
 
@@ -131,6 +132,9 @@ pub struct CrashStates {
     pub bounded: bool,
     /// Were some ways to tear a write left out?
     pub torn_bounded: bool,
+    /// Orders in which the writes could have reached the medium, beyond the subsets that were
+    /// tried, where all of these were: they leave nothing else.
+    pub commuting_count: u64,
 }
 
 /// A position at which power fails.
@@ -188,7 +192,7 @@ impl CrashPoint {
     pub fn all_survive(&self) -> CrashStates {
         let survivors = Survivors(vec![Survival::Whole; self.unflushed.len()]);
         let states = vec![self.state(survivors)];
-        CrashStates { states, bounded: false, torn_bounded: false }
+        CrashStates { states, bounded: false, torn_bounded: false, commuting_count: 0 }
     }
 
     /// The images within `bounds`: every subset if there are few unflushed writes, otherwise
@@ -198,13 +202,16 @@ impl CrashPoint {
         let count = self.unflushed.len();
         let bounded = count > bounds.subset_count_max.min(SUBSET_BOUND_MAX) as usize;
         let subsets = if bounded { few_subsets(count) } else { all_subsets(count) };
+        let order_count = if bounded { 0 } else { order_count(&self.unflushed) };
+        let commuting_count = order_count.saturating_sub(subsets.len() as u64);
         let mut states: Vec<_> = subsets.into_iter().map(|s| self.state(Survivors(s))).collect();
         if bounds.torn {
             states.extend(self.torn().into_iter().map(|s| self.state(Survivors(s))));
         }
         let is_long = |written: &Written| sector_count(written) > TORN_SECTORS_MAX;
         let has_more = count > 1 || self.unflushed.iter().any(is_long);
-        CrashStates { states, bounded, torn_bounded: bounds.torn && has_more }
+        let torn_bounded = bounds.torn && has_more;
+        CrashStates { states, bounded, torn_bounded, commuting_count }
     }
 
     /// Each write torn, the older ones whole and the newer ones lost; and the newer ones whole.

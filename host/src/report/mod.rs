@@ -223,6 +223,9 @@ pub struct AccountLines {
     /// States that differ from one that was judged at the same moment only in blocks at which
     /// neither recovery nor survey nor fsck looks.
     pub pruned_unread: u64,
+    /// Orders in which unflushed writes could have reached the medium, beyond their subsets: they
+    /// leave the same.
+    pub pruned_commuting: u64,
     /// States that were judged.
     pub judged: u64,
     /// Runs of the verifier.
@@ -332,6 +335,7 @@ impl AccountLines {
             (&mut self.deduplicated, other.deduplicated),
             (&mut self.pruned, other.pruned),
             (&mut self.pruned_unread, other.pruned_unread),
+            (&mut self.pruned_commuting, other.pruned_commuting),
             (&mut self.judged, other.judged),
             (&mut self.verified, other.verified),
             (&mut self.verified_before, other.verified_before),
@@ -370,7 +374,7 @@ impl AccountLines {
             let depth = account.again.map(|again| again.depth);
             let lost = account.lost_flush.as_ref().map(|lost| (lost.flushes, lost.bounded));
             let bounds = (account.bounded, account.subset_bound, account.torn);
-            (account.moments, bounds, depth, lost)
+            (account.moments, account.pruned_commuting, bounds, depth, lost)
         };
         if of(self) == of(other) {
             return Ok(());
@@ -422,6 +426,7 @@ impl AccountLines {
             deduplicated: account.shared_count,
             pruned: account.repeated_count,
             pruned_unread: account.unread_count,
+            pruned_commuting: account.commuting_count,
             judged: account.judged_count,
             verified: account.verified_count,
             verified_before: account.unverified_count,

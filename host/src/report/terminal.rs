@@ -156,6 +156,16 @@ fn show_account(out: &mut String, account: &AccountLines) {
             ),
         );
     }
+    if account.pruned_commuting > 0 {
+        let orders = match account.pruned_commuting {
+            u64::MAX => "more orders than can be counted".to_owned(),
+            count => format!("{count} other orders"),
+        };
+        line(
+            out,
+            format_args!("  commute   {orders} of the unflushed writes leave the same states"),
+        );
+    }
     if let Some(count) = account.states_without_leg {
         line(out, format_args!("  mirror    {count} of these states without a leg"));
     }

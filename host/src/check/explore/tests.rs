@@ -233,18 +233,17 @@ fn said(exploration: &Exploration) -> (Vec<((u8, String), u64)>, &BTreeMap<Strin
 fn pruning_changes_no_verdict_whatever_the_defect() {
     let (mut rejected, mut unread_count) = (0, 0);
     for defect in crate::subject::defects() {
-        for lost_flushes in [0, 2] {
+        for (depth, lost_flushes, step) in [(1, 0, 3), (1, 2, 5), (2, 0, 7)] {
             let stack = with_defect(defect.name);
-            let Ok(bench) = blank(stack, (1, lost_flushes), true) else { continue };
-            let workloads = Workloads::new(Set::All, 1);
-            let step = if lost_flushes > 0 { 5 } else { 3 };
-            for workload in workloads.iter().step_by(step) {
+            let Ok(bench) = blank(stack, (depth, lost_flushes), depth == 1) else { continue };
+            for workload in Workloads::new(Set::All, 1).iter().step_by(step) {
                 let ran = |bench: &Bench| bench.run(&workload).expect("the workload can be done");
                 let (pruned, whole) = (ran(&bench), ran(&bench.clone().without_pruning()));
                 let (of_pruned, of_whole) = (pruned.exploration, whole.exploration);
                 assert_eq!(said(&of_pruned), said(&of_whole), "{}, {workload}", defect.name);
                 let (pruned, whole) = (&of_pruned.account, &of_whole.account);
                 assert_eq!(pruned.lost_flush, whole.lost_flush, "{}, {workload}", defect.name);
+                assert_eq!(pruned.again, whole.again, "{}, {workload}", defect.name);
                 assert_eq!(pruned.state_count, whole.state_count);
                 unread_count += pruned.unread_count;
                 rejected += u32::from(!of_pruned.findings.is_empty());

@@ -121,6 +121,7 @@ impl StatesShare {
             self.account.check_same(&other.account)?;
         }
         let (moments, bounded) = (self.account.moments, self.account.bounded);
+        let commuting = self.account.pruned_commuting;
         let (torn, lost) = (self.account.torn, self.account.lost_flush.as_ref().map(|l| l.bounded));
         self.account.add(other.account);
         // Runs that were killed share their beginning; states do not share their survey.
@@ -128,6 +129,7 @@ impl StatesShare {
         if !self.kills {
             let account = &mut self.account;
             (account.moments, account.bounded, account.torn) = (moments, bounded, torn);
+            account.pruned_commuting = commuting;
             if let (Some(lines), Some(bounded)) = (&mut account.lost_flush, lost) {
                 lines.bounded = bounded;
             }
