@@ -90,6 +90,16 @@ impl AgainAccount {
 }
 
 impl Account {
+    /// One state was met, that stands for so many.
+    pub(super) fn count_states(&mut self, stands_for: u64) {
+        self.state_count = self.state_count.saturating_add(stands_for);
+    }
+
+    /// So many differ from a judged one only where nothing looks.
+    pub(super) fn count_unread(&mut self, state_count: u64) {
+        self.unread_count = self.unread_count.saturating_add(state_count);
+    }
+
     /// A state without a leg is one of those that are explored.
     pub(super) fn count_without_leg(&mut self) {
         *self.without_leg_count.get_or_insert_default() += 1;

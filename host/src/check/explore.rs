@@ -54,6 +54,7 @@ use crate::check::verify::Verification;
 use crate::check::verify::Verify;
 use crate::device::CrashPoint;
 use crate::device::CrashState;
+use crate::device::CrashStates;
 use crate::device::History;
 use crate::device::Image;
 use crate::device::StateBounds;
@@ -110,6 +111,7 @@ struct Question {
     moment: usize,
     position: usize,
     survivors: Survivors,
+    stands_for: u64,
     lost_leg: Option<u32>,
     /// The hash of its content.
     content: u128,
@@ -306,6 +308,7 @@ impl<'a> Explorer<'a> {
             moment,
             position: at.position,
             survivors: at.survivors.clone(),
+            stands_for: 1,
             lost_leg: at.lost_leg,
             content: content.image.hash(),
             lost_flushes: 0,
@@ -322,7 +325,7 @@ impl<'a> Explorer<'a> {
         account.recovered_count = 1;
         content.recovered(self.contents.recovery());
         for (question, content) in &asked {
-            self.verdicts.meet(question.case(content), question.content);
+            self.verdicts.meet(question.case(content), question.content, 1);
         }
         self.conclude(0, &asked);
         self.verdicts.close(usize::MAX, &mut self.exploration);
@@ -339,6 +342,24 @@ impl<'a> Explorer<'a> {
         }
     }
 
+    /// The states that a crash could leave at a point. Where there are too many subsets to try each
+    /// of them, a few states stand for all, if it is known on what depends what becomes of them.
+    fn states(&mut self, point: &CrashPoint, is_lost: bool, batch: u64) -> CrashStates {
+        let ExplorePlan { crash, bounds, .. } = *self.plan;
+        if is_lost
+            || crash != CrashKind::Power
+            || !self.contents.prunes()
+            || !point.has_many(&bounds)
+        {
+            return relapse::states(point, crash, &bounds);
+        }
+        let contents = &mut self.contents;
+        point.covering_states(&bounds, |image| {
+            let content = contents.look(image, batch);
+            move |block| content.depends_on(block)
+        })
+    }
+
     /// Asks of the states that a crash could leave at a point: at a moment and a position, after so
     /// many flushes were lost.
     fn ask_at(
@@ -348,9 +369,9 @@ impl<'a> Explorer<'a> {
         batch: &mut Batch,
     ) {
         let has_lied = has_lied(point, self.plan.crash);
-        let states = relapse::states(point, self.plan.crash, &self.plan.bounds);
+        let states = self.states(point, lost_flushes > 0, batch.number);
         self.exploration.account.count_bounds(&states, lost_flushes > 0);
-        for CrashState { image, survivors } in states.states {
+        for CrashState { image, survivors, stands_for } in states.states {
             let left = |leg: &u32| Some((Some(*leg), self.plan.stack.without_leg(&image, *leg)?));
             // One thing at a time: no leg is lost after a flush that did nothing.
             let legs = self.plan.lost_legs.iter().filter(|_| lost_flushes == 0);
@@ -374,6 +395,7 @@ impl<'a> Explorer<'a> {
                     moment,
                     position,
                     survivors,
+                    stands_for,
                     lost_leg,
                     content,
                     lost_flushes,
@@ -386,9 +408,10 @@ impl<'a> Explorer<'a> {
     /// Recovers what was not met before, and takes what is to be judged: of what is this shard's
     /// own, nothing whose verdict is known. States after lost flushes have counts of their own.
     fn take(&mut self, batch: Batch) -> Vec<Asked> {
-        let new = self.contents.meet(batch.images, batch.number);
+        self.contents.meet(batch.images, batch.number);
+        let mut new = self.contents.take_new();
+        new.retain(|key| self.shard.has(*key));
         let account = &mut self.exploration.account;
-        let mut new: BTreeSet<u128> = new.into_iter().filter(|key| self.shard.has(*key)).collect();
         account.recovered_count += new.len() as u64;
         let mut asked = Vec::new();
         for question in batch.questions {
@@ -400,20 +423,22 @@ impl<'a> Explorer<'a> {
             if question.lost_leg.is_some() {
                 account.count_without_leg();
             }
-            let likeness = self.verdicts.meet(case, question.content);
+            let stands_for = question.stands_for;
+            let likeness = self.verdicts.meet(case, question.content, stands_for);
             if likeness == Likeness::New {
                 asked.push((question, Arc::clone(content)));
             }
             if case.has_lost_flush {
                 continue;
             }
-            account.state_count += 1;
+            account.count_states(stands_for);
             match likeness {
                 Likeness::New => account.shared_count += u64::from(!new.remove(&case.key)),
                 Likeness::SameContent => account.repeated_count += 1,
-                Likeness::SameSight => account.unread_count += 1,
+                Likeness::SameSight => account.count_unread(1),
                 Likeness::NotLost => {}
             }
+            account.count_unread(stands_for - 1);
         }
         asked
     }

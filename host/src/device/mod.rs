@@ -8,6 +8,7 @@
 //! fault plans and reports, as the request flags of a real block layer are.
 
 mod copies;
+mod cover;
 mod disk;
 mod fault;
 mod history;

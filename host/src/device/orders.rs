@@ -25,6 +25,9 @@ pub(super) fn order_count(unflushed: &[Written]) -> u64 {
             }
         }
         orders = next;
+        if orders.contains(&u64::MAX) {
+            return u64::MAX;
+        }
     }
     orders.into_iter().fold(0, u64::saturating_add)
 }

@@ -11,18 +11,23 @@ use std::str::FromStr;
 use bytes::Bytes;
 
 use crate::device::Block;
+use crate::device::BlockNo;
 use crate::device::DeviceEvent;
 use crate::device::History;
 use crate::device::Image;
 use crate::device::Lie;
 use crate::device::SECTOR_SIZE_BYTES;
 use crate::device::Written;
+use crate::device::cover::cover;
 use crate::device::orders::order_count;
 use crate::sim::Sim;
 use crate::sim::Site;
 
 /// No more unflushed writes have all their subsets tried: these have 65536.
 pub const SUBSET_BOUND_MAX: u32 = 16;
+
+/// No more images are to stand for all subsets of one position.
+const COVER_COUNT_MAX: usize = 1024;
 
 /// What is tried at one position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +126,9 @@ pub struct CrashState {
     pub image: Image,
     /// What became of the unflushed writes.
     pub survivors: Survivors,
+    /// So many subsets of the writes it stands for: itself, and those that differ from it in blocks
+    /// that do not matter. The largest number stands for more.
+    pub stands_for: u64,
 }
 
 /// The images that a crash at one position could leave, as far as they were tried.
@@ -184,7 +192,7 @@ impl CrashPoint {
                 }
             }
         }
-        CrashState { image, survivors }
+        CrashState { image, survivors, stands_for: 1 }
     }
 
     /// Every write survives: what a kernel that died leaves behind.
@@ -200,16 +208,52 @@ impl CrashPoint {
     #[must_use]
     pub fn states(&self, bounds: &StateBounds) -> CrashStates {
         let count = self.unflushed.len();
-        let bounded = count > bounds.subset_count_max.min(SUBSET_BOUND_MAX) as usize;
+        let bounded = self.has_many(bounds);
         let subsets = if bounded { few_subsets(count) } else { all_subsets(count) };
-        let order_count = if bounded { 0 } else { order_count(&self.unflushed) };
-        let commuting_count = order_count.saturating_sub(subsets.len() as u64);
-        let mut states: Vec<_> = subsets.into_iter().map(|s| self.state(Survivors(s))).collect();
+        let states = subsets.into_iter().map(|s| self.state(Survivors(s))).collect();
+        self.finish(states, bounded, bounds)
+    }
+
+    /// Are there too many unflushed writes to try each of their subsets?
+    #[must_use]
+    pub fn has_many(&self, bounds: &StateBounds) -> bool {
+        self.unflushed.len() > bounds.subset_count_max.min(SUBSET_BOUND_MAX) as usize
+    }
+
+    /// The same, where `look` tells which blocks matter to what becomes of an image: the images
+    /// that stand for all subsets, if a few of them do.
+    #[must_use]
+    pub fn covering_states<Matters: Fn(BlockNo) -> bool>(
+        &self,
+        bounds: &StateBounds,
+        look: impl FnMut(&Image) -> Matters,
+    ) -> CrashStates {
+        let mut cover = cover(self, COVER_COUNT_MAX, look);
+        let mut states = std::mem::take(&mut cover.states);
+        if !cover.is_complete {
+            let few = few_subsets(self.unflushed.len()).into_iter().map(Survivors);
+            states.extend(few.filter(|few| !cover.has(few)).map(|few| self.state(few)));
+        }
+        self.finish(states, !cover.is_complete, bounds)
+    }
+
+    fn finish(
+        &self,
+        mut states: Vec<CrashState>,
+        bounded: bool,
+        bounds: &StateBounds,
+    ) -> CrashStates {
+        let subset_count = states.iter().map(|state| state.stands_for).fold(0, u64::saturating_add);
+        let commuting_count = match order_count(&self.unflushed) {
+            _ if bounded => 0,
+            u64::MAX => u64::MAX,
+            count => count.saturating_sub(subset_count),
+        };
         if bounds.torn {
             states.extend(self.torn().into_iter().map(|s| self.state(Survivors(s))));
         }
         let is_long = |written: &Written| sector_count(written) > TORN_SECTORS_MAX;
-        let has_more = count > 1 || self.unflushed.iter().any(is_long);
+        let has_more = self.unflushed.len() > 1 || self.unflushed.iter().any(is_long);
         let torn_bounded = bounds.torn && has_more;
         CrashStates { states, bounded, torn_bounded, commuting_count }
     }

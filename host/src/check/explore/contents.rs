@@ -2,6 +2,7 @@
 //! equal to it wherever it was looked at.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -11,6 +12,7 @@ use rayon::prelude::*;
 use crate::check::recover::Recovered;
 use crate::check::recover::Recovery;
 use crate::check::relapse::Relapses;
+use crate::device::BlockNo;
 use crate::device::Image;
 
 /// One content of the device, and what became of it.
@@ -36,6 +38,12 @@ impl Content {
         footprint.map_or_else(|| self.image.hash(), |footprint| footprint.key())
     }
 
+    /// Does what is found depend on what is in this block?
+    pub(super) fn depends_on(&self, block: BlockNo) -> bool {
+        let footprint = self.recovered.get().and_then(Recovered::footprint);
+        footprint.is_none_or(|footprint| footprint.has(block))
+    }
+
     fn covers(&self, image: &Image) -> bool {
         let footprint = self.recovered.get().and_then(Recovered::footprint);
         footprint.is_some_and(|footprint| footprint.covers(image))
@@ -56,6 +64,8 @@ pub(super) struct Contents {
     by_hash: BTreeMap<u128, (u64, Arc<Content>)>,
     by_key: BTreeMap<u128, (u64, Arc<Content>)>,
     recent: VecDeque<Arc<Content>>,
+    /// The keys of those that were met for the first time, or again after they were forgotten.
+    new: BTreeSet<u128>,
 }
 
 impl Contents {
@@ -65,6 +75,7 @@ impl Contents {
             by_hash: BTreeMap::new(),
             by_key: BTreeMap::new(),
             recent: VecDeque::new(),
+            new: BTreeSet::new(),
         }
     }
 
@@ -102,17 +113,32 @@ impl Contents {
         }
     }
 
-    /// Meets contents in a batch. Returns the keys of those that were not met before.
-    pub(super) fn meet(&mut self, images: Vec<Image>, batch: u64) -> Vec<u128> {
-        let mut new = Vec::new();
+    /// Which of them were met for the first time since this was asked last.
+    pub(super) fn take_new(&mut self) -> BTreeSet<u128> {
+        std::mem::take(&mut self.new)
+    }
+
+    /// What stands for one content.
+    pub(super) fn look(&mut self, image: &Image, batch: u64) -> Arc<Content> {
+        let hash = image.hash();
+        if self.has(hash) {
+            self.touch(hash, batch);
+        } else {
+            self.meet(vec![image.clone()], batch);
+        }
+        self.get(hash).map_or_else(|| Content::new(image.clone()), Arc::clone)
+    }
+
+    /// Meets contents in a batch that were not met before.
+    pub(super) fn meet(&mut self, images: Vec<Image>, batch: u64) {
         if !self.prunes() {
             for image in images {
                 let (hash, content) = (image.hash(), Content::new(image));
-                new.push(hash);
+                self.new.insert(hash);
                 self.by_key.insert(hash, (batch, Arc::clone(&content)));
                 self.by_hash.insert(hash, (batch, content));
             }
-            return new;
+            return;
         }
         let (mut wave, mut wave_count_max) = (Vec::new(), 1);
         for image in images {
@@ -124,14 +150,13 @@ impl Contents {
             wave.push(image);
             if wave.len() >= wave_count_max {
                 let wave = std::mem::take(&mut wave);
-                let is_all_new = self.recover(wave, batch, &mut new);
+                let is_all_new = self.recover(wave, batch);
                 // Where they turn out to be equal to each other, it is better to look first.
                 wave_count_max =
                     if is_all_new { WAVE_COUNT_MAX.min(2 * wave_count_max) } else { 1 };
             }
         }
-        self.recover(wave, batch, &mut new);
-        new
+        self.recover(wave, batch);
     }
 
     /// The hashes of those that were met.
@@ -154,7 +179,7 @@ impl Contents {
     }
 
     /// Recovers contents at once. Is each of them one that was not met?
-    fn recover(&mut self, wave: Vec<Image>, batch: u64, new: &mut Vec<u128>) -> bool {
+    fn recover(&mut self, wave: Vec<Image>, batch: u64) -> bool {
         let recovery = &self.recovery;
         let recovered = wave.into_par_iter().map(|image| {
             let content = Content::new(image);
@@ -162,11 +187,11 @@ impl Contents {
             content
         });
         let recovered: Vec<Arc<Content>> = recovered.collect();
-        let (wave_count, known_count) = (recovered.len(), new.len());
+        let (wave_count, known_count) = (recovered.len(), self.new.len());
         for content in recovered {
             let (hash, key) = (content.image.hash(), content.key());
             let kept = self.by_key.entry(key).or_insert_with(|| {
-                new.push(key);
+                self.new.insert(key);
                 (batch, content)
             });
             kept.0 = batch;
@@ -176,6 +201,6 @@ impl Contents {
             self.recent.push_front(content);
             self.recent.truncate(RECENT_COUNT);
         }
-        new.len() - known_count == wave_count
+        self.new.len() - known_count == wave_count
     }
 }

@@ -50,12 +50,22 @@ fn bench(stack: StackPlan, depth: u32) -> Bench {
 
 /// A bench for crashes to a depth, after so many lost flushes, with torn writes or without.
 fn blank(stack: StackPlan, crashes: (u32, u32), torn: bool) -> Result<Bench, String> {
+    bounded(stack, crashes, BOUND, torn)
+}
+
+/// The same, which tries all subsets of no more than so many writes.
+fn bounded(
+    stack: StackPlan,
+    crashes: (u32, u32),
+    subset_count_max: u32,
+    torn: bool,
+) -> Result<Bench, String> {
     let expectation = Expectation {
         promises: Arc::new(Promises::strict_sticky()),
         level: Level::Strict,
         audited: true,
     };
-    let bounds = StateBounds { subset_count_max: BOUND, torn };
+    let bounds = StateBounds { subset_count_max, torn };
     Bench::new(stack, bounds, crashes, expectation)
 }
 
@@ -114,7 +124,7 @@ fn image(medium: &Medium) -> Image {
 }
 
 /// What brute force finds: every state by itself, recovered and judged by looking at everything.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Seen {
     state_count: u64,
     contents: BTreeSet<u128>,
@@ -204,6 +214,7 @@ fn the_exploration_finds_what_brute_force_finds() {
     let stacks = defects.map(with_defect).into_iter().chain([stack(Policies::default())]);
     let (mut state_count, mut rejected, mut unread_count) = (0, 0, 0);
     for stack in stacks {
+        let covering = bounded(stack.clone(), (1, 0), 0, false).expect("there is room");
         let (pruning, thorough) = (bench(stack.clone(), 1), bench(stack, 1).without_pruning());
         for workload in workloads() {
             let seen = by_brute_force(&pruning, &workload, Judges::Each);
@@ -212,6 +223,9 @@ fn the_exploration_finds_what_brute_force_finds() {
             let (pruned, of_pruned) = by_exploration(&pruning, &workload);
             assert_eq!(pruned, seen, "{workload}");
             unread_count += of_pruned.unread_count;
+            let (covered, of_covered) = by_exploration(&covering, &workload);
+            assert!(of_covered.judged_count <= of_pruned.judged_count, "{workload}");
+            assert_eq!(covered, Seen { contents: covered.contents.clone(), ..seen.clone() });
             let (whole, of_whole) = by_exploration(&thorough, &workload);
             assert_eq!(whole, seen, "{workload}");
             assert_eq!(of_whole.unread_count, 0, "{workload}");

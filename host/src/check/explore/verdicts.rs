@@ -60,8 +60,8 @@ impl Verdicts {
         Self { open: BTreeMap::new(), kept: loses_flushes.then(BTreeSet::new) }
     }
 
-    /// Meets a state.
-    pub(super) fn meet(&mut self, case: Case, content: u128) -> Likeness {
+    /// Meets a state, or one that stands for so many.
+    pub(super) fn meet(&mut self, case: Case, content: u128, state_count: u64) -> Likeness {
         if let Some(kept) = &mut self.kept {
             let here = (case.moment, content);
             if !case.has_lost_flush {
@@ -71,10 +71,10 @@ impl Verdicts {
             }
         }
         let Some(known) = self.open.get_mut(&case) else {
-            self.open.insert(case, Verdict { content, state_count: 1, ..Verdict::default() });
+            self.open.insert(case, Verdict { content, state_count, ..Verdict::default() });
             return Likeness::New;
         };
-        known.state_count += 1;
+        known.state_count = known.state_count.saturating_add(state_count);
         if known.content == content { Likeness::SameContent } else { Likeness::SameSight }
     }
 
@@ -104,10 +104,12 @@ impl Exploration {
             return;
         }
         for number in findings {
-            self.findings[number].state_count += state_count;
+            let count = &mut self.findings[number].state_count;
+            *count = count.saturating_add(state_count);
         }
         for effect in lost {
-            *self.account.lost.entry(effect).or_default() += state_count;
+            let count = self.account.lost.entry(effect).or_default();
+            *count = count.saturating_add(state_count);
         }
     }
 }
