@@ -58,9 +58,12 @@ fn a_finding_names_its_workload_and_is_found_again_by_its_number() {
 
 #[test]
 fn a_bound_that_was_hit_is_told_and_is_no_acceptance_where_all_was_asked_for() {
-    let shown = ends_with("ace --seq 1 --subset-bound 1", 0);
+    let bounded = "ace --seq 1 --subset-bound 1 --no-pruning";
+    let shown = ends_with(bounded, 0);
     assert!(shown.contains("hit at"), "{shown}");
-    ends_with("ace --seq 1 --subset-bound 1 --exhaustive", 4);
+    ends_with(&format!("{bounded} --exhaustive"), 4);
+    // Where it is known what matters, a few states stand for all.
+    ends_with("ace --seq 1 --subset-bound 1 --exhaustive", 0);
 }
 
 #[test]

@@ -254,7 +254,8 @@ pub struct StateArguments {
         value_parser = clap::value_parser!(u32).range(1..=4))]
     pub recovery_depth: u32,
     /// Judge also each state that differs from a judged one only in blocks at which neither
-    /// recovery nor survey nor fsck looks. It takes longer and finds nothing else.
+    /// recovery nor survey nor fsck looks, as is done with a mirror, and after a recovery that is
+    /// to be crashed. It takes longer and finds nothing else.
     #[arg(long)]
     pub no_pruning: bool,
 }
@@ -293,7 +294,8 @@ pub struct ExploreArguments {
     /// How the run is cut short.
     #[arg(long, default_value = "power", value_name = "KIND")]
     pub crash_kind: CrashKindName,
-    /// All subsets of the unflushed writes are tried while there are at most so many.
+    /// All subsets of the unflushed writes are tried while there are at most so many. Of more, a
+    /// few stand for all, where it can be told which blocks matter to what becomes of each.
     #[arg(long, default_value_t = EXPLORE_SUBSET_BOUND, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(..=i64::from(SUBSET_BOUND_MAX)))]
     pub subset_bound: u32,
@@ -353,7 +355,8 @@ pub struct AceArguments {
     /// Judge by answers and surveys alone, as any subject can be.
     #[arg(long)]
     pub no_audits: bool,
-    /// All subsets of the unflushed writes are tried while there are at most so many.
+    /// All subsets of the unflushed writes are tried while there are at most so many. Of more, a
+    /// few stand for all, where it can be told which blocks matter to what becomes of each.
     #[arg(long, default_value_t = ACE_SUBSET_BOUND, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(..=i64::from(SUBSET_BOUND_MAX)))]
     pub subset_bound: u32,

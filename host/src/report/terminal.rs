@@ -53,7 +53,7 @@ fn show_finding(out: &mut String, report: &Report, finding: &Finding) {
     }
     if let Some(crash) = &finding.crash {
         line(out, format_args!("  crash     {crash}"));
-        line(out, format_args!("  seen in   {} states", finding.state_count));
+        line(out, format_args!("  seen in   {} states", many(finding.state_count)));
     }
     if !finding.chain.is_empty() {
         line(out, format_args!("\n  step  what happened"));
@@ -132,17 +132,22 @@ fn show_workloads(out: &mut String, workloads: &WorkloadCount) {
     }
 }
 
+/// A count of which the largest number stands for more.
+fn many(count: u64) -> String {
+    if count == u64::MAX { "2^64 or more".to_owned() } else { count.to_string() }
+}
+
 fn show_account(out: &mut String, account: &AccountLines) {
     line(
         out,
         format_args!(
             "  explored  {} states at {} moments: {} recovered, {} deduplicated, {} pruned, {} \
              judged",
-            account.states,
+            many(account.states),
             account.moments,
             account.recovered,
             account.deduplicated,
-            account.pruned.saturating_add(account.pruned_unread),
+            many(account.pruned.saturating_add(account.pruned_unread)),
             account.judged
         ),
     );
@@ -152,18 +157,18 @@ fn show_account(out: &mut String, account: &AccountLines) {
             format_args!(
                 "  pruned    {} equal to a judged one of the same moment, {} that differ from one \
                  only in blocks nothing reads",
-                account.pruned, account.pruned_unread
+                many(account.pruned),
+                many(account.pruned_unread)
             ),
         );
     }
     if account.pruned_commuting > 0 {
-        let orders = match account.pruned_commuting {
-            u64::MAX => "more orders than can be counted".to_owned(),
-            count => format!("{count} other orders"),
-        };
         line(
             out,
-            format_args!("  commute   {orders} of the unflushed writes leave the same states"),
+            format_args!(
+                "  commute   {} other orders of the unflushed writes leave the same states",
+                many(account.pruned_commuting)
+            ),
         );
     }
     if let Some(count) = account.states_without_leg {
@@ -183,15 +188,18 @@ fn show_account(out: &mut String, account: &AccountLines) {
         line(
             out,
             format_args!(
-                "  bound     hit at {} positions: with more than {bound} unflushed writes only \
-                 none, prefixes, each alone and each missing were tried",
+                "  bound     hit at {} positions: of the subsets of more than {bound} unflushed \
+                 writes only some were tried: none, prefixes, each alone, each missing",
                 account.bounded
             ),
         );
     } else {
         line(
             out,
-            format_args!("  bound     {bound} unflushed writes, never hit: every subset was tried"),
+            format_args!(
+                "  bound     {bound} unflushed writes, never hit: every subset was tried, or one \
+                 that comes out the same"
+            ),
         );
     }
     if let Some(count) = account.torn {
@@ -214,7 +222,7 @@ fn show_account(out: &mut String, account: &AccountLines) {
     }
     line(out, format_args!("  lost, as allowed (unsynced effect: states)"));
     for (effect, count) in account.lost.iter().take(LOST_COUNT_MAX) {
-        line(out, format_args!("    {effect}: {count}"));
+        line(out, format_args!("    {effect}: {}", many(*count)));
     }
     let hidden = account.lost.len().saturating_sub(LOST_COUNT_MAX);
     if hidden > 0 {

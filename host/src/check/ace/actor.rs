@@ -46,7 +46,7 @@ struct File {
 }
 
 /// Does workloads. It knows what there is from what succeeded, and never asks.
-pub(super) struct Actor<'a> {
+pub(in crate::check) struct Actor<'a> {
     recorder: &'a Recorder,
     block_size_bytes: u64,
     /// By path, below the root.
@@ -83,7 +83,7 @@ type Done = Result<(), Halt>;
 
 impl<'a> Actor<'a> {
     /// On an empty file system.
-    pub(super) fn new(recorder: &'a Recorder, block_size_bytes: u32) -> Self {
+    pub(in crate::check) fn new(recorder: &'a Recorder, block_size_bytes: u32) -> Self {
         Self {
             recorder,
             block_size_bytes: u64::from(block_size_bytes),
@@ -101,7 +101,7 @@ impl<'a> Actor<'a> {
     ///
     /// # Errors
     /// If the file system is no more there.
-    pub(super) async fn run(&mut self, workload: &Workload) -> Done {
+    pub(in crate::check) async fn run(&mut self, workload: &Workload) -> Done {
         for (operation, persistence) in &workload.operations {
             self.perform(*operation).await?;
             self.persist(*persistence).await?;

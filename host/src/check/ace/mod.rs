@@ -12,6 +12,8 @@ mod operation;
 mod run;
 mod sequence;
 
+#[cfg(test)]
+pub(in crate::check) use actor::Actor;
 pub use operation::AceName;
 pub use operation::AceOperation;
 pub use operation::Placed;

@@ -7,6 +7,7 @@ use crashproof_spec::promise::Promises;
 use super::*;
 use crate::check::account::Account;
 use crate::check::account::AgainAccount;
+use crate::check::ace::Actor;
 use crate::check::ace::Bench;
 use crate::check::ace::Set;
 use crate::check::ace::Workload;
@@ -23,6 +24,8 @@ use crate::device::FaultPlan;
 use crate::device::Geometry;
 use crate::device::Survival;
 use crate::device::Written;
+use crate::observe::Notebook;
+use crate::observe::Recorder;
 use crate::observe::survey_tree;
 use crate::sim::Sim;
 use crate::subject::Policies;
@@ -267,8 +270,8 @@ fn pruning_changes_no_verdict_whatever_the_defect() {
     assert!(rejected > 200 && unread_count > 10_000, "{rejected} rejected, {unread_count} unread");
 }
 
-/// What a walk through all there is asks the device for is part of the footprint, also where the
-/// stack is not what it should be.
+/// What a walk through all there is asks the device for is part of the footprint, and so is what a
+/// verifier may ask for that goes on, also where the stack is not what it should be.
 #[test]
 fn nothing_that_is_read_is_left_out_of_a_footprint() {
     let defects = crate::subject::defects().map(|defect| defect.name);
@@ -287,7 +290,7 @@ fn nothing_that_is_read_is_left_out_of_a_footprint() {
                     let image = image(&medium);
                     let recovered = recovery.recover(&image);
                     let Some(footprint) = recovered.footprint() else { continue };
-                    let read = read_by_a_walk(&image, &stack);
+                    let read = read_by_a_program(&image, &stack, workload);
                     read_count += read.len();
                     let unread: Vec<_> =
                         read.iter().filter(|block| !footprint.has(**block)).collect();
@@ -300,14 +303,20 @@ fn nothing_that_is_read_is_left_out_of_a_footprint() {
     assert!(footprint_count > 1000 && read_count > 5000, "{footprint_count}, {read_count} blocks");
 }
 
-/// The blocks that are read while an image is mounted and all of it is looked at.
-fn read_by_a_walk(image: &Image, plan: &StackPlan) -> BTreeSet<BlockNo> {
+/// The blocks that are read while an image is mounted, all of it is looked at, and a program goes
+/// on with it.
+fn read_by_a_program(image: &Image, plan: &StackPlan, workload: &Workload) -> BTreeSet<BlockNo> {
     let sim = Sim::calm();
     sim.block_on(async {
         let disk = Disk::new(image.clone(), sim.clone()).watched();
         let stack = Stack::mount_disk(disk, plan, &sim).await.expect("it was mounted before");
         let walked = survey_tree(stack.vfs.as_ref(), plan.geometry.block_size_bytes).await;
         walked.expect("it was walked before");
+        let notebook = Notebook::new(stack.witness.clone(), Box::new(|_, _| ()));
+        let recorder = Recorder::new(stack.vfs.clone(), notebook);
+        let mut actor = Actor::new(&recorder, plan.geometry.block_size_bytes);
+        // What is there already is in its way now and then.
+        let _ = actor.run(workload).await;
         stack.disk.touched().read
     })
 }
