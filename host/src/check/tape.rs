@@ -233,10 +233,10 @@ mod tests {
     async fn open(vfs: &dyn Vfs, name: &'static str, create: bool) -> HandleId {
         let at = At { directory: HandleId::ROOT, path: Bytes::from(name) };
         let options = OpenOptions { read: true, write: true, create, ..OpenOptions::default() };
-        match answer(vfs, Request::Open { at, options }).await {
-            Value::Handle { handle, .. } => handle,
-            other => panic!("{other:?}"),
-        }
+        let Value::Handle { handle, .. } = answer(vfs, Request::Open { at, options }).await else {
+            panic!("open answers a handle")
+        };
+        handle
     }
 
     async fn write(vfs: &dyn Vfs, handle: HandleId, data: Bytes) {

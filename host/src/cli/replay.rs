@@ -76,9 +76,9 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
         };
         let verifier = explore::verifier(arguments.verify.as_deref(), &planned)?;
         let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
-        let (moments, lines) = (&recorded.judged.moments, &recorded.judged.lines);
-        let exploration =
-            Explorer::new(&explore_plan, moments, lines, verify).explore_one(history, at);
+        let judged = &recorded.judged;
+        let explorer = Explorer::new(&explore_plan, &judged.moments, &judged.lines, verify);
+        let exploration = explorer.explore_one(history, at);
         let replay = format!("crashproof replay {words}{tail}");
         let found = exploration.findings.iter();
         report.findings.extend(found.filter_map(|f| report::from_crash(f, replay.clone())));

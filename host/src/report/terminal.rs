@@ -137,7 +137,8 @@ fn many(count: u64) -> String {
     if count == u64::MAX { "2^64 or more".to_owned() } else { count.to_string() }
 }
 
-fn show_account(out: &mut String, account: &AccountLines) {
+/// How many states there are, and what became of them.
+fn show_states(out: &mut String, account: &AccountLines) {
     line(
         out,
         format_args!(
@@ -171,18 +172,9 @@ fn show_account(out: &mut String, account: &AccountLines) {
             ),
         );
     }
-    if let Some(count) = account.states_without_leg {
-        line(out, format_args!("  mirror    {count} of these states without a leg"));
-    }
-    if account.verified > 0 || account.verified_before > 0 {
-        line(
-            out,
-            format_args!(
-                "  verified  {} states by the verifier, {} more had its answer already",
-                account.verified, account.verified_before
-            ),
-        );
-    }
+}
+
+fn show_bound(out: &mut String, account: &AccountLines) {
     let bound = account.subset_bound;
     if account.bounded > 0 {
         line(
@@ -202,6 +194,23 @@ fn show_account(out: &mut String, account: &AccountLines) {
             ),
         );
     }
+}
+
+fn show_account(out: &mut String, account: &AccountLines) {
+    show_states(out, account);
+    if let Some(count) = account.states_without_leg {
+        line(out, format_args!("  mirror    {count} of these states without a leg"));
+    }
+    if account.verified > 0 || account.verified_before > 0 {
+        line(
+            out,
+            format_args!(
+                "  verified  {} states by the verifier, {} more had its answer already",
+                account.verified, account.verified_before
+            ),
+        );
+    }
+    show_bound(out, account);
     if let Some(count) = account.torn {
         line(
             out,

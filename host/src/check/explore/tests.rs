@@ -240,9 +240,10 @@ fn the_exploration_finds_what_brute_force_finds() {
 }
 
 /// What is wrong, in how many states, and what was lost, as it may be.
-fn said(exploration: &Exploration) -> (Vec<((u8, String), u64)>, &BTreeMap<String, u64>) {
+fn said(exploration: &Exploration) -> (Vec<(String, u64)>, &BTreeMap<String, u64>) {
     let findings = exploration.findings.iter();
-    let found = findings.map(|found| (found.what.fingerprint(), found.state_count)).collect();
+    let text = |found: &CrashFinding| format!("{:?}", found.what.fingerprint());
+    let found = findings.map(|found| (text(found), found.state_count)).collect();
     (found, &exploration.account.lost)
 }
 
