@@ -14,9 +14,11 @@ use crate::cli::code_of;
 use crate::cli::explore;
 use crate::cli::files::TraceFile;
 use crate::cli::plan;
+use crate::cli::plan::Planned;
 use crate::cli::run;
 use crate::device::StateBounds;
 use crate::report;
+use crate::subject::StackPlan;
 
 /// Runs again with the same decisions, and crashes as it was crashed.
 pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
@@ -64,16 +66,7 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
     {
         words.push_str(&format!(" --crash {}", plan::quoted(&at.to_string())));
         words.push_str(&explore::crash_words(arguments.verify.as_deref(), arguments.crash_kind));
-        let explore_plan = ExplorePlan {
-            crash: plan::crash_kind(arguments.crash_kind),
-            bounds: StateBounds { subset_count_max: 0, torn: false },
-            stack: (**stack).clone(),
-            audited: planned.run.expectation.audited,
-            depth: 1,
-            lost_legs: Vec::new(),
-            lost_flushes: 0,
-            prunes: false,
-        };
+        let explore_plan = one_crash(&arguments, &planned, stack);
         let verifier = explore::verifier(arguments.verify.as_deref(), &planned)?;
         let verify = verifier.as_ref().map(|verifier| verifier as &dyn Verify);
         let judged = &recorded.judged;
@@ -91,4 +84,18 @@ pub(super) fn replay(arguments: ReplayArguments) -> Result<u8, Failure> {
     report.command = format!("crashproof replay {words}{tail}");
     print!("{}", report::terminal(&report));
     Ok(code_of(report.verdict))
+}
+
+/// One crash is judged by itself.
+fn one_crash(arguments: &ReplayArguments, planned: &Planned, stack: &StackPlan) -> ExplorePlan {
+    ExplorePlan {
+        crash: plan::crash_kind(arguments.crash_kind),
+        bounds: StateBounds { subset_count_max: 0, torn: false },
+        stack: stack.clone(),
+        audited: planned.run.expectation.audited,
+        depth: 1,
+        lost_legs: Vec::new(),
+        lost_flushes: 0,
+        prunes: false,
+    }
 }
