@@ -244,8 +244,8 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    /// Only the contents of one shard are looked at. Moments, and positions at which a bound was
-    /// hit, are counted by each.
+    /// Only the contents of one shard are judged. Moments, and positions at which a bound was hit,
+    /// are counted by each.
     #[must_use]
     pub fn of_shard(self, shard: Shard) -> Self {
         Self { shard, ..self }

@@ -12,7 +12,6 @@ use imbl::ordmap;
 use imbl::ordset;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::check::recover::is_small;
 use crate::cow::User;
 use crate::cow::Users;
 use crate::cow::fsck::Sound;
@@ -116,14 +115,12 @@ impl Footprint {
     /// Equal for images that are equal wherever they were looked at, and for no others.
     #[must_use]
     pub fn key(&self) -> u128 {
-        // What is looked at depends on the size of the image as well.
-        self.key ^ u128::from(is_small(&self.image))
+        self.key
     }
 
     /// Is an image equal to the one that was looked at, wherever it was looked at?
     #[must_use]
     pub fn covers(&self, image: &Image) -> bool {
-        is_small(image) == is_small(&self.image)
-            && !image.changed_since(&self.image).any(|block| self.has(block))
+        !image.changed_since(&self.image).any(|block| self.has(block))
     }
 }

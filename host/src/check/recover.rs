@@ -13,7 +13,7 @@ use crate::audit;
 use crate::check::footprint::Footprint;
 use crate::cow::Changes;
 use crate::cow::Inventory;
-use crate::cow::fsck;
+use crate::cow::fsck::Problem;
 use crate::cow::fsck::Sound;
 use crate::device::BlockNo;
 use crate::device::Disk;
@@ -42,16 +42,16 @@ pub struct Recovered {
     footprint: Option<Arc<Footprint>>,
 }
 
-/// Counts of uses are looked at in images of no more blocks: that costs all there is.
+/// Counts of uses are looked at where no more blocks are in use: that costs all there is.
 const COUNTED_BLOCKS_MAX: usize = 512;
 
-/// Are counts of uses looked at in this image?
-pub(super) fn is_small(image: &Image) -> bool {
-    image.used_count() <= COUNTED_BLOCKS_MAX
-}
-
-async fn counts(stack: &Stack, image: &Image) -> Option<Testimony> {
-    if is_small(image) { audit::replay(&stack.cow).await } else { None }
+/// Are counts of uses looked at in this image? That is not to depend on blocks where nobody looks.
+fn is_small<E>(image: &Image, checked: &Result<Arc<Sound>, E>) -> bool {
+    let used_count = match checked {
+        Ok(sound) => sound.users().len() + sound.used_by_snapshots().len(),
+        Err(_) => image.used_count(),
+    };
+    used_count <= COUNTED_BLOCKS_MAX
 }
 
 impl Recovered {
@@ -91,7 +91,7 @@ impl Recovered {
     /// What nobody looked at, for its cost.
     #[must_use]
     pub fn unaudited(&self) -> Option<&'static str> {
-        (!self.is_counted).then_some("counts of uses, on a device with more than 512 blocks")
+        (!self.is_counted).then_some("counts of uses, with more than 512 blocks in use")
     }
 }
 
@@ -99,20 +99,29 @@ impl Recovered {
 #[must_use]
 pub fn recover(image: &Image, plan: &StackPlan) -> Recovered {
     let (sim, plan) = (Sim::calm(), without_faults(plan));
-    let (mut counted, mut legs) = (None, None);
+    let (mut counted, mut legs, mut checked) = (None, None, None);
     let mut view = plan.view(image);
+    let check = |view: &Image| Sound::check(view).map(Arc::new);
     let survey = sim.block_on(async {
         let stack = mount(image, &plan, &sim).await?;
         view = plan.view_mounted(&stack.disk, &view);
-        counted = counts(&stack, &view).await;
+        if is_small(&view, checked.insert(check(&view))) {
+            counted = audit::replay(&stack.cow).await;
+        }
         legs = disagreement(&stack, &plan).await;
         let walked = survey_tree(stack.vfs.as_ref(), plan.geometry.block_size_bytes).await?;
         Ok(walked.survey)
     });
-    let problems = fsck::check(&view).iter().map(ToString::to_string).collect();
-    let is_counted = is_small(&view);
+    let checked = checked.unwrap_or_else(|| check(&view));
+    let is_counted = is_small(&view, &checked);
+    let problems = problems(checked.err());
     let (writes, footprint) = (None, None);
     Recovered { survey, problems, counts: counted, is_counted, legs, writes, footprint }
+}
+
+/// What fsck found wrong, as it is told.
+fn problems(found: Option<Vec<Problem>>) -> Vec<String> {
+    found.iter().flatten().map(ToString::to_string).collect()
 }
 
 /// Whether the legs of a mirror agree, after its recovery, on what the file system uses.
@@ -191,7 +200,7 @@ impl Recovery {
     }
 
     /// What fsck says: the image is sound, or what is wrong.
-    fn check(&self, image: &Image) -> Result<Arc<Sound>, Vec<String>> {
+    fn check(&self, image: &Image) -> Result<Arc<Sound>, Vec<Problem>> {
         let was = lock(&self.sound).clone();
         let checked = match was {
             Some(was) => was.check_next(image),
@@ -201,7 +210,7 @@ impl Recovery {
         if let Ok(sound) = &sound {
             *lock(&self.sound) = Some(Arc::clone(sound));
         }
-        sound.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+        sound
     }
 
     /// Mounts `image` in a calm world without faults, surveys it and checks it.
@@ -209,7 +218,7 @@ impl Recovery {
     pub fn recover(&self, image: &Image) -> Recovered {
         let sim = Sim::calm();
         let (mut counted, mut legs, mut writes) = (None, None, None);
-        let (mut view, mut seen) = (self.plan.view(image), None);
+        let (mut view, mut seen, mut checked) = (self.plan.view(image), None, None);
         let survey = sim.block_on(async {
             let disk = Disk::new(image.clone(), sim.clone()).watched();
             let stack = Stack::mount_disk(disk, &self.plan, &sim).await;
@@ -218,7 +227,9 @@ impl Recovery {
             let (history, touched) = (stack.disk.history(), stack.disk.touched());
             // Who looks at what was recovered may write as well, later.
             writes = (self.watches_writes && !history.is_empty()).then(|| history.fork());
-            counted = counts(&stack, &view).await;
+            if is_small(&view, checked.insert(self.check(&view))) {
+                counted = audit::replay(&stack.cow).await;
+            }
             legs = disagreement(&stack, &self.plan).await;
             let (survey, sight) = self.look(&stack, &view).await?;
             if let Some(sight) = sight {
@@ -227,7 +238,8 @@ impl Recovery {
             }
             Ok(survey)
         });
-        let checked = self.check(&view);
+        let checked = checked.unwrap_or_else(|| self.check(&view));
+        let is_counted = is_small(&view, &checked);
         let footprint = match (&checked, seen) {
             (Ok(sound), Some((touched, users))) if self.takes_footprints && writes.is_none() => {
                 let was = lock(&self.footprint).clone();
@@ -238,7 +250,7 @@ impl Recovery {
             }
             _ => None,
         };
-        let (problems, is_counted) = (checked.err().unwrap_or_default(), is_small(&view));
+        let problems = problems(checked.err());
         Recovered { survey, problems, counts: counted, is_counted, legs, writes, footprint }
     }
 

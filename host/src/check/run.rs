@@ -1,6 +1,7 @@
 //! One run of guests in a world.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -328,11 +329,12 @@ pub fn explore_kills(
         }
         let (position, survivors) = (killed_after as usize, Survivors::default());
         let at = CrashAt { position, survivors, lost_leg: None, again: Vec::new() };
+        let mut seen = BTreeSet::new();
         for what in faults {
             let met = Met([killed_after, 0, 0]);
             let line_count = recorded.judged.lines.len();
             let number = exploration.add(&mut known, what, met, &at, line_count);
-            exploration.findings[number].state_count += 1;
+            exploration.findings[number].state_count += u64::from(seen.insert(number));
         }
         progress(killed_after);
     }

@@ -26,7 +26,7 @@ use crate::check::verify::Verified;
 use crate::sim::Sim;
 
 /// Tapes of more calls, or with more bytes in them, are not kept.
-const TAPE_CALL_COUNT_MAX: usize = 16_384;
+const TAPE_CALL_COUNT_MAX: usize = 4096;
 const TAPE_SIZE_BYTES_MAX: usize = 4 << 20;
 
 /// So many tapes are kept, and so many of them are tried before a program runs.
@@ -56,7 +56,9 @@ impl Heard {
             Asked::Call(_) | Asked::EndProcess => 0,
         };
         let answered = match &self.reply {
-            Ok(Ok(Value::Data(data))) => data.len(),
+            Ok(Ok(Value::Data(data) | Value::AttributeValue(data))) => data.len(),
+            Ok(Ok(Value::Entries(entries))) => size_of_val(&entries[..]),
+            Ok(Ok(Value::AttributeNames(names))) => names.iter().map(Bytes::len).sum(),
             Ok(_) | Err(_) => 0,
         };
         asked + answered

@@ -255,7 +255,7 @@ pub struct StateArguments {
     pub recovery_depth: u32,
     /// Judge also each state that differs from a judged one only in blocks at which neither
     /// recovery nor survey nor fsck looks, as is done with a mirror, and after a recovery that is
-    /// to be crashed. It takes longer and finds nothing else.
+    /// to be crashed. Of more unflushed writes than the bound no states stand for all, then.
     #[arg(long)]
     pub no_pruning: bool,
 }

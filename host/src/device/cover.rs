@@ -72,24 +72,26 @@ pub(super) fn cover<Matters: Fn(BlockNo) -> bool>(
     let mut cover = Cover { states: Vec::new(), is_complete: true, blocks, kept: Vec::new() };
     let mut open = vec![vec![None; cover.blocks.0.len()]];
     while let Some(mut kept) = open.pop() {
-        if cover.states.len() >= state_count_max {
-            cover.is_complete = false;
-            break;
-        }
         let survivors = cover.blocks.survivors(&kept, point.unflushed.len());
         let state = point.state(survivors);
         let matters = look(&state.image);
+        // No more of those that are open can be looked at.
+        let left = state_count_max - cover.states.len() - 1;
         let mut others = Vec::new();
         for (number, (block, writes)) in cover.blocks.0.iter().enumerate() {
             if kept[number].is_none() && matters(*block) {
-                for newest in 1..=writes.len() {
+                for newest in (1..=writes.len()).take(left - others.len()) {
                     kept[number] = Some(newest);
                     others.push(kept.clone());
                 }
+                cover.is_complete &= kept[number].unwrap_or(0) == writes.len();
                 kept[number] = Some(0);
             }
         }
         open.extend(others.into_iter().rev());
+        let too_many = open.len().saturating_sub(left);
+        cover.is_complete &= too_many == 0;
+        open.drain(..too_many);
         let stands_for = cover.blocks.subset_count(&kept);
         cover.states.push(CrashState { stands_for, ..state });
         cover.kept.push(kept);

@@ -27,7 +27,7 @@ use crate::sim::Site;
 pub const SUBSET_BOUND_MAX: u32 = 16;
 
 /// No more images are to stand for all subsets of one position.
-const COVER_COUNT_MAX: usize = 1024;
+const COVER_COUNT_MAX: usize = 256;
 
 /// What is tried at one position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,10 +245,10 @@ impl CrashPoint {
     ) -> CrashStates {
         let subset_count = states.iter().map(|state| state.stands_for).fold(0, u64::saturating_add);
         let commuting_count = match order_count(&self.unflushed) {
-            _ if bounded => 0,
             u64::MAX => u64::MAX,
             count => count.saturating_sub(subset_count),
         };
+        let commuting_count = if bounded { 0 } else { commuting_count };
         if bounds.torn {
             states.extend(self.torn().into_iter().map(|s| self.state(Survivors(s))));
         }

@@ -440,6 +440,11 @@ impl AccountLines {
     }
 }
 
+/// A count of which the largest number stands for more.
+fn many(count: u64) -> String {
+    if count == u64::MAX { "2^64 or more".to_owned() } else { count.to_string() }
+}
+
 /// What a clause says, or that the catalogue does not know it.
 #[must_use]
 pub fn statement(clause: &str) -> String {

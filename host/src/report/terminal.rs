@@ -13,6 +13,7 @@ use crate::report::Report;
 use crate::report::Schedules;
 use crate::report::Verdict;
 use crate::report::WorkloadCount;
+use crate::report::many;
 
 /// More findings are counted, not shown.
 const FINDING_COUNT_MAX: usize = 3;
@@ -130,11 +131,6 @@ fn show_workloads(out: &mut String, workloads: &WorkloadCount) {
     for (clause, count) in findings {
         line(out, format_args!("    {clause}: {count} findings"));
     }
-}
-
-/// A count of which the largest number stands for more.
-fn many(count: u64) -> String {
-    if count == u64::MAX { "2^64 or more".to_owned() } else { count.to_string() }
 }
 
 /// How many states there are, and what became of them.

@@ -14,6 +14,7 @@ use crate::report::AccountLines;
 use crate::report::Finding;
 use crate::report::Report;
 use crate::report::Verdict;
+use crate::report::many;
 use crate::report::share::add_counts;
 
 /// What a shard of an exploration has to say.
@@ -167,7 +168,7 @@ impl StatesShare {
                     report.findings.push(Finding { state_count, ..*finding });
                 }
                 What::Doubt(why) => {
-                    report.undecided.push(format!("{why} (in {state_count} states)"));
+                    report.undecided.push(format!("{why} (in {} states)", many(state_count)));
                 }
             }
         }
