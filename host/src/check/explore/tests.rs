@@ -16,6 +16,7 @@ use crate::check::recover::recover;
 use crate::check::world::Expectation;
 use crate::cow::RECOVERY_COMMITS;
 use crate::cow::RECOVERY_ENDS_LOG_FIRST;
+use crate::cow::fsck::Sound;
 use crate::device::Block;
 use crate::device::BlockNo;
 use crate::device::DeviceEvent;
@@ -320,6 +321,49 @@ fn read_by_a_program(image: &Image, plan: &StackPlan, workload: &Workload) -> BT
         let _ = actor.run(workload).await;
         stack.disk.touched().read
     })
+}
+
+#[test]
+fn what_snapshots_use_is_part_of_a_footprint() {
+    let bench = bench(stack(Policies::default()), 1);
+    let recovery = Recovery::new(&bench.plan().stack).taking_footprints();
+    let mut kept_count = 0;
+    for workload in Workloads::new(Set::All, 2).iter().step_by(97) {
+        let recorded = bench.record(&workload).expect("the workload can be done");
+        let mut walk = Walk::new(&recorded.history);
+        let image = walk.advance(recorded.history.len()).all_survive().states.remove(0).image;
+        let sound = Sound::check(&image).expect("the file system is sound");
+        let recovered = recovery.recover(&image);
+        let footprint = recovered.footprint().expect("the file system is sound");
+        for block in sound.used_by_snapshots() {
+            assert!(footprint.has(*block), "{workload}: {block:?}");
+            kept_count += u32::from(!sound.users().contains_key(block));
+        }
+    }
+    assert!(kept_count > 20, "snapshots alone keep {kept_count} blocks");
+}
+
+#[test]
+fn what_lies_where_nobody_looks_changes_nothing() {
+    let geometry = Geometry { block_count: 2000, ..TINY };
+    let bench = bench(StackPlan { geometry, ..stack(Policies::default()) }, 1);
+    let recovery = Recovery::new(&bench.plan().stack).taking_footprints();
+    for workload in workloads().iter().step_by(11) {
+        let recorded = bench.record(workload).expect("the workload can be done");
+        let mut walk = Walk::new(&recorded.history);
+        let image = walk.advance(recorded.history.len()).durable.clone();
+        let recovered = recovery.recover(&image);
+        let footprint = recovered.footprint().expect("the file system is sound");
+        let mut littered = image.clone();
+        for block in (0..geometry.block_count).map(BlockNo).filter(|block| !footprint.has(*block)) {
+            littered.set(block, Block::new(block, Bytes::from(vec![7; 512])));
+        }
+        assert!(littered.used_count() > 1500 && footprint.covers(&littered), "{workload}");
+        let other = recovery.recover(&littered);
+        assert_eq!(other.footprint().map(|other| other.key()), Some(footprint.key()));
+        assert!(other.ends_as(&recovered), "{workload}");
+        assert_eq!(other.unaudited(), recovered.unaudited(), "{workload}");
+    }
 }
 
 #[test]
