@@ -56,6 +56,12 @@ fn is_the_sum_of_its_shards(words: &str, code: i32) {
     assert!(bytes(&whole) == bytes(&merged), "{words}: the JSON differs");
 }
 
+/// A command with further options.
+fn with_options(words: &str, options: &str) -> String {
+    let (verb, rest) = words.split_once(' ').expect("a verb and its options");
+    format!("{verb} {options} {rest}")
+}
+
 /// What a report says, but for what pruning spares.
 fn without_costs(words: &str, code: i32) -> Value {
     let folder = tempfile::tempdir().expect("a scratch folder");
@@ -90,8 +96,7 @@ fn what_is_pruned_is_known_before() {
         (&format!("{log} --subset-bound 14 --defect sync_without_flush -- 3"), 1),
         (&format!("{log}_greedy -- 3"), 1),
     ] {
-        let (verb, rest) = words.split_once(' ').expect("a verb and its options");
-        let whole = without_costs(&format!("{verb} --no-pruning {rest}"), code);
+        let whole = without_costs(&with_options(words, "--no-pruning"), code);
         assert!(without_costs(words, code) == whole, "{words}: they differ");
     }
 }
@@ -126,8 +131,7 @@ fn few_states_stand_for_all_subsets() {
         (&format!("{log} --defect root_before_tree -- 3"), 0),
         (&format!("{log}_greedy -- 3"), 1),
     ] {
-        let (verb, rest) = words.split_once(' ').expect("a verb and its options");
-        let of = |options: &str| of_all_subsets(&format!("{verb} {options} {rest}"), code);
+        let of = |options: &str| of_all_subsets(&with_options(words, options), code);
         let (few, all) = (of("--subset-bound 0"), of("--no-pruning --subset-bound 14"));
         assert!(few == all, "{words}: they differ");
     }

@@ -115,10 +115,7 @@ impl Verifier {
         let sim = Sim::calm();
         let mounted = sim.block_on(Stack::mount(image.clone(), &self.stack, &sim));
         let stack = mounted.map_err(|error| format!("{error:?}"))?;
-        let witness = stack.witness.clone();
-        let oracle = self.expectation.oracle();
-        let mut world = World::judged_by(oracle, sim, stack.vfs.clone(), witness, false);
-        world.stack = Some(stack);
+        let Ground { world, .. } = Ground::new(self, stack, sim, None);
         let taping = Taping::new(world.recorder.clone(), world.sim.clone());
         self.run_on(&world, Arc::new(taping), &[])
     }
