@@ -241,8 +241,23 @@ pub fn sync_data(file: &File) -> io::Result<()> {
 pub fn close(file: File) -> io::Result<()> {
     let descriptor = descriptor(&file);
     std::mem::forget(file);
-    // SAFETY: nobody else holds the descriptor, and nobody closes it a second time.
+    // SAFETY: nobody else holds the descriptor.
     answer(unsafe { fd_close(descriptor) })
+}
+
+/// `close`, and once more if that fails, as programs do that take it for undone. What the second
+/// close answers nobody is told.
+///
+/// # Errors
+/// What the file system answered at first.
+pub fn close_insistently(file: File) -> io::Result<()> {
+    let descriptor = descriptor(&file);
+    let closed = close(file);
+    if closed.is_err() {
+        // SAFETY: nothing was opened since, so that the number is nobody's.
+        let _ = answer(unsafe { fd_close(descriptor) });
+    }
+    closed
 }
 
 /// Asks for space, and for a size that covers it.

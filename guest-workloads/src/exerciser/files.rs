@@ -316,9 +316,9 @@ impl Exerciser {
     }
 
     fn close(&mut self, position: usize) -> io::Result<()> {
-        self.open.remove(position);
+        let closed = abi::close_insistently(self.open.remove(position).file);
         self.collect();
-        Ok(())
+        closed
     }
 
     fn status(&mut self, position: usize) -> io::Result<()> {

@@ -20,6 +20,7 @@ use crate::call::Value;
 use crate::cow::ROOT_INO;
 use crate::sim::TaskLock;
 use crate::vfs::Call;
+use crate::vfs::CloseTurn;
 use crate::vfs::Failure;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
@@ -153,10 +154,20 @@ impl ReferenceVfs {
         if handle == HandleId::ROOT {
             return Ok(Value::Done);
         }
+        let flushed = match self.policy.close_turn {
+            CloseTurn::GivesUpFirst => None,
+            CloseTurn::FlushesFirst => {
+                let description = self.description(handle)?;
+                Some(self.flush_closed(&description).await?)
+            }
+        };
         let description = self.handles().remove(handle)?;
         self.unlock_closed(description.ino, call.caller.process, Some(handle));
         call.takes_effect();
-        let flushed = self.flush_closed(&description).await;
+        let flushed = match flushed {
+            None => self.flush_closed(&description).await,
+            Some(()) => Ok(()),
+        };
         self.release(description.ino).await?;
         flushed.map(|()| Value::Done)
     }

@@ -118,6 +118,15 @@ pub enum DirectorySync {
     Ignored,
 }
 
+/// When a close gives the description up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CloseTurn {
+    /// First: whatever comes then, it is closed.
+    GivesUpFirst,
+    /// After the file was written back, where a close does that: if that fails, it stays open.
+    FlushesFirst,
+}
+
 /// What is held to the limit of a file's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SizeLimit {
@@ -160,6 +169,8 @@ pub struct VfsPolicy {
     pub exchange: &'static [ExchangeStep],
     /// What `fsync` of a directory does.
     pub directory_sync: DirectorySync,
+    /// When a close gives the description up.
+    pub close_turn: CloseTurn,
     /// What a clone into a file does that is open for synchronous writes.
     pub clone_sync: CloneSync,
     /// What waits while a snapshot is made.
@@ -188,6 +199,7 @@ impl Default for VfsPolicy {
             rename: RENAME_ATOMIC,
             exchange: EXCHANGE_ATOMIC,
             directory_sync: DirectorySync::Synced,
+            close_turn: CloseTurn::GivesUpFirst,
             clone_sync: CloneSync::Durable,
             snapshot_hold: SnapshotHold::All,
             file_size_bytes_max: FILE_SIZE_BYTES_MAX,

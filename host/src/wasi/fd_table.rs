@@ -13,23 +13,45 @@ use crate::wasi::frame::Failure;
 use crate::wasi::frame::Frame;
 use crate::wasi::frame::Outcome;
 
+/// A duplicate keeps the description open; the root is open before the process is, and after.
+fn is_kept(frame: &mut Frame<'_>, handle: HandleId) -> bool {
+    handle == HandleId::ROOT || frame.process().fds.is_shared(handle)
+}
+
 async fn release(frame: &mut Frame<'_>, descriptor: &Descriptor) -> Outcome {
     match descriptor.target {
         Target::Stdin | Target::Stdout | Target::Stderr => Ok(()),
-        // A duplicate keeps the description open; the root is open before the process is, and
-        // after. The process's record locks go all the same.
-        Target::Handle { handle, .. }
-            if handle == HandleId::ROOT || frame.process().fds.is_shared(handle) =>
-        {
+        // The process's record locks go all the same.
+        Target::Handle { handle, .. } if is_kept(frame, handle) => {
             frame.ask_done(Request::Lock(Lock::CloseDuplicate { handle })).await
         }
         Target::Handle { handle, .. } => frame.ask_done(Request::Close { handle }).await,
     }
 }
 
+/// `fd_close`. A descriptor is gone whatever the file system answers; where that is an error, it is
+/// the file system that says what a further close of the number is told.
 pub(super) async fn fd_close(frame: &mut Frame<'_>, fd: u32) -> Outcome {
+    if let Some(handle) = frame.process().fds.take_failed(fd) {
+        return close(frame, fd, handle).await;
+    }
     let closed = frame.process().fds.remove(fd)?;
-    release(frame, &closed).await
+    match closed.target {
+        Target::Handle { handle, .. } if !is_kept(frame, handle) => close(frame, fd, handle).await,
+        Target::Handle { .. } | Target::Stdin | Target::Stdout | Target::Stderr => {
+            release(frame, &closed).await
+        }
+    }
+}
+
+async fn close(frame: &mut Frame<'_>, fd: u32, handle: HandleId) -> Outcome {
+    let closed = frame.ask_done(Request::Close { handle }).await;
+    if let Err(Failure::Errno(errno)) = &closed
+        && *errno != AbiErrno::Badf
+    {
+        frame.process().fds.close_failed(fd, handle);
+    }
+    closed
 }
 
 pub(super) async fn fd_renumber(frame: &mut Frame<'_>, from: u32, to: u32) -> Outcome {

@@ -47,6 +47,9 @@ impl Descriptor {
 #[derive(Debug)]
 pub(super) struct FdTable {
     open: BTreeMap<u32, Descriptor>,
+    /// Where free numbers led whose close failed: whether that is still open only the file system
+    /// knows.
+    failed: BTreeMap<u32, HandleId>,
     open_max: u32,
 }
 
@@ -71,7 +74,8 @@ impl FdTable {
             stdio(Target::Stdout, rights::STDOUT),
             stdio(Target::Stderr, rights::STDOUT),
         ];
-        Self { open: (0..).zip(first.into_iter().chain(directories)).collect(), open_max }
+        let open = (0..).zip(first.into_iter().chain(directories)).collect();
+        Self { open, failed: BTreeMap::new(), open_max }
     }
 
     pub(super) fn get(&self, fd: u32) -> Result<&Descriptor, AbiErrno> {
@@ -93,12 +97,23 @@ impl FdTable {
 
     /// Opens a descriptor at a number that [`FdTable::vacant`] gave.
     pub(super) fn insert(&mut self, fd: u32, descriptor: Descriptor) {
+        self.failed.remove(&fd);
         let before = self.open.insert(fd, descriptor);
         assert!(before.is_none(), "a vacant number leads nowhere");
     }
 
     pub(super) fn remove(&mut self, fd: u32) -> Result<Descriptor, AbiErrno> {
         self.open.remove(&fd).ok_or(AbiErrno::Badf)
+    }
+
+    /// The close of what a number led to failed. The number is free.
+    pub(super) fn close_failed(&mut self, fd: u32, handle: HandleId) {
+        self.failed.insert(fd, handle);
+    }
+
+    /// Where a free number led whose close failed, if so: it is closed again.
+    pub(super) fn take_failed(&mut self, fd: u32) -> Option<HandleId> {
+        self.failed.remove(&fd)
     }
 
     /// Does another descriptor lead to the open file description?
@@ -142,6 +157,20 @@ mod tests {
         let directory = fds.get(3).expect("the preopen is open").clone();
         fds.insert(0, directory);
         assert_eq!(fds.vacant(), Ok(2));
+    }
+
+    #[test]
+    fn a_number_whose_close_failed_is_free_and_is_closed_again_until_it_is_given_out() {
+        let mut fds = table(8);
+        let directory = fds.remove(3).expect("the preopen is open");
+        fds.close_failed(3, HandleId::ROOT);
+        assert!(fds.get(3).is_err());
+        assert_eq!(fds.take_failed(3), Some(HandleId::ROOT));
+        assert_eq!(fds.take_failed(3), None);
+        fds.close_failed(3, HandleId::ROOT);
+        assert_eq!(fds.vacant(), Ok(3));
+        fds.insert(3, directory);
+        assert_eq!(fds.take_failed(3), None);
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub(crate) fn adopt(before: &Model, adoption: &Adoption) -> Model {
     if let CrashKind::Process(dead) = adoption.kind {
         keep_handles(&mut model, before, |handle| handle.process != dead);
         model.locks = before.locks.clone();
+        model.given_up = before.given_up.clone();
     }
     model
 }

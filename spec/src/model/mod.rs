@@ -5,6 +5,7 @@ mod attributes;
 mod compact;
 mod difference;
 mod extents;
+mod given_up;
 mod locks;
 mod mappings;
 mod modes;
@@ -38,6 +39,8 @@ pub(crate) use extents::Promise;
 pub(crate) use extents::Run;
 pub(crate) use extents::differs;
 pub(crate) use extents::index;
+pub(crate) use given_up::AllGivenUp;
+pub(crate) use given_up::GivenUp;
 pub(crate) use locks::Extent;
 pub(crate) use locks::Locks;
 pub(crate) use locks::Owner;
@@ -148,6 +151,8 @@ pub(crate) struct Handle {
 pub(crate) struct Model {
     pub(crate) files: OrdMap<FileId, File>,
     pub(crate) handles: OrdMap<HandleId, Handle>,
+    /// Those of late whose close failed.
+    pub(crate) given_up: AllGivenUp,
     pub(crate) mappings: OrdMap<MappingId, Arc<Mapping>>,
     /// The greatest number that a mapping had.
     pub(crate) last_mapping: MappingId,
@@ -171,6 +176,7 @@ impl Model {
         let mut model = Self {
             files: OrdMap::new(),
             handles: OrdMap::new(),
+            given_up: AllGivenUp::default(),
             mappings: OrdMap::new(),
             last_mapping: MappingId(0),
             locks: Locks::default(),
@@ -403,6 +409,7 @@ impl Model {
         let mappings: Vec<MappingId> = mappings.map(|(id, _)| *id).collect();
         mappings.into_iter().for_each(|mapping| self.unmap(mapping));
         self.locks.end_process(process);
+        self.given_up.end_process(process);
     }
 
     /// A file that is open no more, and that no crash can bring back, is forgotten by number.

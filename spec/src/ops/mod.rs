@@ -9,6 +9,7 @@ mod cut;
 pub(crate) mod effects;
 mod exchange;
 mod flock;
+mod given_up;
 mod handles;
 mod link;
 mod load;
@@ -334,6 +335,10 @@ impl Judge {
 
     /// Judges one call and lets its answer take effect.
     pub(crate) fn call(&mut self, frame: &Frame, call: &Call, outcome: &Outcome) {
+        if self.uses_given_up(frame, call, outcome) {
+            return;
+        }
+        let given_up = self.gives_up(frame, call, outcome);
         let before = self.growing(call);
         match self.snapshots.of(call) {
             Some(id) => snapshot::within(self, frame, id, call, outcome),
@@ -343,6 +348,7 @@ impl Judge {
             self.judge_growth(frame, file, size);
         }
         self.judge_space(frame, call, outcome);
+        self.note_given_up(given_up, outcome);
         if outcome.is_err() {
             // What failed has been told, by whatever call.
             self.attempt_failed = false;

@@ -41,7 +41,9 @@ pub(crate) fn judge(
     let Ok(Value::Handle { handle, kind, ino }) = outcome else {
         return judge.malformed(frame);
     };
-    if judge.model.handles.contains_key(handle) {
+    if let Some(known) = judge.model.handles.get_mut(handle) {
+        // A close that is under way may be that of either.
+        known.opened = frame.step();
         return judge.undecided(frame.step(), "malformed trace: a handle is given out twice");
     }
     let file = apply(judge, frame, at, options, &place);

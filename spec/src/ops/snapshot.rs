@@ -117,6 +117,11 @@ impl Snapshots {
         Some(Source { regular, file: None, handle, is_vague })
     }
 
+    /// The snapshot that a handle leads into.
+    pub(crate) fn model_of(&self, id: HandleId) -> Option<&Model> {
+        self.made.get(self.handles.get(&id)?).map(|snapshot| &snapshot.model)
+    }
+
     /// The offset of a description into a snapshot moves.
     pub(crate) fn move_offset(&mut self, id: HandleId, offset: u64) {
         let Some(of) = self.handles.get(&id) else { return };
@@ -156,7 +161,8 @@ fn mapping_of(asked: &Memory) -> Option<MappingId> {
     }
 }
 
-fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
+/// The handles that a call is about.
+pub(super) fn handles_of(call: &Call) -> [Option<HandleId>; 2] {
     match call {
         Call::Open { at, .. }
         | Call::OpenUnnamed { at, .. }

@@ -51,7 +51,9 @@ pub(crate) fn open(
     let Ok(Value::Handle { handle, kind: FileKind::Regular, ino }) = outcome else {
         return judge.malformed(frame);
     };
-    if judge.model.handles.contains_key(handle) {
+    if let Some(known) = judge.model.handles.get_mut(handle) {
+        // A close that is under way may be that of either.
+        known.opened = frame.step();
         return judge.undecided(frame.step(), "malformed trace: a handle is given out twice");
     }
     let file = judge.model.new_file(Node::Regular(Arc::default()), at.path.clone());

@@ -13,6 +13,7 @@ use crate::cow::TreeErrors;
 use crate::subject::defects::CALM;
 use crate::subject::defects::Defect;
 use crate::subject::defects::EXERCISED_WITH_FAULTS;
+use crate::vfs::CloseTurn;
 
 /// The same exerciser on the stack of Linux 4.17, held to what that promises.
 const EXERCISED_ON_LINUX: &str = "run posix_exerciser --profile linux-errseq-4.17 --fail-write \
@@ -29,6 +30,10 @@ const EXERCISED_ON_FILES_WITH_FAULTS: &str = "run posix_exerciser --fail-write d
 /// The general exerciser on a device that has no space for some writes.
 const EXERCISED_WITHOUT_SPACE: &str = "run posix_exerciser --fail-write data:3x2=enospc --seed 1 \
                                        --adversity --seeds 20 -- random 300 mapped";
+
+/// The same where a close writes the file back, and tells what failed.
+const EXERCISED_WITH_CLOSES: &str = "run posix_exerciser --profile nfs-context --fail-write \
+     data:3x2 --seed 1 --adversity --seeds 60 -- random 300 files reverting";
 
 const LINUX_CALM: &str = "run posix_exerciser --profile linux-errseq-4.17 -- 1 300";
 
@@ -127,6 +132,24 @@ pub(super) const ERRORS: &[Defect] = &[
         exercised_by: EXERCISED_WITHOUT_SPACE,
         controls: &[CALM, EXERCISED_WITH_FAULTS],
         apply: |policies| policies.cache.failure_kind = FailureKind::AlwaysIo,
+    },
+    Defect {
+        name: "failed_close_keeps_descriptor",
+        number: "",
+        mechanism: "a close writes the file back before it gives the descriptor up: if that fails, \
+                    the descriptor stays open, and a second close succeeds",
+        source: "synthetic; Linux manual page close, of systems other than Linux",
+        needs: "a write that the device refuses in a close, a second close",
+        clauses: &["ERR-CLOSE-01"],
+        audit: &[],
+        silent: "runs without a refused write, or whose close tells no errors",
+        shown_by: EXERCISED_WITH_CLOSES,
+        exercised_by: EXERCISED_WITH_CLOSES,
+        controls: &[
+            "run posix_exerciser --profile nfs-context -- 1 300",
+            EXERCISED_ON_FILES_WITH_FAULTS,
+        ],
+        apply: |policies| policies.vfs.close_turn = CloseTurn::FlushesFirst,
     },
     Defect {
         name: "syncfs_ignores_commit",

@@ -1,6 +1,7 @@
 //! The litmus histories of failed writeback, by profile.
 
 use crate::cache::ClearRule;
+use crate::cache::CloseReports;
 use crate::cache::ErrorPolicy;
 use crate::cache::Observers;
 use crate::cache::PageAfterFailure;
@@ -54,6 +55,15 @@ fn l1_a_failure_found_in_the_background_is_told_by_the_next_sync() {
         let (world, handle) = failed(errors);
         assert_eq!(world.fsync(handle), E);
     }
+}
+
+#[test]
+fn l16_a_close_that_fails_closes() {
+    let (world, handle) = failed(ErrorPolicy { close: CloseReports::FlushThenReport, ..STRICT });
+    let close = || world.call(Request::Close { handle }).map(drop);
+    assert_eq!(close(), E);
+    assert_eq!(close(), Err(Errno::BadFile));
+    assert_eq!(world.fsync(handle), Err(Errno::BadFile));
 }
 
 #[test]
