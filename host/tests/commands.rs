@@ -196,6 +196,33 @@ fn several_processes_share_one_file_system() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
 }
 
+/// Why no clause bounds what others do during a sync [LIM-07]: nothing is wrong here, and each of
+/// these writes is made and answered during one `fsync`.
+#[test]
+fn a_sync_may_last_as_long_as_another_process_goes_on() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let path = folder.path().join("trace");
+    for turns in [20, 200] {
+        let output = Command::new(env!("CARGO_BIN_EXE_crashproof"))
+            .args(["run", "crash_append_log", "--also", &format!("posix_pressure writes {turns}")])
+            .args(["--fail-write", "latency steps=1 times=until-healed", "--trace"])
+            .arg(&path)
+            .args(["--", "2"])
+            .output()
+            .expect("the program was built");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+        let trace = std::fs::read_to_string(&path).expect("it was written");
+        let step = |line: &str| line.split(' ').next().expect("a word").to_owned();
+        let synced = trace.lines().find(|line| line.contains(" call p1 fsync "));
+        let synced = step(synced.expect("the log is synced"));
+        let during = trace.lines().skip_while(|line| step(line) != synced);
+        let answer = format!(" answer {synced} ");
+        let during = during.take_while(|line| !line.contains(&answer));
+        let count = during.filter(|line| line.contains(" call p2 write ")).count();
+        assert_eq!(count, 2 * turns + 1, "two a turn, and one before");
+    }
+}
+
 #[test]
 fn bad_input_is_named_and_ends_with_its_code() {
     let folder = tempfile::tempdir().expect("a scratch folder");
