@@ -47,6 +47,7 @@ use crate::check::recover::recover;
 use crate::check::world::witnesses;
 use crate::device::FaultPlan;
 use crate::device::Geometry;
+use crate::device::History;
 use crate::device::Image;
 use crate::device::Walk;
 use crate::observe::Notebook;
@@ -119,9 +120,31 @@ fn split(bytes: &[u8]) -> Option<(Program, Vec<u8>)> {
     Some((program, bytes[half..].to_vec()))
 }
 
+/// What is judged and kept of a campaign, and the device below it.
+struct Kept {
+    judge: Judge,
+    events: Vec<Event>,
+    history: Option<History>,
+}
+
+impl Kept {
+    fn watch(&mut self, history: History) {
+        self.judge.watch(history.len());
+        self.history = Some(history);
+    }
+
+    fn position(&self) -> usize {
+        self.history.as_ref().map_or(0, History::len)
+    }
+
+    fn moments(&mut self) -> &[Moment] {
+        self.judge.moments(self.position())
+    }
+}
+
 /// Where a campaign's events are judged and kept.
 struct Table {
-    kept: Arc<Mutex<(Judge, Vec<Event>)>>,
+    kept: Arc<Mutex<Kept>>,
     notebook: Notebook,
     is_unaudited: bool,
 }
@@ -129,12 +152,13 @@ struct Table {
 impl Table {
     fn new(is_unaudited: bool, expected: Promises) -> Self {
         let oracle = Oracle::new(Arc::new(expected), Level::Strict);
-        let kept = Arc::new(Mutex::new((Judge::new(oracle), Vec::new())));
+        let kept = Kept { judge: Judge::new(oracle), events: Vec::new(), history: None };
+        let kept = Arc::new(Mutex::new(kept));
         let sink = Arc::clone(&kept);
         let take = move |step, event: Event| {
-            let (judge, events) = &mut *lock(&sink);
-            judge.event(step, &event);
-            events.push(event);
+            let kept = &mut *lock(&sink);
+            kept.judge.event(kept.position(), step, &event);
+            kept.events.push(event);
         };
         let notebook = Notebook::new(Witness::default(), Box::new(take));
         Self { kept, notebook, is_unaudited }
@@ -169,7 +193,7 @@ impl Table {
 
     /// Runs operations, while they are watched.
     fn run(&self, operations: &[Operation], stack: &Stack, sim: &Sim) {
-        lock(&self.kept).0.watch(stack.disk.history());
+        lock(&self.kept).watch(stack.disk.history());
         let mut notebook = self.notebook.with_witness(stack.witness.clone());
         let audits = || {
             Audits::new(stack.vfs.cache(), &stack.cow, stack.mirrored.as_ref().map(|of| &of.mirror))
@@ -191,16 +215,16 @@ impl Table {
         let history = stack.disk.history();
         let back = sim.choose(Site::PowerLoss, history.len() as u32 + 1) as usize;
         let position = history.len() - back;
-        let (judge, events) = &mut *lock(&self.kept);
+        let kept = &mut *lock(&self.kept);
         let falls_into = |moment: &&Moment| moment.positions.contains(&position);
-        let moments: Vec<Moment> = judge.moments().iter().filter(falls_into).cloned().collect();
+        let moments: Vec<Moment> = kept.moments().iter().filter(falls_into).cloned().collect();
         // Several moments may share a position: an answer may promise without a device event.
         let which = moments.len() - 1 - sim.choose(Site::PowerLoss, moments.len() as u32) as usize;
         let moment = &moments[which];
         if back > 0 || which + 1 < moments.len() {
-            events.truncate(moment.step.0 as usize);
+            kept.events.truncate(moment.step.0 as usize);
             self.notebook.resume_after(moment.step);
-            judge.resume(moment);
+            kept.judge.resume(moment);
         }
         let mut walk = Walk::new(&history);
         let point = walk.advance(position);
@@ -208,7 +232,7 @@ impl Table {
     }
 
     fn finish(self) -> Execution {
-        let (judge, events) = &*lock(&self.kept);
+        let Kept { judge, events, .. } = &*lock(&self.kept);
         let mut trace = String::from(HEADER);
         for (number, event) in events.iter().enumerate() {
             trace.push('\n');
@@ -225,7 +249,7 @@ impl Table {
     }
 }
 
-fn lock(kept: &Mutex<(Judge, Vec<Event>)>) -> MutexGuard<'_, (Judge, Vec<Event>)> {
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -19,8 +19,6 @@ use crashproof_spec::words::StatusFlags;
 use crashproof_spec::words::Step;
 use crashproof_spec::words::Value;
 
-use crate::device::History;
-
 /// A complete line that a guest printed: acknowledged to the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -80,7 +78,6 @@ impl TraceStream {
 /// Judges a world while it runs.
 pub struct Judge {
     oracle: Oracle,
-    history: Option<History>,
     moments: Option<Vec<Moment>>,
     position: usize,
     last: Step,
@@ -112,7 +109,6 @@ impl Judge {
     pub fn new(oracle: Oracle) -> Self {
         Self {
             oracle,
-            history: None,
             moments: None,
             position: 0,
             last: Step(0),
@@ -126,26 +122,26 @@ impl Judge {
         }
     }
 
-    /// Collects the moments at which a world above this device could be cut short.
-    pub fn watch(&mut self, history: History) {
-        self.position = history.len();
-        self.history = Some(history);
+    /// Collects the moments at which a world above a device could be cut short, from this position
+    /// of its history on.
+    pub fn watch(&mut self, position: usize) {
+        self.position = position;
         self.moments = Some(Vec::new());
         self.add_moment(self.position..=self.position);
     }
 
-    /// Goes on from a moment, as if nothing had happened since; no device is watched any more.
+    /// Goes on from a moment, as if nothing had happened since; no moments are collected any more.
     pub fn resume(&mut self, moment: &Moment) {
         self.oracle = moment.oracle.clone();
         self.last = moment.step;
         self.lines.truncate(moment.line_count);
-        (self.history, self.moments) = (None, None);
+        self.moments = None;
     }
 
-    /// The moments so far.
+    /// The moments so far, of a device whose history is at this position.
     #[must_use]
-    pub fn moments(&mut self) -> &[Moment] {
-        self.catch_up();
+    pub fn moments(&mut self, position: usize) -> &[Moment] {
+        self.catch_up(position);
         self.moments.as_deref().unwrap_or_default()
     }
 
@@ -159,12 +155,18 @@ impl Judge {
         self.trace = Some(trace);
     }
 
-    /// Takes one event.
-    pub fn event(&mut self, step: Step, event: &Event) {
+    /// Does nothing come of what it is told?
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.rests && self.trace.is_none()
+    }
+
+    /// Takes one event, before which the device's history was at this position.
+    pub fn event(&mut self, position: usize, step: Step, event: &Event) {
         if let Some(trace) = &mut self.trace {
             trace.line(&fmt_event(event, step));
         }
-        self.catch_up();
+        self.catch_up(position);
         let promising = self.moments.is_some() && self.promising(step, event);
         match event {
             Event::Called { process, .. } => self.call_count += u64::from(process.0 != 0),
@@ -183,20 +185,18 @@ impl Judge {
         }
     }
 
-    /// Takes a line that a guest printed.
-    pub fn line(&mut self, process: Pid, text: Bytes) {
-        self.catch_up();
-        self.lines.push(Line { process, text });
+    /// Takes a line that a guest printed, before which the device's history was at this position.
+    pub fn line(&mut self, position: usize, line: Line) {
+        self.catch_up(position);
+        self.lines.push(line);
         if self.moments.is_some() {
             self.add_moment(self.position..=self.position);
         }
     }
 
     /// Device events since the last event belong to the world as it was before this one.
-    fn catch_up(&mut self) {
-        let Some(history) = &self.history else { return };
-        let now = history.len();
-        if now > self.position {
+    fn catch_up(&mut self, now: usize) {
+        if self.moments.is_some() && now > self.position {
             let before = self.position + 1;
             self.position = now;
             self.add_moment(before..=now);
@@ -276,16 +276,11 @@ impl Judge {
         &self.oracle
     }
 
-    /// The lines that were printed.
+    /// Ends the run, with the device's history at this position: what was judged, and the trace to
+    /// be finished.
     #[must_use]
-    pub fn lines(&self) -> &[Line] {
-        &self.lines
-    }
-
-    /// Ends the run: what was judged, and the trace to be finished.
-    #[must_use]
-    pub fn finish(mut self) -> Judged {
-        self.catch_up();
+    pub fn finish(mut self, position: usize) -> Judged {
+        self.catch_up(position);
         let moments = self.moments.take().unwrap_or_default();
         Judged {
             oracle: self.oracle,

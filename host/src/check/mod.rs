@@ -13,6 +13,7 @@ pub mod footprint;
 #[cfg(feature = "wasm")]
 mod gate;
 pub mod judge;
+mod judging;
 #[cfg(test)]
 mod locks;
 pub mod mapped;

@@ -129,6 +129,7 @@ pub struct Watching {
 /// If the world could not be made; nothing was judged then.
 pub fn run(plan: &RunPlan, watching: Watching) -> Result<Recorded, String> {
     let world = make_world(plan)?;
+    world.judge_beside();
     if let Some(trace) = watching.trace {
         world.stream(trace);
     }

@@ -27,7 +27,9 @@ use crate::call::Vfs;
 use crate::call::Witness;
 use crate::check::judge::Judge;
 use crate::check::judge::Judged;
+use crate::check::judge::Line;
 use crate::check::judge::TraceStream;
+use crate::check::judging::Judging;
 use crate::device::Image;
 use crate::observe::Audit;
 use crate::observe::Notebook;
@@ -132,7 +134,7 @@ pub struct World {
     /// The reference stack, if that is the subject.
     pub stack: Option<Stack>,
     notebook: Notebook,
-    judge: Arc<Mutex<Option<Judge>>>,
+    judging: Arc<Mutex<Option<Judging>>>,
     is_audited: bool,
 }
 
@@ -203,50 +205,53 @@ impl World {
         is_audited: bool,
     ) -> Self {
         let last = oracle.step();
-        let judge = Arc::new(Mutex::new(Some(Judge::new(oracle))));
-        let sink = Arc::clone(&judge);
+        let judging = Arc::new(Mutex::new(Some(Judging::new(Judge::new(oracle)))));
+        let sink = Arc::clone(&judging);
         let notebook = Notebook::new(
             witness,
             Box::new(move |step, event| {
-                if let Some(judge) = lock(&sink).as_mut() {
-                    judge.event(step, &event);
+                if let Some(judging) = lock(&sink).as_mut() {
+                    judging.event(step, event);
                 }
             }),
         );
         notebook.resume_after(last);
         let recorder = Arc::new(Recorder::new(subject, notebook.clone()));
-        Self { sim, recorder, stack: None, notebook, judge, is_audited }
+        Self { sim, recorder, stack: None, notebook, judging, is_audited }
     }
 
     /// Collects the moments at which this world could be cut short.
     pub fn watch(&self) {
         let Some(stack) = &self.stack else { return };
-        self.with_judge(|judge| judge.watch(stack.disk.history()));
+        self.with_judging(|judging| judging.watch(stack.disk.history()));
+    }
+
+    /// Lets it be judged on a thread of its own, if the run gets long. No verdict depends on that.
+    pub fn judge_beside(&self) {
+        self.with_judging(Judging::may_go);
     }
 
     /// Judges nothing of what happens from now on.
     pub fn judge_nothing(&self) {
-        self.with_judge(Judge::rest);
+        self.with_judging(|judging| judging.judge().rest());
     }
 
     /// Also writes the trace to a stream.
     pub fn stream(&self, trace: TraceStream) {
-        self.with_judge(|judge| judge.stream(trace));
+        self.with_judging(|judging| judging.judge().stream(trace));
     }
 
-    fn with_judge(&self, act: impl FnOnce(&mut Judge)) {
-        if let Some(judge) = lock(&self.judge).as_mut() {
-            act(judge);
-        }
+    pub(super) fn with_judging<T>(&self, act: impl FnOnce(&mut Judging) -> T) -> Option<T> {
+        lock(&self.judging).as_mut().map(act)
     }
 
     /// Takes a line that a process printed.
     pub fn line_taker(&self, process: ProcessId) -> impl FnMut(&[u8]) + Send + use<> {
-        let judge = Arc::clone(&self.judge);
+        let judging = Arc::clone(&self.judging);
         move |line| {
-            if let Some(judge) = lock(&judge).as_mut() {
+            if let Some(judging) = lock(&judging).as_mut() {
                 let process = crashproof_spec::words::Pid(process.0);
-                judge.line(process, Bytes::copy_from_slice(line));
+                judging.line(Line { process, text: Bytes::copy_from_slice(line) });
             }
         }
     }
@@ -329,8 +334,8 @@ impl World {
     /// Ends the run.
     #[must_use]
     pub fn finish(self) -> Judged {
-        let judge = lock(&self.judge).take().expect("a world is finished once");
-        judge.finish()
+        let judging = lock(&self.judging).take().expect("a world is finished once");
+        judging.finish()
     }
 }
 
@@ -352,6 +357,6 @@ impl Drop for World {
     }
 }
 
-fn lock(judge: &Mutex<Option<Judge>>) -> std::sync::MutexGuard<'_, Option<Judge>> {
-    judge.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(judging: &Mutex<Option<Judging>>) -> std::sync::MutexGuard<'_, Option<Judging>> {
+    judging.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -28,11 +28,13 @@ pub use text::write_outcome;
 pub use text::write_testimony;
 
 use crate::words::Call;
+use crate::words::Memory;
 use crate::words::Outcome;
 use crate::words::Pid;
 use crate::words::Step;
 use crate::words::Survey;
 use crate::words::Testimony;
+use crate::words::Value;
 
 /// How a run was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,4 +76,27 @@ pub enum Event {
     /// After a crash the file system was opened again and walked; `Err` says that it could not
     /// be opened, and what whoever opened it said.
     Surveyed(Result<Survey, String>),
+}
+
+impl Event {
+    /// How much memory it keeps beside itself, in bytes, about: that of payloads and of lists. A
+    /// survey counts as nothing, since it is made before it is told.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Called { call: Call::Write { data, .. }, .. }
+            | Self::Called { call: Call::Memory(Memory::Store { data, .. }), .. } => data.len(),
+            Self::Called { .. }
+            | Self::Exited { .. }
+            | Self::Testified(_)
+            | Self::Crashed(_)
+            | Self::Surveyed(_) => 0,
+            Self::Answered { outcome, .. } => match outcome {
+                Ok(Value::Data(data) | Value::AttributeValue(data)) => data.len(),
+                Ok(Value::Entries(entries)) => size_of_val(&entries[..]),
+                Ok(Value::AttributeNames(names)) => size_of_val(&names[..]),
+                Ok(_) | Err(_) => 0,
+            },
+        }
+    }
 }

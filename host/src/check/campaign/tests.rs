@@ -25,7 +25,7 @@ fn run(campaign: &Campaign, seed: u64) -> Option<(Vec<Moment>, History, StackPla
     let table = Table::new(false, Promises::strict_sticky());
     let operations = [&program.before[..], &program.after].concat();
     table.run(&operations, &stack, &sim);
-    let moments = lock(&table.kept).0.moments().to_vec();
+    let moments = lock(&table.kept).moments().to_vec();
     Some((moments, stack.disk.history(), plan))
 }
 
