@@ -4,6 +4,7 @@
 use crashproof_spec::words::Testimony;
 
 use crate::cow::Cow;
+use crate::cow::Mismatch;
 
 /// An audit of what one file system reads and writes. It reports each fault once.
 #[derive(Debug)]
@@ -17,26 +18,23 @@ impl CopiesAudit {
     /// Audits the file system from now on.
     #[must_use]
     pub fn new(cow: &Cow) -> Self {
+        cow.watch_mismatches();
         Self { cow: cow.clone(), is_read_told: false, is_write_told: false }
     }
 
     /// What was found since the last time.
     pub fn take(&mut self) -> Vec<Testimony> {
-        let (read, written) = self.cow.take_mismatched();
-        let read = read.filter(|_| !self.is_read_told);
-        let written = written.filter(|_| !self.is_write_told);
-        self.is_read_told |= read.is_some();
-        self.is_write_told |= written.is_some();
-        let told =
-            |clause: &str, evidence| Testimony::Audit { clause: clause.to_owned(), evidence };
-        let read = read.map(|block| {
-            let what = format!("block {} is answered with bytes of another checksum", block.0);
-            told("RED-08", what)
-        });
-        let written = written.map(|block| {
-            let what = format!("block {} is written with bytes of another checksum", block.0);
-            told("RED-09", what)
-        });
-        read.into_iter().chain(written).collect()
+        let found = self.cow.take_mismatches();
+        found.into_iter().filter_map(|mismatch| self.told(mismatch)).collect()
+    }
+
+    fn told(&mut self, mismatch: Mismatch) -> Option<Testimony> {
+        let (is_told, clause, block, done) = match mismatch {
+            Mismatch::Read(block) => (&mut self.is_read_told, "RED-08", block, "answered"),
+            Mismatch::Written(block) => (&mut self.is_write_told, "RED-09", block, "written"),
+        };
+        let evidence = format!("block {} is {done} with bytes of another checksum", block.0);
+        let is_new = !std::mem::replace(is_told, true);
+        is_new.then(|| Testimony::Audit { clause: clause.to_owned(), evidence })
     }
 }

@@ -46,8 +46,8 @@ impl Audits {
     /// What was found since the last time.
     pub fn take(&mut self) -> Vec<Testimony> {
         let mut found = self.coverage.take();
-        found.append(&mut self.allocation.take());
-        found.append(&mut self.copies.take());
+        found.extend(self.allocation.take());
+        found.extend(self.copies.take());
         found.extend(self.legs.iter_mut().flat_map(LegsAudit::take));
         found
     }

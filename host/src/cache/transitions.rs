@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use crate::sim::Notices;
+
 /// A step in the life of a page after which it may count as clean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TransitionStep {
@@ -34,58 +36,55 @@ pub struct Transition {
     pub differs_at: Option<u64>,
 }
 
-/// What somebody who watches is told.
-#[derive(Debug, Default)]
-struct Watched {
-    kept: Vec<Transition>,
-    /// Pages, and whose, that the flush under way took and did not write.
-    left_out: BTreeSet<(u64, u64)>,
-}
+/// Pages, and whose, that the flush under way took and did not write.
+type LeftOut = BTreeSet<(u64, u64)>;
 
 /// Where transitions are left if somebody wants them; clones are the same place.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Transitions(Arc<Mutex<Option<Watched>>>);
+pub(super) struct Transitions {
+    kept: Notices<Transition>,
+    left_out: Arc<Mutex<LeftOut>>,
+}
 
 impl Transitions {
-    fn lock(&self) -> MutexGuard<'_, Option<Watched>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn left_out(&self) -> MutexGuard<'_, LeftOut> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn watch(&self) {
-        self.lock().get_or_insert_default();
+        self.kept.watch();
     }
 
     pub(super) fn is_watched(&self) -> bool {
-        self.lock().is_some()
+        self.kept.is_watched()
     }
 
     /// Keeps a transition of a page with which something is amiss; the others say nothing.
     pub(super) fn note(&self, transition: Transition) {
         if !transition.forgotten.is_empty() || transition.differs_at.is_some() {
-            self.lock().iter_mut().for_each(|watched| watched.kept.push(transition.clone()));
+            self.kept.note(|| transition);
         }
     }
 
     /// Keeps in mind that a page is as it was before the flush under way took it.
     pub(super) fn leave_out(&self, ino: u64, page_no: u64) {
-        self.lock().iter_mut().for_each(|watched| {
-            watched.left_out.insert((ino, page_no));
-        });
+        if self.is_watched() {
+            self.left_out().insert((ino, page_no));
+        }
     }
 
     /// The pages of a file that were left out since this was asked last, by its only flush.
     pub(super) fn take_left_out(&self, ino: u64) -> Vec<u64> {
-        let mut state = self.lock();
-        let Some(watched) = state.as_mut() else { return Vec::new() };
-        let taken: Vec<(u64, u64)> =
-            watched.left_out.range((ino, 0)..=(ino, u64::MAX)).copied().collect();
+        let mut left_out = self.left_out();
+        let pages = left_out.range((ino, 0)..=(ino, u64::MAX));
+        let taken: Vec<(u64, u64)> = pages.copied().collect();
         taken.iter().for_each(|page| {
-            watched.left_out.remove(page);
+            left_out.remove(page);
         });
         taken.into_iter().map(|(_, page_no)| page_no).collect()
     }
 
     pub(super) fn take(&self) -> Vec<Transition> {
-        self.lock().as_mut().map(|watched| std::mem::take(&mut watched.kept)).unwrap_or_default()
+        self.kept.take()
     }
 }

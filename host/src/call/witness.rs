@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use crate::call::CallId;
 use crate::call::Errno;
@@ -59,7 +61,14 @@ pub enum Testimony {
 
 /// Where a subject leaves its testimony; clones are the same place.
 #[derive(Debug, Clone, Default)]
-pub struct Witness(Arc<Mutex<Said>>);
+pub struct Witness(Arc<Place>);
+
+#[derive(Debug, Default)]
+struct Place {
+    said: Mutex<Said>,
+    /// Is anything pending? It is asked before each event.
+    is_pending: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Said {
@@ -75,6 +84,7 @@ impl Witness {
             said.last_effect = Some(call);
         }
         said.pending.push(testimony);
+        self.0.is_pending.store(true, Ordering::Relaxed);
     }
 
     /// The last call that took effect.
@@ -84,13 +94,17 @@ impl Witness {
     }
 
     fn lock(&self) -> MutexGuard<'_, Said> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what was said since the last time, in order.
     #[must_use]
     pub fn take(&self) -> Vec<Testimony> {
+        if !self.0.is_pending.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         let mut said = self.lock();
-        if said.pending.is_empty() { Vec::new() } else { std::mem::take(&mut said.pending) }
+        self.0.is_pending.store(false, Ordering::Relaxed);
+        std::mem::take(&mut said.pending)
     }
 }

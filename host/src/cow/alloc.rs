@@ -20,9 +20,9 @@ use crate::cow::GrantStep;
 use crate::cow::format::ROOT_SLOTS;
 use crate::cow::free::FreeMap;
 use crate::cow::grants::Grant;
-use crate::cow::grants::Grants;
 use crate::cow::store::Store;
 use crate::device::BlockNo;
+use crate::sim::Notices;
 use crate::sim::Point;
 
 /// An overlay of more slots is written through.
@@ -45,11 +45,11 @@ pub(super) struct Allocator {
     open: BTreeSet<BlockNo>,
     /// Where the next scan begins.
     cursor: BlockNo,
-    grants: Grants,
+    grants: Notices<Grant>,
 }
 
 impl Allocator {
-    pub(super) fn new(block_count: u64, map: FreeMap, grants: Grants) -> Self {
+    pub(super) fn new(block_count: u64, map: FreeMap, grants: Notices<Grant>) -> Self {
         let (used, open) = (BTreeSet::new(), BTreeSet::new());
         let cursor = BlockNo(ROOT_SLOTS);
         let allocator = Self { block_count, map, used, open, cursor, grants };
@@ -232,7 +232,7 @@ mod tests {
     use crate::sim::mix;
 
     fn of(block_count: u64) -> Allocator {
-        Allocator::new(block_count, FreeMap::new(block_count), Grants::default())
+        Allocator::new(block_count, FreeMap::new(block_count), Notices::default())
     }
 
     #[test]

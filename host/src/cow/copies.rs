@@ -19,6 +19,7 @@ use crate::cow::format::extent::Run;
 use crate::cow::format::extent::Slot;
 use crate::cow::format::item::Key;
 use crate::cow::format::node::Record;
+use crate::cow::grants::Mismatch;
 use crate::cow::store::Store;
 use crate::cow::store::read;
 use crate::cow::tree::Body;
@@ -65,7 +66,7 @@ impl Store {
             let other = self.other_copy(blocks, checksum, found).await;
             found = other.ok_or(Self::corrupt(at, invariant))?;
             if !has(&found, checksum) {
-                self.note_unverified(at);
+                self.mismatches.note(|| Mismatch::Read(at));
             }
         }
         Ok(found)

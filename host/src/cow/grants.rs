@@ -1,9 +1,4 @@
-//! What became of blocks, for whoever audits the allocator: facts, and no judgement.
-
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+//! What became of blocks, for whoever audits the allocator or the copies: facts, and no judgement.
 
 use crate::device::BlockNo;
 
@@ -30,26 +25,11 @@ pub enum Grant {
     Unwritten(Vec<BlockNo>),
 }
 
-/// Where grants are left if somebody wants them; clones are the same place.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Grants(Arc<Mutex<Option<Vec<Grant>>>>);
-
-impl Grants {
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<Grant>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn watch(&self) {
-        self.lock().get_or_insert_default();
-    }
-
-    pub(super) fn note(&self, grant: impl FnOnce() -> Grant) {
-        if let Some(kept) = self.lock().as_mut() {
-            kept.push(grant());
-        }
-    }
-
-    pub(super) fn take(&self) -> Vec<Grant> {
-        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
-    }
+/// A block whose bytes are of another checksum than what names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    /// They were answered.
+    Read(BlockNo),
+    /// The device took them.
+    Written(BlockNo),
 }

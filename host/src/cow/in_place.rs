@@ -27,6 +27,7 @@ use crate::cow::format::extent::Extent;
 use crate::cow::format::extent::InPlace;
 use crate::cow::format::extent::Slot;
 use crate::cow::format::item::Key;
+use crate::cow::grants::Mismatch;
 use crate::cow::objects::Deed;
 use crate::cow::read;
 use crate::cow::store::Store;
@@ -316,7 +317,7 @@ async fn submit_all(store: &Store, ino: u64, targets: &[Option<Target<'_>>]) -> 
     under_way.blocks.clear();
     for (block, page) in taken {
         if page.is_other.load(Ordering::Relaxed) {
-            store.state().miswritten = Some(block);
+            store.mismatches.note(|| Mismatch::Written(block));
         }
     }
     outcomes

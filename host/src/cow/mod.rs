@@ -60,6 +60,7 @@ pub use format::item::Kind;
 pub use format::item::ROOT_INO;
 pub use format::item::Times;
 pub use grants::Grant;
+pub use grants::Mismatch;
 pub use likeness::Changes;
 pub use likeness::Inventory;
 pub use likeness::User;
@@ -285,12 +286,15 @@ impl Cow {
         self.store.scrub().await
     }
 
-    /// Of the last blocks whose bytes were of another checksum than what names them, since this was
-    /// asked last: the one that was answered, and the one that the device took.
+    /// Notes blocks whose bytes are of another checksum than what names them, from now on.
+    pub fn watch_mismatches(&self) {
+        self.store.mismatches.watch();
+    }
+
+    /// What was noted since the last time.
     #[must_use]
-    pub fn take_mismatched(&self) -> (Option<BlockNo>, Option<BlockNo>) {
-        let mut state = self.store.state();
-        (state.unverified.take(), state.miswritten.take())
+    pub fn take_mismatches(&self) -> Vec<Mismatch> {
+        self.store.mismatches.take()
     }
 
     /// Compares how often each block is used with what is known of it, right after a mount that

@@ -25,7 +25,8 @@ use crate::cow::format::node::NodeBlock;
 use crate::cow::format::node::Record;
 use crate::cow::format::node::capacity_bytes;
 use crate::cow::format::root::Root;
-use crate::cow::grants::Grants;
+use crate::cow::grants::Grant;
+use crate::cow::grants::Mismatch;
 use crate::cow::objects::Objects;
 use crate::cow::share::Shares;
 use crate::cow::snapshot::SNAPSHOT_LEVELS;
@@ -46,6 +47,7 @@ use crate::device::Request;
 use crate::device::RequestId;
 use crate::device::completion;
 use crate::device::perform;
+use crate::sim::Notices;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
 
@@ -128,10 +130,6 @@ pub(super) struct State {
     /// Writes that the device answered, and how many of them a flush is known to cover.
     pub(super) writes: u64,
     pub(super) writes_flushed: u64,
-    /// A block that was answered with bytes that have not its checksum.
-    pub(super) unverified: Option<BlockNo>,
-    /// A block that the device took with other bytes than its checksum is of.
-    pub(super) miswritten: Option<BlockNo>,
 }
 
 impl State {
@@ -174,7 +172,9 @@ pub(super) struct Store {
     /// Held by a transaction, and while a tree is frozen.
     pub(super) quiet: TaskLock,
     /// What became of blocks, if somebody asks.
-    pub(super) grants: Grants,
+    pub(super) grants: Notices<Grant>,
+    /// Blocks with other bytes than their checksums say, if somebody asks.
+    pub(super) mismatches: Notices<Mismatch>,
     /// Held while the free blocks are being found.
     pub(super) finding_free: TaskLock,
     /// Held by who waits for discards.
@@ -249,8 +249,6 @@ impl Store {
             // Who wrote what was found, and whether it was flushed, is not known.
             writes: 1,
             writes_flushed: 0,
-            unverified: None,
-            miswritten: None,
         };
         Self {
             device,
@@ -260,7 +258,8 @@ impl Store {
             durable: TaskLock::default(),
             syncing: TaskLock::default(),
             quiet: TaskLock::default(),
-            grants: Grants::default(),
+            grants: Notices::default(),
+            mismatches: Notices::default(),
             finding_free: TaskLock::default(),
             discarding: TaskLock::default(),
             state: Mutex::new(state),
@@ -287,10 +286,6 @@ impl Store {
     /// Reads a block; an answer of another length is the device's failure.
     pub(super) async fn read(&self, block: BlockNo) -> Result<Bytes, CowError> {
         read(&*self.device, self.geometry, block).await
-    }
-
-    pub(super) fn note_unverified(&self, block: BlockNo) {
-        self.state().unverified = Some(block);
     }
 
     /// Submits a write of a whole block.

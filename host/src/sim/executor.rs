@@ -13,8 +13,9 @@ use std::pin::Pin;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Wake;
@@ -31,20 +32,31 @@ type TaskNo = u64;
 
 /// Who may run, in the order in which they became ready.
 #[derive(Debug, Default)]
-struct Ready {
+pub(super) struct Ready {
     queue: Mutex<Vec<TaskNo>>,
+    /// How many they are: each call asks, and nearly always it is nobody.
+    count: AtomicUsize,
 }
 
 impl Ready {
-    fn lock(&self) -> MutexGuard<'_, Vec<TaskNo>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many may run.
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<TaskNo>) -> T) -> T {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut queue);
+        self.count.store(queue.len(), Ordering::Relaxed);
+        changed
     }
 
     fn add(&self, task: TaskNo) {
-        let mut queue = self.lock();
-        if !queue.contains(&task) {
-            queue.push(task);
-        }
+        self.change(|queue| {
+            if !queue.contains(&task) {
+                queue.push(task);
+            }
+        });
     }
 }
 
@@ -60,7 +72,6 @@ impl Wake for TaskWaker {
 }
 
 /// Tasks of one world.
-#[derive(Default)]
 pub(super) struct Executor {
     ready: Arc<Ready>,
     tasks: BTreeMap<TaskNo, (TaskFuture, Waker)>,
@@ -73,6 +84,17 @@ pub(super) struct Executor {
 }
 
 impl Executor {
+    pub(super) fn new(ready: Arc<Ready>) -> Self {
+        Self {
+            ready,
+            tasks: BTreeMap::new(),
+            next: 0,
+            nested: false,
+            patient: Vec::new(),
+            stuck_count: 0,
+        }
+    }
+
     fn waker(&self, task: TaskNo) -> Waker {
         Waker::from(Arc::new(TaskWaker { ready: Arc::clone(&self.ready), task }))
     }
@@ -83,11 +105,6 @@ impl Executor {
         let waker = self.waker(task);
         self.tasks.insert(task, (future, waker));
         self.ready.add(task);
-    }
-
-    /// Number of tasks that could run instead of the one that is running.
-    pub(super) fn others(&self) -> usize {
-        self.ready.lock().len()
     }
 
     /// Wakes those who wait for what may never come; says whether there were any.
@@ -101,9 +118,10 @@ impl Executor {
 
     /// Puts a ready task at the head of the queue.
     pub(super) fn prefer(&mut self, index: usize) {
-        let mut queue = self.ready.lock();
-        let task = queue.remove(index);
-        queue.insert(0, task);
+        self.ready.change(|queue| {
+            let task = queue.remove(index);
+            queue.insert(0, task);
+        });
     }
 }
 
@@ -125,7 +143,7 @@ impl Sim {
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         let mut main = pin!(main);
         // The calm road: nothing else is ready and the call does not wait. No waker is made.
-        if self.lock().executor.others() == 0
+        if self.others() == 0
             && let Poll::Ready(output) = main.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         {
             return output;
@@ -144,7 +162,7 @@ impl Sim {
                 if let Poll::Ready(output) = polled {
                     let executor = &mut self.lock().executor;
                     executor.nested = false;
-                    executor.ready.lock().retain(|task| *task != 0);
+                    executor.ready.change(|queue| queue.retain(|task| *task != 0));
                     return output;
                 }
             } else {
@@ -180,18 +198,16 @@ impl Sim {
     }
 
     fn pop_ready(&self) -> Option<TaskNo> {
-        let state = self.lock();
-        let mut queue = state.executor.ready.lock();
-        if queue.is_empty() { None } else { Some(queue.remove(0)) }
+        self.0.ready.change(|queue| if queue.is_empty() { None } else { Some(queue.remove(0)) })
     }
 
     fn next_task(&self) -> TaskNo {
         let preferred = std::mem::take(&mut self.lock().preferred);
-        let mut ready = self.lock().executor.others();
+        let mut ready = self.others();
         while ready == 0 {
             let goes_on = self.lock().executor.give_up();
             assert!(goes_on, "every task waits: {Deadlock:?}");
-            ready = self.lock().executor.others();
+            ready = self.others();
         }
         if !preferred && ready > 1 {
             let choice = self.choose(Site::Schedule, ready as u32);

@@ -10,6 +10,7 @@ mod chooser;
 mod executor;
 mod lock;
 mod log;
+mod notices;
 mod site;
 mod waiting;
 
@@ -18,6 +19,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 pub use chooser::Calm;
 pub use chooser::Chooser;
@@ -33,6 +36,7 @@ pub use lock::TaskLockGuard;
 pub use log::DecisionLog;
 pub use log::MalformedLog;
 pub use log::Replay;
+pub use notices::Notices;
 pub use site::Point;
 pub use site::Site;
 pub use waiting::Stuck;
@@ -44,15 +48,21 @@ pub const EPOCH_NANOS: u64 = 1_000_000_000_000_000_000;
 struct State {
     chooser: Box<dyn Chooser>,
     log: DecisionLog,
-    now_nanos: u64,
     random: u64,
     preferred: bool,
     executor: executor::Executor,
 }
 
+/// What every call asks for stands beside the lock.
+struct Source {
+    state: Mutex<State>,
+    now_nanos: AtomicU64,
+    ready: Arc<executor::Ready>,
+}
+
 /// The one source of chance, time and order of a world. Clones are the same source.
 #[derive(Clone)]
-pub struct Sim(Arc<Mutex<State>>);
+pub struct Sim(Arc<Source>);
 
 impl std::fmt::Debug for Sim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,14 +74,16 @@ impl Sim {
     /// A world's source of chance that answers as `chooser` does.
     #[must_use]
     pub fn new(chooser: impl Chooser + 'static) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        let ready = Arc::new(executor::Ready::default());
+        let state = State {
             chooser: Box::new(chooser),
             log: DecisionLog::default(),
-            now_nanos: EPOCH_NANOS,
             random: 0,
             preferred: false,
-            executor: executor::Executor::default(),
-        })))
+            executor: executor::Executor::new(Arc::clone(&ready)),
+        };
+        let now_nanos = AtomicU64::new(EPOCH_NANOS);
+        Self(Arc::new(Source { state: Mutex::new(state), now_nanos, ready }))
     }
 
     /// A world without surprises.
@@ -81,7 +93,12 @@ impl Sim {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number of tasks that could run instead of the one that is running.
+    fn others(&self) -> usize {
+        self.0.ready.count()
     }
 
     /// Asks a question with `arity` answers. A question with one answer is not asked.
@@ -104,7 +121,7 @@ impl Sim {
     /// A place where another task may run first. Ready at once, and silent, if there is none.
     pub async fn point(&self, point: Point) {
         let _ = point; // Named for the reader and for traces of schedules; all points are alike.
-        let others = self.lock().executor.others();
+        let others = self.others();
         if others == 0 {
             return;
         }
@@ -128,13 +145,13 @@ impl Sim {
     /// The current moment, in nanoseconds since the Unix epoch.
     #[must_use]
     pub fn now_nanos(&self) -> u64 {
-        self.lock().now_nanos
+        self.0.now_nanos.load(Ordering::Relaxed)
     }
 
     /// Lets time pass.
     pub fn advance_nanos(&self, nanos: u64) {
-        let mut state = self.lock();
-        state.now_nanos = state.now_nanos.saturating_add(nanos);
+        // A world is one thread: nobody comes between.
+        self.0.now_nanos.store(self.now_nanos().saturating_add(nanos), Ordering::Relaxed);
     }
 
     /// Fixes the stream of [`Sim::random_u64`].
@@ -216,6 +233,6 @@ mod tests {
             });
         }
         sim.run_background();
-        assert_eq!(sim.lock().executor.others(), 0);
+        assert_eq!(sim.others(), 0);
     }
 }

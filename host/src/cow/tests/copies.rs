@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cow::BadCopy;
+use crate::cow::Mismatch;
 use crate::device::BlockNo;
 use crate::device::Faulty;
 use crate::device::Mirror;
@@ -69,6 +70,7 @@ impl World {
 fn a_wrong_copy_is_not_answered_and_is_repaired_by_a_read_or_a_scrub() {
     for is_packed in [false, true] {
         let world = world(BadCopy::Repaired);
+        world.cow.watch_mismatches();
         world.misdirect(&[0, 1], is_packed);
         assert_eq!(world.differing().len(), 1, "the first leg has it elsewhere");
         assert_eq!(world.read(0), Ok(Some(7)));
@@ -79,7 +81,7 @@ fn a_wrong_copy_is_not_answered_and_is_repaired_by_a_read_or_a_scrub() {
         assert_eq!(world.differing(), [], "a scrub repairs it");
         assert_eq!(world.mirror.lose(1), Ok(()));
         assert_eq!((world.read(0), world.read(1)), (Ok(Some(7)), Ok(Some(7))));
-        assert_eq!(world.cow.take_mismatched(), (None, None));
+        assert_eq!(world.cow.take_mismatches(), []);
     }
 }
 
@@ -138,9 +140,10 @@ fn what_went_elsewhere_on_a_leg_is_not_spread_after_a_loss_of_power() {
 #[test]
 fn copies_that_are_trusted_or_spread_are_wrong() {
     let trusted = world(BadCopy::Trusted);
+    trusted.cow.watch_mismatches();
     trusted.misdirect(&[0], false);
     assert_ne!(trusted.read(0), Ok(Some(7)), "RED-08");
-    assert!(trusted.cow.take_mismatched().0.is_some());
+    assert!(matches!(trusted.cow.take_mismatches()[..], [Mismatch::Read(_)]));
     let spread = world(BadCopy::FirstOverOthers);
     spread.misdirect(&[0], false);
     assert_eq!(spread.read(0), Ok(Some(7)));

@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 
@@ -86,7 +88,6 @@ struct State {
     rules: Vec<Counted>,
     pool: Option<Pool>,
     random_left: u64,
-    is_misplaced: bool,
     /// What was written last to each block.
     origins: BTreeMap<BlockNo, Origin>,
     odd: BTreeMap<RequestId, Odd>,
@@ -103,6 +104,8 @@ pub struct Faulty {
     /// Where the legs of the mirror are that the device holds.
     legs: Option<MirrorLayout>,
     state: Mutex<State>,
+    /// Did a write go to another block since somebody asked?
+    is_misplaced: AtomicBool,
 }
 
 /// Numbers of the requests that do not go their usual way, apart from those of the device below.
@@ -114,7 +117,15 @@ impl Faulty {
     #[must_use]
     pub fn new(below: Arc<dyn Device>, plan: impl Into<FaultPlan>, sim: Sim) -> Self {
         let (medium, start, legs) = (None, None, None);
-        let faulty = Self { below, sim, medium, start, legs, state: Mutex::default() };
+        let faulty = Self {
+            below,
+            sim,
+            medium,
+            start,
+            legs,
+            state: Mutex::default(),
+            is_misplaced: AtomicBool::new(false),
+        };
         faulty.arm(plan.into());
         faulty
     }
@@ -129,7 +140,15 @@ impl Faulty {
         sim: Sim,
     ) -> Self {
         let (medium, legs) = (Some(medium), Some(layout));
-        Self { below, sim, medium, start: None, legs, state: Mutex::default() }
+        Self {
+            below,
+            sim,
+            medium,
+            start: None,
+            legs,
+            state: Mutex::default(),
+            is_misplaced: AtomicBool::new(false),
+        }
     }
 
     /// The same of a device that holds something, above a medium in whose history it is noted when
@@ -159,7 +178,9 @@ impl Faulty {
     /// Did a write go to another block since this was asked last?
     #[must_use]
     pub fn take_misplaced(&self) -> bool {
-        std::mem::take(&mut self.lock().is_misplaced)
+        // It is asked at each call, and nearly never so.
+        self.is_misplaced.load(Ordering::Relaxed)
+            && self.is_misplaced.swap(false, Ordering::Relaxed)
     }
 
     /// Adds a rule. Its requests are counted from now on.
@@ -344,7 +365,7 @@ impl Faulty {
         };
         let block = to.unwrap_or_else(|| self.next_block(block));
         self.lied(Lie::Place);
-        self.lock().is_misplaced = true;
+        self.is_misplaced.store(true, Ordering::Relaxed);
         self.pass(Request::Write { block, payload, force_unit_access, origin }, late)
     }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::device::BlockNo;
 use crate::device::LivePage;
 use crate::device::Payload;
+use crate::sim::Notices;
 
 /// What happened to a block on a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,29 +83,29 @@ pub enum LegEvent {
 }
 
 #[derive(Debug, Default)]
-struct Notes {
-    events: Option<Vec<LegEvent>>,
+struct Counts {
     write_count: u64,
     flush_count: u64,
 }
 
 /// Where events are left if somebody wants them; clones are the same place.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Journal(Arc<Mutex<Notes>>);
+pub(super) struct Journal {
+    events: Notices<LegEvent>,
+    counts: Arc<Mutex<Counts>>,
+}
 
 impl Journal {
-    fn lock(&self) -> MutexGuard<'_, Notes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn watch(&self) {
-        self.lock().events.get_or_insert_default();
+        self.events.watch();
     }
 
     pub(super) fn push(&self, event: LegEvent) {
-        if let Some(kept) = self.lock().events.as_mut() {
-            kept.push(event);
-        }
+        self.events.note(|| event);
     }
 
     /// The same thing happened to some blocks of a leg.
@@ -116,17 +117,17 @@ impl Journal {
 
     /// The number of a write that begins.
     pub(super) fn next_write(&self) -> u64 {
-        let mut notes = self.lock();
-        notes.write_count += 1;
-        notes.write_count
+        let mut counts = self.counts();
+        counts.write_count += 1;
+        counts.write_count
     }
 
     /// A flush begins; its number.
     pub(super) fn flush_begins(&self) -> u64 {
         let flush = {
-            let mut notes = self.lock();
-            notes.flush_count += 1;
-            notes.flush_count
+            let mut counts = self.counts();
+            counts.flush_count += 1;
+            counts.flush_count
         };
         self.push(LegEvent::FlushBegan { flush });
         flush
@@ -140,7 +141,7 @@ impl Journal {
         leg: u32,
         block: BlockNo,
     ) -> Payload {
-        if self.lock().events.is_none() {
+        if !self.events.is_watched() {
             return payload.clone();
         }
         let (payload, journal) = (payload.clone(), self.clone());
@@ -148,7 +149,7 @@ impl Journal {
     }
 
     pub(super) fn take(&self) -> Vec<LegEvent> {
-        self.lock().events.as_mut().map(std::mem::take).unwrap_or_default()
+        self.events.take()
     }
 }
 
