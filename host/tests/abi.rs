@@ -29,6 +29,7 @@ use crashproof::guest::GuestRun;
 use crashproof::guest::Limits;
 use crashproof::guest::LoadError;
 use crashproof::guest::Module;
+use crashproof::guest::Pool;
 use crashproof::guest::ProcessConfig;
 use crashproof::guest::World;
 use crashproof::guest::run_many;
@@ -234,6 +235,54 @@ fn a_halt_ends_the_guest_untouched_at_every_call() {
         assert_eq!(run.end, GuestEnd::Halted(Halt::Crashed));
         assert_eq!(notes.len(), call);
     }
+}
+
+/// Ends with what it finds in its memory, its table, its globals and behind the end of its memory,
+/// and leaves something else in each.
+const LEAVES_MARKS: &str = r#"(module
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1) (data (i32.const 8) "\07")
+    (table $table 4 funcref) (elem declare func $first)
+    (global $global (mut i32) (i32.const 1))
+    (func $first)
+    (func $mark (param i32 i32) (i32.store8 (local.get 0) (i32.add (local.get 1)
+        (i32.load8_u (local.get 0)))))
+    (func (export "_start") (local $end i32) (local $found i32)
+        (local.set $end (i32.mul (memory.grow (i32.const 1)) (i32.const 65536)))
+        (local.set $found (i32.add (i32.load8_u (i32.const 8)) (i32.add
+            (i32.load8_u (i32.const 60000)) (i32.add (global.get $global) (i32.add
+            (i32.load8_u (local.get $end)) (ref.is_null (table.get $table (i32.const 2))))))))
+        (call $mark (i32.const 8) (i32.const 20)) (call $mark (i32.const 60000) (i32.const 30))
+        (call $mark (local.get $end) (i32.const 40)) (global.set $global (i32.const 50))
+        (table.set $table (i32.const 2) (ref.func $first))
+        (call $exit (local.get $found))))"#;
+
+#[test]
+fn an_instance_from_a_pool_begins_as_any_other() {
+    let limits = Limits::default();
+    let pool = Some(Pool::new(1, &limits));
+    let options = EngineOptions { pool, ..EngineOptions::from(&limits) };
+    let engine = Engine::new(options).expect("there is room for it");
+    let bytes = wat::parse_str(LEAVES_MARKS).expect("it is well-formed");
+    let module = Module::load(&engine, &bytes).expect("it is a program");
+    let sim = Sim::calm();
+    let world = World { sim: sim.clone(), vfs: Arc::new(Notebook::new(&sim)) };
+    for _ in 0..3 {
+        let run = run_one(&world, &module, config(1), &limits);
+        assert_eq!(run.end, GuestEnd::Exited(9));
+    }
+    assert_eq!(Guest::from_text(LEAVES_MARKS).run().0.end, GuestEnd::Exited(9));
+}
+
+#[test]
+fn what_does_not_fit_into_a_pool_is_refused_when_it_is_loaded() {
+    let limits = Limits { memory_bytes: 1 << 20, ..Limits::default() };
+    let pool = Some(Pool::new(1, &limits));
+    let engine = Engine::new(EngineOptions { pool, ..EngineOptions::default() });
+    let large = r#"(module (memory (export "memory") 17) (func (export "_start")))"#;
+    let bytes = wat::parse_str(large).expect("it is well-formed");
+    let refused = Module::load(&engine.expect("there is room for it"), &bytes);
+    assert!(matches!(refused, Err(LoadError::Invalid(_))));
 }
 
 #[test]

@@ -38,6 +38,7 @@ use crate::guest::LoadError;
 use crate::guest::MappingMode;
 use crate::guest::Module;
 use crate::guest::ModuleCache;
+use crate::guest::Pool;
 use crate::guests;
 use crate::subject;
 use crate::subject::Policies;
@@ -72,11 +73,22 @@ impl Planned {
 pub(super) struct Compiler {
     engine: Engine,
     mapping: MappingMode,
+    module_cache: Option<ModuleCache>,
 }
 
 impl Compiler {
     fn compile(&self, bytes: &[u8]) -> Result<Module, LoadError> {
         Module::load_with(&self.engine, bytes, self.mapping)
+    }
+
+    /// The same, of modules that run often and not for long: their instances come from a pool.
+    fn pooled(&self, limits: &Limits) -> Result<Self, EngineError> {
+        // Whoever waits for the threads may run one as well.
+        let instance_count = rayon::current_num_threads() as u32 + 1;
+        let pool = Some(Pool::new(instance_count, limits));
+        let options = EngineOptions { pool, ..self.engine.options() };
+        let engine = engine(options, self.module_cache.as_ref())?;
+        Ok(Self { engine, ..self.clone() })
     }
 }
 
@@ -107,7 +119,11 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
     limits.memory_bytes = usize::try_from(arguments.memory.0).unwrap_or(usize::MAX);
     let engine = engine(EngineOptions::from(&limits), arguments.module_cache.as_ref())
         .map_err(|error| Failure(format!("failed to start: {error}")))?;
-    let compiler = Compiler { engine, mapping: mapping_mode(arguments.mapping) };
+    let compiler = Compiler {
+        engine,
+        mapping: mapping_mode(arguments.mapping),
+        module_cache: arguments.module_cache.clone(),
+    };
     let processes = processes(arguments, &scenario, &compiler)?;
     let behaves = profile::find(&profile)?;
     let stack = match arguments.subject {
@@ -153,7 +169,13 @@ pub(super) fn plan(arguments: &WorldArguments, chance: Chance) -> Result<Planned
 /// # Errors
 /// If it is no guest.
 pub(super) fn verifier(planned: &Planned, name: &str) -> Result<ProcessPlan, Failure> {
-    process(name, &[], &[], Bytes::new(), &planned.compiler)
+    let program = |compiler: &Compiler| process(name, &[], &[], Bytes::new(), compiler);
+    // Where there is no room for a pool, or the program does not fit in, it does without.
+    let pooled = planned.compiler.pooled(&planned.run.limits);
+    match pooled.ok().map(|compiler| program(&compiler)) {
+        Some(Ok(process)) => Ok(process),
+        Some(Err(_)) | None => program(&planned.compiler),
+    }
 }
 
 /// How a run is cut short.

@@ -84,7 +84,7 @@ mod tests {
         let module = wat::parse_str("(module (func (export \"_start\")))").expect("it is a module");
         for (fuel, hits) in [(false, 0), (false, 1), (true, 0)] {
             let cache = place.open().expect("there is room").expect("it is on");
-            let options = EngineOptions { fuel, wall_clock: false };
+            let options = EngineOptions { fuel, ..EngineOptions::default() };
             let engine = Engine::keeping(options, Some(cache.clone())).expect("the engine starts");
             wasmtime::Module::new(engine.inner(), &module).expect("it compiles");
             assert_eq!(cache.cache_hits(), hits, "with fuel: {fuel}");

@@ -11,20 +11,65 @@ use std::time::Duration;
 
 use wasmtime::Cache;
 use wasmtime::Config;
+use wasmtime::InstanceAllocationStrategy;
+use wasmtime::PoolingAllocationConfig;
 
 use crate::guest::cache::ModuleCache;
 use crate::guest::limits::Limits;
+use crate::guest::limits::MODULE_TABLES_MAX;
 
 /// How often the watchdog looks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What is compiled into modules besides what they say.
+/// Instances that are taken from a pool: what an instance needs is reserved once, and cleared
+/// instead of mapped anew. Modules that do not fit are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// How many may run at once.
+    pub instance_count: u32,
+    /// Linear memory of each.
+    pub memory_bytes: usize,
+    /// Elements of each table.
+    pub table_elements: usize,
+}
+
+/// What becomes of an instance's memory when it ends: so many bytes are overwritten with what they
+/// began as, the rest is given back to the system.
+const KEPT_MEMORY_BYTES: usize = 1 << 20;
+
+impl Pool {
+    /// A pool for so many instances under such limits.
+    #[must_use]
+    pub fn new(instance_count: u32, limits: &Limits) -> Self {
+        let Limits { memory_bytes, table_elements, .. } = *limits;
+        Self { instance_count, memory_bytes, table_elements }
+    }
+
+    fn strategy(self) -> InstanceAllocationStrategy {
+        let mut config = PoolingAllocationConfig::new();
+        config
+            .total_core_instances(self.instance_count)
+            .total_memories(self.instance_count)
+            .total_tables(self.instance_count * MODULE_TABLES_MAX)
+            .max_tables_per_module(MODULE_TABLES_MAX)
+            .total_stacks(0)
+            .max_memory_size(self.memory_bytes)
+            .table_elements(self.table_elements)
+            .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
+            .table_keep_resident(KEPT_MEMORY_BYTES);
+        InstanceAllocationStrategy::Pooling(config)
+    }
+}
+
+/// What is compiled into modules besides what they say, and where their instances live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EngineOptions {
     /// Is fuel counted?
     pub fuel: bool,
     /// Is the wall clock watched?
     pub wall_clock: bool,
+    /// Where instances are taken from; each is made anew if absent.
+    pub pool: Option<Pool>,
 }
 
 impl From<&Limits> for EngineOptions {
@@ -32,6 +77,7 @@ impl From<&Limits> for EngineOptions {
         Self {
             fuel: limits.fuel.is_some() || limits.preempt_fuel.is_some(),
             wall_clock: limits.wall_clock.is_some(),
+            pool: None,
         }
     }
 }
@@ -77,7 +123,8 @@ impl Engine {
     /// An engine for modules under such limits.
     ///
     /// # Errors
-    /// If the machine is none that the engine compiles for, or gives no thread to the watchdog.
+    /// If the machine is none that the engine compiles for, gives no thread to the watchdog, or has
+    /// no room for the pool.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
         Self::keeping(options, None)
     }
@@ -104,6 +151,9 @@ impl Engine {
             .consume_fuel(options.fuel)
             .epoch_interruption(options.wall_clock)
             .cache(cache);
+        if let Some(pool) = options.pool {
+            config.allocation_strategy(pool.strategy());
+        }
         let inner = wasmtime::Engine::new(&config).map_err(|error| EngineError(message(&error)))?;
         let watchdog = options.wall_clock.then(|| watch(&inner)).transpose()?.map(Arc::new);
         Ok(Self { inner, options, _watchdog: watchdog })

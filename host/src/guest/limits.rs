@@ -7,6 +7,9 @@ use wasmtime::StoreLimitsBuilder;
 
 use crate::wasi::ProcessLimits;
 
+/// Tables that a module may have.
+pub(super) const MODULE_TABLES_MAX: u32 = 16;
+
 /// Bounds on one guest process. Guests are hostile: everything they can use up has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -49,7 +52,7 @@ impl Limits {
             .table_elements(self.table_elements)
             .instances(1)
             .memories(1)
-            .tables(16)
+            .tables(MODULE_TABLES_MAX as usize)
             .build();
         ProcessLimits { store, open_fds: self.open_fds, output_bytes: self.output_bytes }
     }

@@ -15,6 +15,7 @@ pub use cache::ModuleCache;
 pub use engine::Engine;
 pub use engine::EngineError;
 pub use engine::EngineOptions;
+pub use engine::Pool;
 pub use limits::Limits;
 pub use module::LoadError;
 pub use module::MODULE_BYTES_MAX;
