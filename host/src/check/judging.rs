@@ -47,26 +47,23 @@ fn hear(judge: &mut Judge, note: Note) {
 struct Away {
     notes: Vec<Note>,
     size_bytes: usize,
+    seat: SyncSender<Judge>,
     sender: SyncSender<Vec<Note>>,
     thread: JoinHandle<Judge>,
 }
 
 impl Away {
-    /// Gives the judge back if there can be no thread.
-    fn send(judge: Judge) -> Result<Self, Judge> {
+    /// A thread that waits for its judge, if there can be one.
+    fn begin() -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel::<Vec<Note>>(WAITING_COUNT);
-        // It goes when the thread is there, since it would be lost with one that is not.
         let (seat, seated) = sync_channel::<Judge>(1);
-        let work = move || {
+        let thread = std::thread::Builder::new().name("judge".to_owned()).spawn(move || {
             let mut judge = seated.recv().expect("a judge is sent to each thread");
             receiver.iter().flatten().for_each(|note| hear(&mut judge, note));
             judge
-        };
-        let Ok(thread) = std::thread::Builder::new().name("judge".to_owned()).spawn(work) else {
-            return Err(judge);
-        };
-        seat.send(judge).expect("the thread waits for it");
-        Ok(Self { notes: Vec::with_capacity(NOTE_COUNT), size_bytes: 0, sender, thread })
+        })?;
+        let notes = Vec::with_capacity(NOTE_COUNT);
+        Ok(Self { notes, size_bytes: 0, seat, sender, thread })
     }
 
     fn take(&mut self, note: Note) {
@@ -151,14 +148,14 @@ impl Judging {
     }
 
     fn go(&mut self) {
-        match self
-            .here
-            .take()
-            .map(|judge| if judge.is_idle() { Err(judge) } else { Away::send(judge) })
-        {
-            Some(Ok(away)) => self.away = Some(away),
-            Some(Err(judge)) => self.here = Some(judge),
-            None => {}
+        // It stays where there can be no thread, and where there is nothing to do.
+        if self.here.as_ref().is_none_or(Judge::is_idle) {
+            return;
+        }
+        let Ok(away) = Away::begin() else { return };
+        if let Some(judge) = self.here.take() {
+            away.seat.send(judge).expect("the thread waits for it");
+            self.away = Some(away);
         }
     }
 
