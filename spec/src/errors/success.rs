@@ -156,10 +156,15 @@ pub(crate) fn sync_all_ended_well(judge: &mut Judge, frame: &Frame) {
     judge.report(Violation { clause, also, step, subject, observed, allowed, chain });
 }
 
-/// `syncfs` said success, which covers a file as long as it has a name.
+/// `syncfs` said success, which covers a file as long as it has a name. Where the last close ends
+/// what is told, nobody is owed anything of a file that nobody holds.
 pub(crate) fn sync_all_succeeded(judge: &mut Judge, frame: &Frame, file: FileId) {
     let error = judge.promises.error;
-    let is_named = judge.model.files.get(&file).is_some_and(|file| file.names > 0);
+    let known = judge.model.files.get(&file);
+    let is_named = known.is_some_and(|file| file.names > 0);
+    let is_held = known.is_some_and(|file| file.handles > 0);
+    let is_over =
+        |lost: &Lost| error.clear == ClearRule::LastClose && (lost.is_closed_over || !is_held);
     let Some(regular) = judge.model.regular(file).filter(|regular| !regular.lost.is_empty()) else {
         return;
     };
@@ -169,7 +174,7 @@ pub(crate) fn sync_all_succeeded(judge: &mut Judge, frame: &Frame, file: FileId)
     let sticky = error.is_sticky() && judge.level >= Level::Strict;
     let told = judge.syncfs_told;
     let mut broken = Vec::new();
-    for lost in regular.lost.iter() {
+    for lost in regular.lost.iter().filter(|lost| !is_over(lost)) {
         let gone = superseding(regular, lost, frame.called);
         let ranges = subtract(lost.ranges.clone(), &gone);
         let clause = match (error.syncfs, lost.reported.is_empty()) {

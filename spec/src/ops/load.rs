@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::errors::reads;
 use crate::errors::reads::View;
+use crate::model::MEMORY_PAGE_BYTES;
 use crate::model::Mapping;
 use crate::model::Origin;
 use crate::model::Run;
@@ -117,8 +118,19 @@ fn private(
     }
 }
 
+/// The pages of a range that a store through a private mapping made the mapping's own. The rest of
+/// such a page stays as it was then, whatever a failure does to the file.
+fn own_pages(mapping: &Mapping, range: &Range<u64>) -> Vec<Range<u64>> {
+    let whole = |range: Range<u64>| {
+        let end = range.end.checked_next_multiple_of(MEMORY_PAGE_BYTES).unwrap_or(u64::MAX);
+        range.start / MEMORY_PAGE_BYTES * MEMORY_PAGE_BYTES..end
+    };
+    let runs = mapping.own.runs(whole(range.clone())).into_iter();
+    runs.filter(|run| run.data.is_some()).map(|run| whole(run.start..run.end)).collect()
+}
+
 /// What nobody changed since a private mapping was made is seen through it. A write that failed
-/// may have changed it.
+/// may have changed it, and so may a failure that let earlier bytes come back.
 fn unchanged(
     judge: &mut Judge,
     frame: &Frame,
@@ -130,7 +142,10 @@ fn unchanged(
     let Some(regular) = judge.model.regular(mapping.file) else { return };
     let end = range.end.min(regular.size).min(mapping.size_when_made).min(mapping.own_until);
     let failed = regular.maybes.range(mapping.made + 1..);
-    let failed: Vec<Range<u64>> = failed.map(|(_, change)| change.range()).collect();
+    let mut failed: Vec<Range<u64>> = failed.map(|(_, change)| change.range()).collect();
+    if regular.lost_ever {
+        failed.extend(own_pages(mapping, &range));
+    }
     let mut same: Vec<Range<u64>> = Vec::new();
     for run in regular.live.runs(range.start..end.max(range.start)) {
         if run.order <= mapping.made {
