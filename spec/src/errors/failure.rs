@@ -8,6 +8,7 @@ use crate::errors::ledger::enter;
 use crate::errors::ledger::identified;
 use crate::errors::success::is_used_up;
 use crate::model::FileId;
+use crate::model::Regular;
 use crate::model::overlaps;
 use crate::model::subtract;
 use crate::ops::Floating;
@@ -20,6 +21,7 @@ use crate::promise::SyncfsReport;
 use crate::words::Errno;
 use crate::words::HandleId;
 use crate::words::Ino;
+use crate::words::Step;
 
 /// A write through a description that syncs failed: who asked has been told.
 pub(crate) fn synced_write_failed(
@@ -234,7 +236,12 @@ fn without_cause(judge: &Judge, id: HandleId, file: FileId) -> Option<&'static s
     let lost = &regular.lost;
     match judge.promises.error.clear {
         ClearRule::SupersededAndStable if lost.is_empty() => Some("ERR-FALSE-02"),
-        ClearRule::PerDescriptionCursor if !lost.is_empty() && lost.iter().all(told) => {
+        // What failed since is owed, also if those bytes were removed before anybody was told.
+        ClearRule::PerDescriptionCursor
+            if !lost.is_empty()
+                && lost.iter().all(told)
+                && last_told(regular, id) > regular.lost_last =>
+        {
             Some("ERR-STICKY-02")
         }
         ClearRule::FirstReport if !lost.is_empty() && lost.iter().all(seen) => {
@@ -247,6 +254,12 @@ fn without_cause(judge: &Judge, id: HandleId, file: FileId) -> Option<&'static s
         | ClearRule::Reopen
         | ClearRule::Remount => None,
     }
+}
+
+/// When a description was told last of bytes of a file that are still lost.
+fn last_told(regular: &Regular, id: HandleId) -> Option<Step> {
+    let reported = regular.lost.iter().flat_map(|lost| &lost.reported);
+    reported.filter(|(told, _)| *told == id).map(|(_, step)| *step).max()
 }
 
 /// May a description be told of an attempt that failed without a loss, whoever was told before?

@@ -314,6 +314,7 @@ fn enter_hit(regular: &mut Regular, said: &Floating, hit: Hit) {
     let Floating { range, errno, step, order, .. } = said;
     let (errno, step, order) = (*errno, *step, *order);
     regular.lost_ever = true;
+    regular.lost_last = regular.lost_last.max(Some(step));
     regular.lost_kinds.add(errno);
     regular.lost_by.extend(hit.handles.iter().copied());
     let failed = regular.maybes.values().map(Change::range);

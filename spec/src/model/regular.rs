@@ -217,6 +217,8 @@ pub(crate) struct Regular {
     pub(crate) sized_order: u64,
     pub(crate) lost: LostSet,
     pub(crate) lost_ever: bool,
+    /// When it was said last that some were, also if they are no more.
+    pub(crate) lost_last: Option<Step>,
     /// With which errors.
     pub(crate) lost_kinds: Kinds,
     /// Through which descriptions anything came that was lost.
