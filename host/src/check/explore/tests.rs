@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use crashproof_spec::promise::Level;
 use crashproof_spec::promise::Promises;
+use crashproof_spec::trace::Event;
 
 use super::*;
 use crate::check::account::Account;
@@ -12,6 +13,8 @@ use crate::check::ace::Bench;
 use crate::check::ace::Set;
 use crate::check::ace::Workload;
 use crate::check::ace::Workloads;
+use crate::check::explore::answers::was_answered;
+use crate::check::recover::Recovered;
 use crate::check::recover::recover;
 use crate::check::world::Expectation;
 use crate::cow::RECOVERY_COMMITS;
