@@ -134,3 +134,20 @@ fn the_defects_that_one_operation_can_show_are_found_and_the_others_are_not() {
         .collect();
     assert_eq!(found, SHOWN_BY_ONE_OPERATION);
 }
+
+/// What two operations can show and one cannot, each with a workload of the whole set that does.
+const SHOWN_BY_TWO_OPERATIONS: [(&str, u64); 3] = [
+    ("rename_in_two_steps", 780),
+    ("truncate_keeps_bytes", 289_033),
+    ("holes_not_logged", 128_357),
+];
+
+#[test]
+fn the_defects_that_two_operations_can_show_are_found_by_them() {
+    for (name, number) in SHOWN_BY_TWO_OPERATIONS {
+        let workload = format!("ace --seq 2 --set all --no-audits --only {number}");
+        let shown = ends_with(&format!("{workload} --defect {name}"), 1);
+        assert!(shown.contains(&format!("--only {number}")), "{shown}");
+        ends_with(&workload, 0);
+    }
+}
