@@ -196,8 +196,8 @@ fn several_processes_share_one_file_system() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
 }
 
-/// Why no clause bounds what others do during a sync [LIM-07]: nothing is wrong here, and each of
-/// these writes is made and answered during one `fsync`.
+/// Why no answer breaks LIM-07, and an audit decides it: nothing is wrong here, and each of these
+/// writes is made and answered during one `fsync`.
 #[test]
 fn a_sync_may_last_as_long_as_another_process_goes_on() {
     let folder = tempfile::tempdir().expect("a scratch folder");

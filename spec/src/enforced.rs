@@ -192,6 +192,7 @@ enforced! {
     "LIM-04" Linux,
     "LIM-05" Linux,
     "LIM-06" Linux,
+    "LIM-07" Linux,
     "RSTAB-01" Posix,
     "RSTAB-02" Strict,
     "RSTAB-03" Strict,

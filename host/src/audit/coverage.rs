@@ -2,8 +2,10 @@
 //!
 //! INV-COVER: an acknowledged byte that is not stored is in a dirty page, on its way in that
 //! version, or known to be lost. INV-CLEAN: a page that is neither dirty nor under writeback nor
-//! lost holds what the medium would bring. Both are looked at when a page's state changes, and so
-//! cost what is written back.
+//! lost holds what the medium would bring. INV-SYNC: a flush that succeeds leaves out nothing that
+//! it took. INV-PASS: a writeback takes each page once, unless the device refused one of them: so it
+//! ends, whatever is written beside it. All are looked at when a page's state changes, and so cost
+//! what is written back.
 
 use std::collections::BTreeSet;
 
@@ -67,6 +69,13 @@ fn broken(transition: &Transition) -> Option<(&'static str, String)> {
                      was dropped as a clean one"
                 ),
             ),
+            TransitionStep::TakenAgain => (
+                "LIM-07",
+                format!(
+                    "INV-PASS: file {ino}, one writeback took the page of bytes {start} to {end} \
+                     twice, and the device had refused nothing: it lasts as long as others write"
+                ),
+            ),
             TransitionStep::LeftOut => (
                 "ERR-REPORT-09",
                 format!(
@@ -98,6 +107,7 @@ mod tests {
             (TransitionStep::Ended, "MAP-03"),
             (TransitionStep::Evicted, "MAP-04"),
             (TransitionStep::LeftOut, "ERR-REPORT-09"),
+            (TransitionStep::TakenAgain, "LIM-07"),
         ] {
             assert_eq!(transition(step, some(), None), Some(clause));
             assert_eq!(transition(step, Vec::new(), None), None);

@@ -37,6 +37,7 @@ mod writeback;
 mod writers;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -86,6 +87,7 @@ pub use policy::WriteFit;
 pub use policy::WriteLookup;
 pub use policy::WriteRetry;
 pub use policy::WriteShortage;
+pub use policy::WritebackEnd;
 pub use policy::WritebackTurn;
 pub use reshape::Reshape;
 pub use seek::Sought;
@@ -177,6 +179,9 @@ struct CachedFile {
     /// Its mappings.
     mappings: Vec<MappingId>,
     writeback: TaskLock,
+    /// Pages that the writeback under way took of which the device refused none, if somebody
+    /// watches.
+    pass: Option<BTreeSet<u64>>,
     /// Is its content transformed on its way down?
     is_transformed: bool,
     /// Held by writeback while pages are locked.
@@ -326,6 +331,7 @@ impl PageCache {
             is_transformed: inode.is_compressed,
             preparing: TaskLock::default(),
             writeback: TaskLock::default(),
+            pass: None,
         };
         self.lock().files.insert(ino, file);
         Ok(())

@@ -190,6 +190,15 @@ pub enum WritebackTurn {
     GoesOn,
 }
 
+/// When a writeback of a file is over, of which the device refuses nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WritebackEnd {
+    /// After one pass over what was dirty when it began.
+    OnePass,
+    /// When nothing is dirty: not as long as others go on writing.
+    NothingDirty,
+}
+
 /// What a file that comes into memory finds in the record of failures of its place there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecycledRecord {
@@ -296,6 +305,8 @@ pub struct CachePolicy {
     pub commit_failure: CommitFailure,
     /// What a writeback does beside another one.
     pub writeback_turn: WritebackTurn,
+    /// When a writeback is over.
+    pub writeback_end: WritebackEnd,
     /// What a file finds in its record of failures.
     pub recycled_record: RecycledRecord,
     /// What failures are remembered as.
@@ -338,6 +349,7 @@ impl Default for CachePolicy {
             page_errors: PageErrors::Told,
             commit_failure: CommitFailure::Told,
             writeback_turn: WritebackTurn::Waits,
+            writeback_end: WritebackEnd::OnePass,
             recycled_record: RecycledRecord::Reset,
             failure_kind: FailureKind::Kept,
             part_failures: PartFailures::All,

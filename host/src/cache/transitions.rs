@@ -20,6 +20,8 @@ pub enum TransitionStep {
     Evicted,
     /// The flush ended, and told nobody of a failure, that was to write it back and did not.
     LeftOut,
+    /// A writeback took it that had taken it before, and the device had refused nothing.
+    TakenAgain,
 }
 
 /// What was seen of a page that counted as clean, or would have.

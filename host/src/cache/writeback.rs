@@ -13,6 +13,7 @@ mod batch;
 mod end;
 mod prepare;
 
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -27,6 +28,7 @@ use crate::cache::Suspension;
 use crate::cache::SyncScope;
 use crate::cache::Transition;
 use crate::cache::TransitionStep;
+use crate::cache::WritebackEnd;
 use crate::cache::WritebackTurn;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
@@ -132,7 +134,15 @@ impl PageCache {
             && self.lock().file(ino)?.writeback_count != looked_at;
         let kind = Kind { is_forced: false, is_data_only, is_elided };
         let _ = self.transitions.take_left_out(ino);
-        self.write_pages(ino, (pages, is_chosen), kind).await?;
+        // Of two at once, each may take what the other took.
+        let is_alone = guard.is_some();
+        self.begin_pass(ino, is_alone);
+        while self.write_pages(ino, (pages.clone(), is_chosen), kind).await?
+            && self.policy.writeback_end == WritebackEnd::NothingDirty
+        {
+            self.sim.point(Point::WriteRetry).await;
+        }
+        self.begin_pass(ino, false);
         self.note_left_out(ino);
         let is_needed = match scope {
             SyncScope::Full => true,
@@ -147,23 +157,24 @@ impl PageCache {
     }
 
     /// Writes those of some pages that are chosen. What the device refuses is in the ledger then;
-    /// where the policy has callers wait, it is tried again until the device takes it.
+    /// where the policy has callers wait, it is tried again until the device takes it. Answers
+    /// whether there were any, and the device took all of them.
     async fn write_pages(
         &self,
         ino: u64,
         (pages, is_chosen): (Range<u64>, fn(&Page) -> bool),
         kind: Kind,
-    ) -> Result<(), CowError> {
+    ) -> Result<bool, CowError> {
         for _ in 0..ATTEMPTS_MAX {
             // Not before: what another writeback had taken may be dirty again.
             let chosen: Vec<u64> = {
                 let mut state = self.lock();
                 state.file(ino)?.pages.choose(&pages, is_chosen)
             };
-            let mut refused = None;
+            let (mut refused, mut is_whole) = (None, !chosen.is_empty());
             for pages in chosen.chunks(self.policy.batch_pages_max.max(1)) {
                 match (self.write_batch(ino, pages, kind).await, self.policy.page_errors) {
-                    (Err(CowError::GroupFull), PageErrors::Dropped) => {}
+                    (Err(CowError::GroupFull), PageErrors::Dropped) => is_whole = false,
                     (Ok(failure), _) => refused = refused.or(failure),
                     (Err(error), _) => return Err(error),
                 }
@@ -175,14 +186,24 @@ impl PageCache {
             }
             match refused {
                 Some(error) => self.give_up_queue(ino, errno_of(&error))?,
-                None => return Ok(()),
+                None => return Ok(is_whole),
             }
             if self.policy.errors.suspension != Suspension::BlockCallers {
-                return Ok(());
+                return Ok(false);
             }
+            let is_watched = self.lock().file(ino)?.pass.is_some();
+            self.begin_pass(ino, is_watched);
             self.sim.point(Point::WriteRetry).await;
         }
         Err(CowError::Suspended)
+    }
+
+    /// A writeback begins to take pages, or begins again after a refusal, if it is alone.
+    fn begin_pass(&self, ino: u64, is_alone: bool) {
+        let pass = (is_alone && self.transitions.is_watched()).then(BTreeSet::new);
+        if let Some(file) = self.lock().files.get_mut(&ino) {
+            file.pass = pass;
+        }
     }
 
     /// A flush of a file succeeded: what it left out, for whoever watches.
@@ -256,6 +277,9 @@ impl PageCache {
             described = prepared.or(described);
             self.unlock_pages(ino, group);
             self.note_prepared(&batch, first);
+            if !kind.is_forced {
+                self.note_taken(&batch, first);
+            }
             drop(locked);
         }
         let Some(mut description) = described else { return Ok(None) };

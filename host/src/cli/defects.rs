@@ -43,9 +43,13 @@ fn describe(defect: &Defect) {
     println!("  {}", defect.mechanism);
     println!("  from      {}", defect.source);
     println!("  needs     {}", defect.needs);
-    println!("  caught by {}", defect.clauses.join(" or "));
-    if !defect.audit.is_empty() {
-        println!("  audits    may say {} earlier", defect.audit.join(" or "));
+    let audited = defect.audit.join(" or ");
+    match (defect.clauses, defect.audit) {
+        ([], _) => println!("  caught by {audited}, of an audit; no answer shows it"),
+        (clauses, _) => println!("  caught by {}", clauses.join(" or ")),
+    }
+    if !defect.clauses.is_empty() && !defect.audit.is_empty() {
+        println!("  audits    may say {audited} earlier");
     }
     println!("  silent in {}", defect.silent);
     println!("  shown by  crashproof {}", with_defect(defect.shown_by, defect, ""));
@@ -95,15 +99,20 @@ struct Matrix {
 
 impl Matrix {
     fn add(&mut self, defect: &'static Defect) -> Result<(), Failure> {
-        let unaudited = |command| report_of(&with_defect(command, defect, " --no-audits"));
-        let own = self.caught(defect.clauses, &unaudited(defect.shown_by)?);
+        // What no answer shows is looked for where audits see it.
+        let (clauses, words) = match defect.clauses {
+            [] => (defect.audit, ""),
+            clauses => (clauses, " --no-audits"),
+        };
+        let told = |command| report_of(&with_defect(command, defect, words));
+        let own = self.caught(clauses, &told(defect.shown_by)?);
         let audits = if defect.audit.is_empty() {
             "none".to_owned()
         } else {
             let named = [defect.audit, defect.clauses].concat();
             self.caught(&named, &report_of(&with_defect(defect.shown_by, defect, ""))?)
         };
-        let general = self.caught(defect.clauses, &unaudited(defect.exercised_by)?);
+        let general = self.caught(clauses, &told(defect.exercised_by)?);
         let controls = defect.controls.iter();
         let controls = controls.map(|command| report_of(&with_defect(command, defect, "")));
         let controls = controls.collect::<Result<Vec<Report>, Failure>>()?;

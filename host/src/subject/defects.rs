@@ -19,6 +19,7 @@ use crate::cache::Truncation;
 use crate::cache::WriteLookup;
 use crate::cache::WriteRetry;
 use crate::cache::WriteShortage;
+use crate::cache::WritebackEnd;
 use crate::cache::WritebackTurn;
 use crate::cow::CommitStep;
 use crate::cow::RECOVERY_ENDS_LOG_FIRST;
@@ -41,7 +42,7 @@ pub struct Defect {
     /// What a run needs to show it, besides ordinary operations.
     pub needs: &'static str,
     /// The clause that catches it by answers and surveys, and others that may, where another
-    /// workload shows it.
+    /// workload shows it. None, if only an audit can tell.
     pub clauses: &'static [&'static str],
     /// The clauses that an audit may report it by, earlier.
     pub audit: &'static [&'static str],
@@ -424,6 +425,22 @@ const BASIC: &[Defect] = &[
         exercised_by: EXERCISED_BESIDE_FLUSHES,
         controls: &[CALM, "run posix_data"],
         apply: |policies| policies.cache.writeback_turn = WritebackTurn::GoesOn,
+    },
+    Defect {
+        name: "sync_chases_writers",
+        number: "",
+        mechanism: "a writeback is over when nothing is dirty, instead of after one pass over what was \
+                    dirty when it began: a sync lasts as long as others go on writing",
+        source: "seed 003, which suspects that a sync livelocks where \"a single pass of writeback \
+                 work\" was to do",
+        needs: "a write beside a writeback of its file",
+        clauses: &[],
+        audit: &["LIM-07"],
+        silent: "runs with nothing beside a writeback",
+        shown_by: "run posix_pressure --seed 1 --seeds 50 -- writes",
+        exercised_by: EXERCISED_BESIDE_FLUSHES,
+        controls: &[CALM, "run posix_data"],
+        apply: |policies| policies.cache.writeback_end = WritebackEnd::NothingDirty,
     },
     Defect {
         name: "stale_lookup_skips_pages",

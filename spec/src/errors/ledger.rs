@@ -22,7 +22,7 @@ use crate::words::Step;
 use crate::words::Testimony;
 
 /// Clauses that an audit of the subject decides, whatever else does.
-const AUDITED: [&str; 28] = [
+const AUDITED: [&str; 29] = [
     "MAP-03",
     "MAP-04",
     "MAP-12",
@@ -51,6 +51,7 @@ const AUDITED: [&str; 28] = [
     "RED-10",
     "ERR-META-01",
     "ERR-REPORT-09",
+    "LIM-07",
 ];
 
 const WRITES_NAMED_MAX: usize = 4;

@@ -12,6 +12,7 @@ use crate::cache::PageStep;
 use crate::cache::State;
 use crate::cache::TailZeroing;
 use crate::cache::TransformFallback;
+use crate::cache::Transition;
 use crate::cache::TransitionStep;
 use crate::cache::live_page::LivePage;
 use crate::cache::page::Page;
@@ -157,6 +158,18 @@ impl PageCache {
             let page = (captured.page_no, None);
             self.note_transition(file, batch.ino, TransitionStep::Prepared, page);
         }
+    }
+
+    /// Notes pages that the writeback under way takes again.
+    pub(super) fn note_taken(&self, batch: &Batch<'_>, first: usize) {
+        let mut state = self.lock();
+        let Ok(file) = state.file(batch.ino) else { return };
+        let Some(pass) = &mut file.pass else { return };
+        let pages = batch.pages.iter().skip(first).map(|captured| captured.page_no);
+        let again = pages.filter(|page_no| !pass.insert(*page_no));
+        let forgotten = again.map(|page_no| self.page_range(page_no)).collect();
+        let (ino, step) = (batch.ino, TransitionStep::TakenAgain);
+        self.transitions.note(Transition { step, ino, forgotten, differs_at: None });
     }
 
     /// Where in a page a file of that size ends.
