@@ -2,7 +2,7 @@
 //!
 //! An audit is one more witness: it may find a fault earlier than any answer shows it, and never
 //! takes the place of a rule. Whatever it reports, answers and surveys must show as well, with
-//! audits off.
+//! audits off; but for LIM-07, since no trace tells how often a sync was let run.
 
 mod allocation;
 mod copies;

@@ -77,7 +77,7 @@ bold is a hole: the command ends with 1 then.
 
 - **Own workload**, **general exerciser**: judged by answers and surveys alone (`--no-audits`); the
   first of its clauses that is reported, and how many seeds were tried until then. The exerciser
-  knows nothing of any defect.
+  knows nothing of any defect. What no answer shows is audited here as well (LIM-07).
 - **Audits**: what the own workload reports first when the stack's owner looks into it as well.
 - **Controls**: runs with the defect that lack what it needs: all accepted.
 - **Off**: both workloads without the defect, every seed of their budgets: all accepted.
