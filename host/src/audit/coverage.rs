@@ -3,9 +3,9 @@
 //! INV-COVER: an acknowledged byte that is not stored is in a dirty page, on its way in that
 //! version, or known to be lost. INV-CLEAN: a page that is neither dirty nor under writeback nor
 //! lost holds what the medium would bring. INV-SYNC: a flush that succeeds leaves out nothing that
-//! it took. INV-PASS: a writeback takes each page once, unless the device refused one of them: so it
-//! ends, whatever is written beside it. All are looked at when a page's state changes, and so cost
-//! what is written back.
+//! it took. INV-PASS: a writeback takes each page once, unless the device refused one of them: so
+//! it ends, whatever is written beside it. All are looked at when a page's state changes, and so
+//! cost what is written back.
 
 use std::collections::BTreeSet;
 

@@ -429,8 +429,8 @@ const BASIC: &[Defect] = &[
     Defect {
         name: "sync_chases_writers",
         number: "",
-        mechanism: "a writeback is over when nothing is dirty, instead of after one pass over what was \
-                    dirty when it began: a sync lasts as long as others go on writing",
+        mechanism: "a writeback is over when nothing is dirty, instead of after one pass over what \
+                    was dirty when it began: a sync lasts as long as others go on writing",
         source: "seed 003, which suspects that a sync livelocks where \"a single pass of writeback \
                  work\" was to do",
         needs: "a write beside a writeback of its file",
