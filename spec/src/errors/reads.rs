@@ -287,9 +287,14 @@ fn has_fallen_back(judge: &Judge, regular: &Regular, range: &Range<u64>) -> bool
 
 /// Was a byte ever this, as far as is remembered? A failed write may have made it so.
 fn is_older(regular: &Regular, at: u64, byte: u8) -> bool {
-    let floor = regular.floor.runs(at..at + 1).iter().all(|run| run.byte(at) == byte);
+    let floor = regular.floor.runs(at..at + 1);
+    // What is durable may have been copied from bytes that nobody knew.
+    let was_durable = |run: &Run| {
+        let copied = regular.moments.get(&run.order);
+        run.byte(at) == byte || copied.is_some_and(|copied| copied.may_hold(at, byte))
+    };
     let mut changes = regular.log.iter().chain(regular.maybes.iter());
-    floor
+    floor.iter().all(was_durable)
         || changes.any(|(order, change)| {
             change.may_hold(at, byte) || regular.may_have_copied(*order, change, at, byte)
         })
