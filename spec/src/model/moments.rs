@@ -108,9 +108,9 @@ pub(crate) fn was_since(
     if was { Past::Was } else { Past::Other }
 }
 
-/// Was a byte ever this, as far as is remembered?
+/// Was a byte ever this, as far as is remembered? A failed write may have made it so.
 fn was(regular: &Regular, at: u64, byte: u8) -> bool {
     let floor = regular.floor.runs(at..at.saturating_add(1));
-    floor.iter().all(|run| run.byte(at) == byte)
-        || regular.log.values().any(|change| change.may_hold(at, byte))
+    let mut changes = regular.log.values().chain(regular.maybes.values());
+    floor.iter().all(|run| run.byte(at) == byte) || changes.any(|change| change.may_hold(at, byte))
 }
