@@ -122,19 +122,13 @@ pub(super) fn reads(call: &Call) -> bool {
 /// What is said during a call that is alone may be about its own effect. Bytes that a write
 /// brought are lost after it, bytes that a truncate removes are lost before it and resolved after
 /// it. A sync has no effect, and is judged by what was said before it answered. Where the subject
-/// told when a write took effect, what it said before is about what was before; what it drops in a
-/// close that took effect, nobody holds.
+/// told when a write took effect, what it said before is about what was before.
 fn comes_after(item: &Item, calls: &Calls, overlapped: bool) -> bool {
     let alone = calls.values().next().filter(|_| !overlapped);
     match (item, alone.map(|alone| &alone.call)) {
         (Item::Said(..), Some(call)) if writes(call) => alone.is_some_and(|alone| !alone.committed),
         (Item::Said(_, said), Some(call)) if matches!(**said, Testimony::Resolved { .. }) => {
             !call.is_sync()
-        }
-        // A last close lets go of its file first: what it then drops is of a file nobody holds.
-        (Item::Said(_, said), Some(Call::Close { .. })) => {
-            alone.is_some_and(|alone| alone.committed)
-                && matches!(**said, Testimony::Evicted { .. })
         }
         (
             Item::Began(_)
