@@ -32,7 +32,7 @@ pub struct Transition {
     /// Whose page.
     pub ino: u64,
     /// Acknowledged bytes of it that no capture has, that no mark promises, and that are not known
-    /// to be lost.
+    /// to be lost; of what was left out or taken again, the pages.
     pub forgotten: Vec<Range<u64>>,
     /// The first byte in which it differs from what the device took, if the two were compared.
     pub differs_at: Option<u64>,

@@ -116,18 +116,21 @@ impl Faulty {
     /// chooser may let a write fail ([`Site::WriteFails`]).
     #[must_use]
     pub fn new(below: Arc<dyn Device>, plan: impl Into<FaultPlan>, sim: Sim) -> Self {
-        let (medium, start, legs) = (None, None, None);
-        let faulty = Self {
-            below,
-            sim,
-            medium,
-            start,
-            legs,
-            state: Mutex::default(),
-            is_misplaced: AtomicBool::new(false),
-        };
+        let faulty = Self::healthy(below, sim);
         faulty.arm(plan.into());
         faulty
+    }
+
+    fn healthy(below: Arc<dyn Device>, sim: Sim) -> Self {
+        Self {
+            below,
+            sim,
+            medium: None,
+            start: None,
+            legs: None,
+            state: Mutex::default(),
+            is_misplaced: AtomicBool::new(false),
+        }
     }
 
     /// A device that holds the legs of a mirror, of which rules name one. Nothing that no rule
@@ -139,16 +142,7 @@ impl Faulty {
         medium: History,
         sim: Sim,
     ) -> Self {
-        let (medium, legs) = (Some(medium), Some(layout));
-        Self {
-            below,
-            sim,
-            medium,
-            start: None,
-            legs,
-            state: Mutex::default(),
-            is_misplaced: AtomicBool::new(false),
-        }
+        Self { medium: Some(medium), legs: Some(layout), ..Self::healthy(below, sim) }
     }
 
     /// The same of a device that holds something, above a medium in whose history it is noted when

@@ -9,6 +9,8 @@ use std::task::Waker;
 use bytes::Bytes;
 
 use crate::cache::CachePolicy;
+use crate::cache::TransitionStep;
+use crate::cache::WritebackEnd;
 use crate::call::Answer;
 use crate::call::CallId;
 use crate::call::Caller;
@@ -272,4 +274,37 @@ fn a_sync_that_waited_for_one_that_is_given_up_writes_what_that_had_taken() {
     assert!(matches!(world.sim.block_on(waiting), Ok(Ok(Value::Done))));
     let content = World::of(world.disk.durable_image()).content("f");
     assert_eq!(content.as_deref(), Ok(&[b'x'; 1500][..]));
+}
+
+/// Does a sync take a page that it had taken before, while another process writes on?
+fn takes_again(writeback_end: WritebackEnd, seed: u64) -> bool {
+    let unrest = [
+        (Site::Preempt, Unrest::one_in(2)),
+        (Site::Schedule, Unrest::one_in(2)),
+        (Site::CompletionDelay, Unrest::one_in(2)),
+    ];
+    let sim = Sim::new(Seeded::new(seed, &unrest));
+    let cache = CachePolicy { writeback_end, ..CachePolicy::default() };
+    let world = World::with(formatted(TINY), sim, VfsPolicy::default(), cache);
+    let handles = [(); 2].map(|()| world.open("f", APPEND).expect("it can be made"));
+    world.vfs.cache().watch_transitions();
+    let answers = Answers::default();
+    let writes = |handle, sync| {
+        let request = move |_| [append(handle, b"0123456789"), Request::Fsync { handle }];
+        (0..6).flat_map(request).filter(move |one| sync || matches!(one, Request::Write { .. }))
+    };
+    spawn(&world, 1, writes(handles[0], true).collect(), &answers);
+    spawn(&world, 2, writes(handles[1], false).collect(), &answers);
+    world.sim.run_background();
+    assert_eq!(answers.lock().expect("one thread").len(), 18, "seed {seed}");
+    let said = world.vfs.cache().take_transitions();
+    said.iter().any(|transition| transition.step == TransitionStep::TakenAgain)
+}
+
+/// LIM-07: a sync that writes until nothing is dirty chases who writes on.
+#[test]
+fn one_writeback_takes_each_page_once() {
+    let count = |end| (0..40).filter(|seed| takes_again(end, *seed)).count();
+    assert_eq!(count(WritebackEnd::OnePass), 0);
+    assert!(count(WritebackEnd::NothingDirty) > 0);
 }
