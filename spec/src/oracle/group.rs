@@ -8,6 +8,7 @@ use imbl::Vector;
 
 use crate::errors;
 use crate::model::Model;
+use crate::model::overlaps;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::sync;
@@ -122,13 +123,17 @@ pub(super) fn reads(call: &Call) -> bool {
 /// What is said during a call that is alone may be about its own effect. Bytes that a write
 /// brought are lost after it, bytes that a truncate removes are lost before it and resolved after
 /// it. A sync has no effect, and is judged by what was said before it answered. Where the subject
-/// told when a write took effect, what it said before is about what was before.
-fn comes_after(item: &Item, calls: &Calls, overlapped: bool) -> bool {
+/// told when a write took effect, what it said before is about what was before. A last close lets go
+/// of its file first: what it then drops that was lost before, nobody holds.
+fn comes_after(item: &Item, items: &Vector<Item>, calls: &Calls, overlapped: bool) -> bool {
     let alone = calls.values().next().filter(|_| !overlapped);
     match (item, alone.map(|alone| &alone.call)) {
         (Item::Said(..), Some(call)) if writes(call) => alone.is_some_and(|alone| !alone.committed),
         (Item::Said(_, said), Some(call)) if matches!(**said, Testimony::Resolved { .. }) => {
             !call.is_sync()
+        }
+        (Item::Said(_, said), Some(Call::Close { .. })) => {
+            alone.is_some_and(|alone| alone.committed) && drops_what_was_lost(said, items)
         }
         (
             Item::Began(_)
@@ -139,6 +144,17 @@ fn comes_after(item: &Item, calls: &Calls, overlapped: bool) -> bool {
             _,
         ) => false,
     }
+}
+
+/// Does the subject say that bytes are dropped, none of which were lost only among these items?
+/// What a close itself fails to write may be dropped for that reason alone.
+fn drops_what_was_lost(said: &Testimony, items: &Vector<Item>) -> bool {
+    let Testimony::Evicted { file: dropped, range: evicted } = said else { return false };
+    let is_lost_here = items.iter().filter_map(as_said).any(|(_, said)| {
+        matches!(said, Testimony::Lost { file, range, .. }
+            if file == dropped && overlaps(range, evicted))
+    });
+    !is_lost_here
 }
 
 /// What the subject says here, and what it goes on to say.
@@ -243,7 +259,7 @@ impl Judge {
         let overlaps = |pending: &Pending| overlapped && (pending.raced || !are_timed);
         let mut began: Vec<(Step, Model)> = Vec::new();
         let at_commit = |pending: &Pending| takes_effect_early(pending, overlapped);
-        let is_later = |item: &&Item| comes_after(item, calls, overlapped);
+        let is_later = |item: &&Item| comes_after(item, items, calls, overlapped);
         let (done, said) =
             (items.iter().filter(|item| !is_later(item)), items.iter().filter(is_later));
         let mut rest = done.chain(said).peekable();
