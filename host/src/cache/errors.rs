@@ -49,6 +49,8 @@ pub(super) struct Ledger {
     now: u64,
     /// Number of failures so far.
     failures: u64,
+    /// How many writebacks of any file had failed with the last of them.
+    failed_at: u64,
     /// The failures that somebody was told of.
     seen: u64,
     /// Has any writeback failed since somebody opened a file that nobody had open?
@@ -57,9 +59,9 @@ pub(super) struct Ledger {
     owed: BTreeMap<Writer, Errno>,
 }
 
-/// How many failures there had been when a sync began.
+/// How many writebacks of any file had failed when a call began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SyncBegan(u64);
+pub struct SyncBegan(pub(super) u64);
 
 impl Ledger {
     /// Is there something that somebody is owed, as long as the file has its place in memory?
@@ -111,10 +113,12 @@ impl Ledger {
         self.errno.filter(|_| self.has_lost())
     }
 
-    /// A writeback failed. `ranges` are the acknowledged bytes that it would have written.
-    pub(super) fn fail(&mut self, ranges: &[Range<u64>], errno: Errno) {
+    /// A writeback failed, the `number`th of any file. `ranges` are the acknowledged bytes that it
+    /// would have written.
+    pub(super) fn fail(&mut self, ranges: &[Range<u64>], errno: Errno, number: u64) {
         self.errno = Some(errno);
         self.failures += 1;
+        self.failed_at = number;
         self.is_flagged = true;
         for range in ranges {
             self.lost.add(range.clone());
@@ -178,12 +182,12 @@ impl Ledger {
         &mut self,
         policy: &ErrorPolicy,
         cursor: &mut ErrorCursor,
-    ) -> Result<SyncBegan, Errno> {
+    ) -> Result<(), Errno> {
         if policy.report == ReportTime::NextSync && cursor.told < self.failures {
             self.tell(cursor, self.failures);
-            return self.errno.map_or(Ok(()), Err).map(|()| SyncBegan(self.failures));
+            return self.errno.map_or(Ok(()), Err);
         }
-        Ok(SyncBegan(self.failures))
+        Ok(())
     }
 
     fn tell(&mut self, cursor: &mut ErrorCursor, failures: u64) {
@@ -191,7 +195,8 @@ impl Ledger {
         self.seen = self.seen.max(failures);
     }
 
-    /// What a sync through a description answers that began then; the description has been told.
+    /// What a sync through a description answers whose call began then; the description has been
+    /// told.
     pub(super) fn collect(
         &mut self,
         policy: &ErrorPolicy,
@@ -204,7 +209,7 @@ impl Ledger {
             Observers::Everyone => self.has_lost(),
             Observers::OpenAtError | Observers::OpenAtErrorOrUnseen => is_behind,
             Observers::FirstWaiter => self.seen < self.failures,
-            Observers::Waiter => began.0 < self.failures,
+            Observers::Waiter => began.0 < self.failed_at,
             Observers::Writer => return self.owed.remove(&cursor.by).map_or(Ok(()), Err),
         };
         if policy.report == ReportTime::NextSync {
@@ -239,7 +244,7 @@ mod tests {
 
     fn failed(range: Range<u64>) -> Ledger {
         let mut ledger = Ledger::default();
-        ledger.fail(&[range], Errno::Io);
+        ledger.fail(&[range], Errno::Io, 1);
         ledger
     }
 
@@ -255,7 +260,8 @@ mod tests {
         policy: &ErrorPolicy,
         cursor: &mut ErrorCursor,
     ) -> Result<(), Errno> {
-        let began = ledger.begin(policy, cursor)?;
+        let began = SyncBegan(ledger.failed_at);
+        ledger.begin(policy, cursor)?;
         ledger.collect(policy, cursor, began)
     }
 
@@ -282,7 +288,7 @@ mod tests {
     fn a_range_that_is_lost_again_is_not_settled_by_the_write_before() {
         let mut ledger = failed(0..8);
         ledger.wrote(&[0..8, 8..16]);
-        ledger.fail(&[0..4, 8..9], Errno::Io);
+        ledger.fail(&[0..4, 8..9], Errno::Io, 2);
         assert_eq!(ledger.settle(ledger.mark()), [4..8]);
         assert!(ledger.meets(&(0..1)) && ledger.has_lost());
     }
@@ -302,7 +308,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let open = |ledger: &Ledger| ledger.open_cursor(&policy, Writer::NOBODY);
         let (mut first, mut second) = (open(&ledger), open(&ledger));
-        ledger.fail(&[Range { start: 0, end: 1 }], Errno::NoSpace);
+        ledger.fail(&[Range { start: 0, end: 1 }], Errno::NoSpace, 1);
         let mut unseen = open(&ledger);
         assert_eq!(told(&mut ledger, &policy, &mut first), Err(Errno::NoSpace));
         assert!(sync(&mut ledger, &policy, &mut first));
@@ -336,8 +342,9 @@ mod tests {
     fn a_late_report_comes_with_the_next_sync_and_then_ends() {
         let policy = ErrorPolicy { report: ReportTime::NextSync, ..LINUX };
         let (mut ledger, mut cursor) = (Ledger::default(), ErrorCursor::default());
-        let began = ledger.begin(&policy, &mut cursor).expect("nothing has failed");
-        ledger.fail(&[Range { start: 0, end: 1 }], Errno::Io);
+        let began = SyncBegan(0);
+        ledger.begin(&policy, &mut cursor).expect("nothing has failed");
+        ledger.fail(&[Range { start: 0, end: 1 }], Errno::Io, 1);
         assert_eq!(ledger.collect(&policy, &mut cursor, began), Ok(()));
         assert!(!sync(&mut ledger, &policy, &mut cursor));
         assert!(sync(&mut ledger, &policy, &mut cursor));
@@ -372,8 +379,10 @@ mod tests {
         let policy = ErrorPolicy { observers, clear_rule, ..ErrorPolicy::STRICT_STICKY };
         let (mut ledger, mut cursor) = (failed(0..1), ErrorCursor::default());
         assert!(sync(&mut ledger, &policy, &mut cursor));
-        let began = ledger.begin(&policy, &mut cursor).expect("it tells at the end");
-        ledger.fail(&[Range { start: 0, end: 1 }], Errno::Io);
+        // Another file's failure, and one of this, before the sync did anything.
+        let began = SyncBegan(7);
+        ledger.fail(&[Range { start: 0, end: 1 }], Errno::Io, 8);
+        ledger.begin(&policy, &mut cursor).expect("it tells at the end");
         assert_eq!(ledger.collect(&policy, &mut cursor, began), Err(Errno::Io));
     }
 

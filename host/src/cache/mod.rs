@@ -43,6 +43,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 
@@ -232,6 +233,8 @@ pub struct PageCache {
     transitions: Transitions,
     /// Held while no change of content may begin.
     changes: TaskLock,
+    /// So many writebacks failed, of any file.
+    failures: Arc<AtomicU64>,
     state: Arc<Mutex<State>>,
 }
 
@@ -250,6 +253,7 @@ impl PageCache {
             loading: TaskLock::default(),
             transitions: Transitions::default(),
             changes: TaskLock::default(),
+            failures: Arc::default(),
             state: Arc::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! Syncs: writeback, the file system's own durability, and what the ledger owes.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use crate::cache::CachedFile;
 use crate::cache::CloseReports;
@@ -42,8 +43,20 @@ impl PageCache {
         }
     }
 
+    /// Marks the beginning of a call, for [`PageCache::collect`]: what fails from here on, fails while
+    /// the call is under way.
+    #[must_use]
+    pub fn began(&self) -> SyncBegan {
+        SyncBegan(self.failures.load(Ordering::Relaxed))
+    }
+
+    /// The number of a writeback that fails now.
+    pub(super) fn count_failure(&self) -> u64 {
+        self.failures.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// A sync begins of the description of `cursor`. An error that it is owed may end it at once.
-    pub fn begin_sync(&self, ino: u64, cursor: &mut ErrorCursor) -> Result<SyncBegan, SyncError> {
+    pub fn begin_sync(&self, ino: u64, cursor: &mut ErrorCursor) -> Result<(), SyncError> {
         let mut state = self.lock();
         let begun = state.file(ino)?.ledger.begin(&self.policy.errors, cursor);
         begun.map_err(SyncError::Owed)
@@ -71,7 +84,8 @@ impl PageCache {
         Ok(())
     }
 
-    /// Tells the description of `cursor`, after its sync, what the ledger owes it.
+    /// Tells the description of `cursor`, after its sync, what the ledger owes it whose call began
+    /// then.
     pub fn collect(
         &self,
         ino: u64,

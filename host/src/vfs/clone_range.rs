@@ -109,7 +109,7 @@ impl ReferenceVfs {
         self.cache.clone_range(&part).await?;
         call.takes_effect();
         drop(guards);
-        self.sync_if_asked(&to.description).await?;
+        self.sync_if_asked(call, &to.description).await?;
         Ok(Value::Done)
     }
 
@@ -146,13 +146,17 @@ impl ReferenceVfs {
     }
 
     /// What a description that syncs each write does after one.
-    pub(super) async fn sync_if_asked(&self, description: &Description) -> Outcome<()> {
+    pub(super) async fn sync_if_asked(
+        &self,
+        call: &Call,
+        description: &Description,
+    ) -> Outcome<()> {
         let status = description.position().status;
         if self.policy.clone_sync == CloneSync::Forgotten {
             return Ok(());
         }
         match sync_scope(status) {
-            Some(scope) => self.sync_file(description, scope, 0..u64::MAX).await,
+            Some(scope) => self.sync_file(call, description, scope, 0..u64::MAX).await,
             None => Ok(()),
         }
     }

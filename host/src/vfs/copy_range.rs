@@ -63,7 +63,7 @@ impl ReferenceVfs {
         ];
         let count = self.copy_in_turn(call, &sides, asked.len).await?;
         if count > 0 {
-            self.sync_if_asked(&to).await?;
+            self.sync_if_asked(call, &to).await?;
         }
         if asked.from.1.is_none() {
             from.position().offset = at + count;

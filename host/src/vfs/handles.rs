@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 
 use crate::cache::CloseReports;
 use crate::cache::ErrorCursor;
+use crate::cache::SyncBegan;
 use crate::cache::Writer;
 use crate::call::Errno;
 use crate::call::FileKind;
@@ -158,14 +159,14 @@ impl ReferenceVfs {
             CloseTurn::GivesUpFirst => None,
             CloseTurn::FlushesFirst => {
                 let description = self.description(handle)?;
-                Some(self.flush_closed(&description).await?)
+                Some(self.flush_closed(&description, call.began).await?)
             }
         };
         let description = self.handles().remove(handle)?;
         self.unlock_closed(description.ino, call.caller.process, Some(handle));
         call.takes_effect();
         let flushed = match flushed {
-            None => self.flush_closed(&description).await,
+            None => self.flush_closed(&description, call.began).await,
             Some(()) => Ok(()),
         };
         self.release(description.ino).await?;
@@ -173,13 +174,13 @@ impl ReferenceVfs {
     }
 
     /// What a close tells of the file that it lets go of.
-    async fn flush_closed(&self, description: &Description) -> Outcome<()> {
+    async fn flush_closed(&self, description: &Description, began: SyncBegan) -> Outcome<()> {
         let is_file = description.kind == FileKind::Regular;
         if !is_file || self.cache.close_reports() == CloseReports::Never {
             return Ok(());
         }
         let ino = description.ino;
-        let began = self.cache.begin_sync(ino, &mut description.position().cursor)?;
+        self.cache.begin_sync(ino, &mut description.position().cursor)?;
         Box::pin(self.cache.write_back(ino)).await?;
         self.cache.collect(ino, &mut description.position().cursor, began)?;
         Ok(())
@@ -192,12 +193,13 @@ impl ReferenceVfs {
         closed: &mut Vec<(u64, HandleId)>,
     ) -> Outcome<()> {
         let handles = self.handles().of_process(process);
+        let began = self.cache.began();
         for handle in handles {
             let removed = self.handles().remove(handle);
             if let Ok(description) = removed {
                 closed.push((description.ino, handle));
                 // Nobody is there to be told.
-                if let Err(Failure::Halt(halt)) = self.flush_closed(&description).await {
+                if let Err(Failure::Halt(halt)) = self.flush_closed(&description, began).await {
                     return Err(Failure::Halt(halt));
                 }
                 self.release(description.ino).await?;

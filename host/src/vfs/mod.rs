@@ -73,6 +73,7 @@ pub use rename::RenameStep;
 
 use crate::cache::CachePolicy;
 use crate::cache::PageCache;
+use crate::cache::SyncBegan;
 use crate::cache::SyncError;
 use crate::cache::errno_of;
 use crate::cache::is_power_off;
@@ -260,6 +261,8 @@ type Outcome<T> = Result<T, Failure>;
 #[derive(Debug)]
 struct Call {
     caller: Caller,
+    /// What had failed when it was made: a sync is told of all that fails until it answers.
+    began: SyncBegan,
     witness: Witness,
     has_said: AtomicBool,
 }
@@ -345,12 +348,13 @@ impl ReferenceVfs {
     async fn answer(&self, caller: Caller, request: Request) -> Reply {
         self.sim.advance_nanos(self.policy.tick_nanos);
         self.disturb(caller.process);
+        let began = self.cache.began();
         self.sim.point(Point::CallStart).await;
         if self.is_interrupted(caller.process, &request) {
             return Ok(Err(Errno::Interrupted));
         }
         let witness = self.witness.clone();
-        let call = Call { caller, witness, has_said: AtomicBool::new(false) };
+        let call = Call { caller, began, witness, has_said: AtomicBool::new(false) };
         let outcome = match self.stopped(&request) {
             Some(errno) => Err(Failure::Device(errno)),
             None => self.dispatch(&call, request).await,
@@ -405,8 +409,8 @@ impl ReferenceVfs {
             | Request::DedupeRange { .. } => Box::pin(self.dispatch_share(call, request)).await,
             Request::Attribute(asked) => Box::pin(self.dispatch_attribute(call, asked)).await,
             Request::Advise { handle } => self.advise(handle),
-            Request::Fsync { handle } => Box::pin(self.fsync(handle)).await,
-            Request::Fdatasync { handle } => Box::pin(self.fdatasync(handle)).await,
+            Request::Fsync { handle } => Box::pin(self.fsync(call, handle)).await,
+            Request::Fdatasync { handle } => Box::pin(self.fdatasync(call, handle)).await,
             Request::SetStatusFlags { handle, status } => self.set_status_flags(handle, status),
             Request::ReadDirectory { handle, cookie, count_max } => {
                 Box::pin(self.read_directory(handle, cookie, count_max)).await
@@ -480,7 +484,7 @@ impl ReferenceVfs {
             }
             Memory::Load { mapping, offset, len } => self.load(mapping, offset, len).await,
             Memory::SyncMapping { mapping, offset, len, wait, invalidate: _ } => {
-                self.sync_mapping(mapping, offset, len, wait).await
+                self.sync_mapping(call, mapping, offset, len, wait).await
             }
         }
     }

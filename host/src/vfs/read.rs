@@ -29,7 +29,7 @@ impl ReferenceVfs {
         let status = description.position().status;
         if status.read_sync && (status.sync || status.data_sync) {
             let scope = if status.sync { SyncScope::Full } else { SyncScope::Data };
-            Box::pin(self.sync_file(&description, scope, 0..u64::MAX)).await?;
+            Box::pin(self.sync_file(call, &description, scope, 0..u64::MAX)).await?;
         }
         let len = (len as usize).min(TRANSFER_BYTES_MAX);
         let asked = len;

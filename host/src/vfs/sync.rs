@@ -12,27 +12,33 @@ use crate::call::Testimony;
 use crate::call::Value;
 use crate::cow::CowError;
 use crate::sim::Point;
+use crate::vfs::Call;
 use crate::vfs::DirectorySync;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::handles::Description;
 
 impl ReferenceVfs {
-    pub(super) async fn fsync(&self, handle: HandleId) -> Outcome<Value> {
-        self.sync_handle(handle, SyncScope::Full).await
+    pub(super) async fn fsync(&self, call: &Call, handle: HandleId) -> Outcome<Value> {
+        self.sync_handle(call, handle, SyncScope::Full).await
     }
 
-    pub(super) async fn fdatasync(&self, handle: HandleId) -> Outcome<Value> {
-        self.sync_handle(handle, SyncScope::Data).await
+    pub(super) async fn fdatasync(&self, call: &Call, handle: HandleId) -> Outcome<Value> {
+        self.sync_handle(call, handle, SyncScope::Data).await
     }
 
-    async fn sync_handle(&self, handle: HandleId, scope: SyncScope) -> Outcome<Value> {
+    async fn sync_handle(
+        &self,
+        call: &Call,
+        handle: HandleId,
+        scope: SyncScope,
+    ) -> Outcome<Value> {
         let description = self.description(handle)?;
         if let Some(answer) = self.cache.left_out() {
             return Ok(answer.map(|()| Value::Done)?);
         }
         match description.kind {
-            FileKind::Regular => self.sync_file(&description, scope, 0..u64::MAX).await?,
+            FileKind::Regular => self.sync_file(call, &description, scope, 0..u64::MAX).await?,
             FileKind::Directory | FileKind::Symlink => self.sync_directory().await?,
         }
         Ok(Value::Done)
@@ -42,6 +48,7 @@ impl ReferenceVfs {
     /// syncs are left out.
     pub(super) async fn sync_file(
         &self,
+        call: &Call,
         description: &Description,
         scope: SyncScope,
         range: Range<u64>,
@@ -50,9 +57,9 @@ impl ReferenceVfs {
             return Ok(());
         }
         let ino = description.ino;
-        let began = self.cache.begin_sync(ino, &mut description.position().cursor)?;
+        self.cache.begin_sync(ino, &mut description.position().cursor)?;
         self.told(self.cache.sync_range(ino, scope, range).await)?;
-        self.cache.collect(ino, &mut description.position().cursor, began)?;
+        self.cache.collect(ino, &mut description.position().cursor, call.began)?;
         Ok(())
     }
 

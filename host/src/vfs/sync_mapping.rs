@@ -4,6 +4,7 @@ use crate::cache::SyncScope;
 use crate::call::Errno;
 use crate::call::MappingId;
 use crate::call::Value;
+use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 
@@ -11,6 +12,7 @@ impl ReferenceVfs {
     /// Without `wait` nothing begins, as on Linux: the flusher comes some day.
     pub(super) async fn sync_mapping(
         &self,
+        call: &Call,
         mapping: MappingId,
         offset: u64,
         len: u64,
@@ -25,7 +27,7 @@ impl ReferenceVfs {
         if wait && let Some(answer) = self.cache.left_out() {
             answer?;
         } else if wait {
-            self.sync_file(&description, SyncScope::Full, in_file).await?;
+            self.sync_file(call, &description, SyncScope::Full, in_file).await?;
         }
         Ok(Value::Done)
     }

@@ -51,7 +51,7 @@ impl ReferenceVfs {
             self.write_in_turn(call, &description, offset, data.slice(..len)).await?;
         let status = description.position().status;
         if let Some(scope) = sync_scope(status) {
-            Box::pin(self.sync_file(&description, scope, 0..u64::MAX)).await?;
+            Box::pin(self.sync_file(call, &description, scope, 0..u64::MAX)).await?;
         }
         // As on Linux: a write that fails leaves the offset where it was, also if its bytes are
         // in the file and only their sync failed.

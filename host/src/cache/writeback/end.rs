@@ -154,10 +154,11 @@ impl PageCache {
             FailureKind::AlwaysIo => Errno::Io,
         };
         let mut state = self.lock();
+        let number = self.count_failure();
         (state.untold, state.failed) = (Some(errno), Some(errno));
         let file = state.file(ino)?;
         file.generation += 1;
-        file.ledger.fail(&captured.ranges, errno);
+        file.ledger.fail(&captured.ranges, errno, number);
         file.ledger.owe(&captured.writers, errno);
         let mut is_dropped = false;
         if let Some(page) = file.pages.get_mut(captured.page_no) {
@@ -213,7 +214,7 @@ impl PageCache {
         for page_no in pages {
             let Some(file) = state.files.get_mut(&ino) else { return };
             let ranges = file.unwritten.take(self.page_range(page_no));
-            file.ledger.fail(&ranges, errno);
+            file.ledger.fail(&ranges, errno, self.count_failure());
             for range in &ranges {
                 file.ledger.owe(&file.writers.of(range), errno);
             }

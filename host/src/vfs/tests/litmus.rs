@@ -1,21 +1,36 @@
 //! The litmus histories of failed writeback, by profile.
 
+use std::task::Context;
+use std::task::Waker;
+
+use crate::cache::CachePolicy;
 use crate::cache::ClearRule;
 use crate::cache::CloseReports;
 use crate::cache::ErrorPolicy;
 use crate::cache::Observers;
 use crate::cache::PageAfterFailure;
 use crate::cache::SyncAllReports;
+use crate::call::CallId;
+use crate::call::Caller;
 use crate::call::Errno;
 use crate::call::HandleId;
 use crate::call::Ino;
+use crate::call::ProcessId;
 use crate::call::Request;
 use crate::call::Testimony;
+use crate::call::Vfs;
+use crate::sim::Seeded;
+use crate::sim::Sim;
+use crate::sim::Site;
+use crate::sim::Unrest;
 use crate::sim::mix;
+use crate::vfs::VfsPolicy;
 use crate::vfs::tests::BLOCK;
 use crate::vfs::tests::EDIT;
 use crate::vfs::tests::READ;
+use crate::vfs::tests::TINY;
 use crate::vfs::tests::World;
+use crate::vfs::tests::formatted;
 use crate::vfs::tests::reshape::direct;
 
 const STRICT: ErrorPolicy = ErrorPolicy::STRICT_STICKY;
@@ -55,6 +70,26 @@ fn l1_a_failure_found_in_the_background_is_told_by_the_next_sync() {
         let (world, handle) = failed(errors);
         assert_eq!(world.fsync(handle), E);
     }
+}
+
+/// What fails between the call and the sync's own work fails while its caller waits.
+#[test]
+fn a_waiter_is_told_of_what_fails_before_its_sync_begins_to_work() {
+    let sim = Sim::new(Seeded::new(1, &[(Site::Preempt, Unrest::one_in(1))]));
+    let errors = ErrorPolicy::QUEUE_FORGOTTEN;
+    let cache = CachePolicy { errors, ..CachePolicy::default() };
+    let world = World::with(formatted(TINY), sim, VfsPolicy::default(), cache);
+    let handle = world.file("f", b"content");
+    let caller = Caller { process: ProcessId(0), call: CallId(9) };
+    world.fail("data:1..");
+    let vfs = world.vfs.clone();
+    world.sim.spawn(async move { vfs.flush_background().await.expect("the power stays on") });
+    let mut sync = world.vfs.call(caller, Request::Fsync { handle });
+    assert!(sync.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    world.sim.run_background();
+    world.faulty.heal();
+    assert!(matches!(world.sim.block_on(sync), Ok(Err(Errno::Io))));
+    assert_eq!(world.fsync(handle), Ok(()), "that one was told");
 }
 
 #[test]
