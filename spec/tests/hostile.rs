@@ -279,3 +279,45 @@ fn a_trace_that_never_syncs_is_given_up_at_a_bound() {
     let synced = verdicts_of_overwriting(1_100, Fate::Synced);
     assert_eq!(synced.last(), Some(&Verdict::Accepted));
 }
+
+/// What is said of a byte that was copied so often from bytes that a failed write may have changed,
+/// and whether it was passed over.
+fn verdict_of_copies(count: usize, told: &str) -> (Verdict, bool) {
+    let mut calls = vec![
+        ("open h0 \"f\" read write create".to_owned(), "handle h1 regular ino=3".to_owned()),
+        ("open h0 \"f\" write dsync".to_owned(), "handle h2 regular ino=3".to_owned()),
+        ("write h1 @0 \"old!new!\"".to_owned(), "count 8".to_owned()),
+        ("write h2 @4 \"left\"".to_owned(), "error EIO".to_owned()),
+    ];
+    for number in 0..count {
+        let (from, to) = if number % 2 == 0 { (4, 0) } else { (0, 4) };
+        calls.push((format!("copyrange h1 @{from} h1 @{to} 4"), "count 4".to_owned()));
+    }
+    calls.push(("read h1 @0 4".to_owned(), format!("data {told:?}")));
+    let mut text = format!("{HEADER}\n");
+    for (number, (call, answer)) in calls.iter().enumerate() {
+        let step = 2 * number + 1;
+        writeln!(text, "{step} call p0 {call}\n{} answer {step} {answer}", step + 1).expect("text");
+    }
+    let mut oracle = Oracle::new(Arc::new(Promises::strict_sticky()), Level::Strict);
+    for event in &parse(&text).expect("it is well formed") {
+        oracle.event(event);
+    }
+    (oracle.verdict(), oracle.passed_over().next().is_some())
+}
+
+/// Questions about copies of copies go so deep and no deeper, whatever a trace says.
+#[test]
+fn copies_of_copies_are_looked_through_to_a_depth() {
+    for count in [1, 2, 7, 200] {
+        for told in ["new!", "left"] {
+            assert_eq!(verdict_of_copies(count, told), (Verdict::Accepted, false), "{count}");
+        }
+        let (verdict, is_passed_over) = verdict_of_copies(count, "lXft");
+        let Verdict::Rejected(violations) = verdict else { panic!("{count}: {verdict:?}") };
+        assert_eq!((&*violations[0].clause, is_passed_over), ("COPY-01", false), "{count}");
+    }
+    for count in [300, 20_000] {
+        assert_eq!(verdict_of_copies(count, "left"), (Verdict::Accepted, true), "{count}");
+    }
+}

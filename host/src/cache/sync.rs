@@ -43,8 +43,8 @@ impl PageCache {
         }
     }
 
-    /// Marks the beginning of a call, for [`PageCache::collect`]: what fails from here on, fails while
-    /// the call is under way.
+    /// Marks the beginning of a call, for [`PageCache::collect`]: what fails from here on, fails
+    /// while the call is under way.
     #[must_use]
     pub fn began(&self) -> SyncBegan {
         SyncBegan(self.failures.load(Ordering::Relaxed))

@@ -193,7 +193,7 @@ fn unexplained(regular: &Regular, floor: &Run, found: &Run) -> Option<u64> {
             .first()
             .filter(|run| run.order > floor.order)
             .map_or(first, |run| differs(run, found, first, run.end).unwrap_or(run.end));
-        let moments = regular.moments.get(&floor.order);
+        let moments = regular.copies.get(floor.order);
         while at < floor.end && floor.byte(at) != found.byte(at) {
             if moments.is_some_and(|moments| moments.may_hold(at, found.byte(at))) {
                 at += 1;
@@ -218,7 +218,7 @@ fn by_candidate(regular: &Regular, newer_than: u64, found: &Run, at: u64, end: u
         if !range.contains(&at) {
             continue;
         }
-        let moments = regular.moments.get(order);
+        let moments = regular.copies.get(*order);
         if moments.is_some_and(|moments| moments.may_hold(at, found.byte(at))) {
             return at + 1;
         }

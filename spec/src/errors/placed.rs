@@ -92,7 +92,7 @@ fn is_pending(regular: &Regular, from: u64, told: &Bytes, run: &Run) -> bool {
 
 /// Would the bytes be right if the clone had seen a part of a write?
 fn is_torn(regular: &Regular, from: u64, told: &Bytes, run: &Run) -> bool {
-    regular.moments.get(&run.order).is_some_and(|moments| {
+    regular.copies.get(run.order).is_some_and(|moments| {
         (from..).zip(told).all(|(at, byte)| moments.may_hold_torn(at, *byte))
     })
 }

@@ -243,7 +243,7 @@ fn explained(
     let explained = told.iter().zip(from..).all(|(byte, at)| {
         let failed = regular.may_be_otherwise(at, *byte, run.order);
         let reverts = reverts || (has_fallen_back && regular.may_have_failed(at, run.order));
-        if failed || (reverts && is_older(regular, at, *byte)) {
+        if failed || (reverts && regular.may_have_been(at, *byte)) {
             return true;
         }
         let past = match judge.was_in_between(file, at, *byte) {
@@ -267,7 +267,7 @@ fn was_meanwhile(judge: &Judge, frame: &Frame, file: FileId, at: u64, byte: u8) 
     let began = judge.began.get(&frame.called);
     match began.and_then(|began| began.regular(file)) {
         Some(before) => was_since(before, now, at, byte, |_| true),
-        None if is_older(now, at, byte) => Past::Was,
+        None if now.may_have_been(at, byte) => Past::Was,
         None => Past::Other,
     }
 }
@@ -285,21 +285,6 @@ fn has_fallen_back(judge: &Judge, regular: &Regular, range: &Range<u64>) -> bool
     }
 }
 
-/// Was a byte ever this, as far as is remembered? A failed write may have made it so.
-fn is_older(regular: &Regular, at: u64, byte: u8) -> bool {
-    let floor = regular.floor.runs(at..at + 1);
-    // What is durable may have been copied from bytes that nobody knew.
-    let was_durable = |run: &Run| {
-        let copied = regular.moments.get(&run.order);
-        run.byte(at) == byte || copied.is_some_and(|copied| copied.may_hold(at, byte))
-    };
-    let mut changes = regular.log.iter().chain(regular.maybes.iter());
-    floor.iter().all(was_durable)
-        || changes.any(|(order, change)| {
-            change.may_hold(at, byte) || regular.may_have_copied(*order, change, at, byte)
-        })
-}
-
 fn report(
     judge: &mut Judge,
     frame: &Frame,
@@ -309,7 +294,7 @@ fn report(
 ) {
     let Some(regular) = judge.model.regular(file) else { return };
     let to = from + told.len() as u64;
-    let older = told.iter().zip(from..).all(|(byte, at)| is_older(regular, at, *byte));
+    let older = told.iter().zip(from..).all(|(byte, at)| regular.may_have_been(at, *byte));
     let lost = regular.lost.meeting(&(from..to)).next().cloned();
     let passed = lost.as_ref().filter(|lost| lost.was_seen_since(&(from..to)));
     let passed = passed.and_then(|lost| lost.passed).filter(|_| judge.enforces("RSTAB-03"));

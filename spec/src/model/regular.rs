@@ -3,7 +3,6 @@
 //! Per byte, what a crash may leave is the floor's version or any later one in the log.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
@@ -12,8 +11,8 @@ use imbl::Vector;
 
 use crate::errors::Kinds;
 use crate::errors::LostSet;
+use crate::model::Copies;
 use crate::model::Extents;
-use crate::model::Moments;
 use crate::model::Origin;
 use crate::model::Peer;
 use crate::model::Placed;
@@ -241,8 +240,8 @@ pub(crate) struct Regular {
     pub(crate) tail: Extents,
     /// Such bytes that the file then grew over.
     pub(crate) overgrown: Extents,
-    /// Of bytes that were copied, which others they may be, by the order of the change.
-    pub(crate) moments: OrdMap<u64, Arc<Moments>>,
+    /// Of bytes that were copied, which others they may be.
+    pub(crate) copies: Copies,
     /// Files with which ranges are shared, or were, the newest last.
     pub(crate) peers: Vector<Peer>,
     /// The last clone that was refused, and what deduplication last shared.
@@ -321,23 +320,6 @@ impl Regular {
         }
     }
 
-    /// May a change of this order have copied the byte, where it is not known what the source
-    /// held?
-    pub(crate) fn may_have_copied(&self, order: u64, change: &Change, at: u64, byte: u8) -> bool {
-        change.range().contains(&at)
-            && self.moments.get(&order).is_some_and(|copied| copied.may_hold(at, byte))
-    }
-
-    /// May a byte be this although a change of this order brought another? Failed writes may have
-    /// changed it since, and what was copied may have been of another moment.
-    pub(crate) fn may_be_otherwise(&self, at: u64, byte: u8, order: u64) -> bool {
-        let mut failed = self.maybes.range(order + 1..);
-        self.moments.get(&order).is_some_and(|copied| copied.may_hold(at, byte))
-            || failed.any(|(order, change)| {
-                change.may_hold(at, byte) || self.may_have_copied(*order, change, at, byte)
-            })
-    }
-
     /// Was there a failed write to a byte after the change of this order?
     pub(crate) fn may_have_failed(&self, at: u64, order: u64) -> bool {
         self.maybes.range(order + 1..).any(|(_, change)| change.range().contains(&at))
@@ -345,7 +327,7 @@ impl Regular {
 
     /// Is every byte known?
     pub(crate) fn is_sure(&self) -> bool {
-        self.maybes.is_empty() && self.moments.is_empty()
+        self.maybes.is_empty() && self.copies.is_empty()
     }
 
     /// How far the file may reach, for what is known: a failed write may have made it longer.

@@ -8,12 +8,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::Change;
+use crate::model::Copied;
 use crate::model::Effect;
 use crate::model::Extents;
 use crate::model::FileId;
 use crate::model::Moments;
 use crate::model::Placed;
 use crate::model::Reach;
+use crate::model::TOO_DEEP;
 use crate::ops::Frame;
 use crate::ops::Judge;
 use crate::ops::permitted::Permitted;
@@ -151,10 +153,13 @@ fn shift(
     let reverts = known.lost.iter().any(|lost| crate::errors::may_revert(judge, lost));
     let (before, is_whole, is_any) = (None, false, false);
     let (after, most) = (Arc::clone(&known), known.size_most());
-    let moments = Moments { before, after, from, to, is_whole, reverts, is_any };
-    let moments = Arc::new(moments);
+    let copied = Copied { from: from..u64::MAX, to, is_whole, reverts, is_any };
+    let moments = Moments::new(before, after, copied);
+    if moments.is_too_deep() {
+        judge.pass_over(TOO_DEEP);
+    }
     let Some(regular) = judge.model.regular_mut(file) else { return };
-    regular.moments.insert(order, Arc::clone(&moments));
+    regular.note_copied(order, Arc::clone(&moments));
     // What a failed write may have brought behind the end has moved as well.
     let end = (i128::from(most) + i128::from(size) - i128::from(known.size)).max(0);
     let end = u64::try_from(end).unwrap_or(u64::MAX);
@@ -162,7 +167,7 @@ fn shift(
         let effect = Effect::Place { range: start..end, content, by, reach: Reach::Grow };
         let change = Change { acked: None, ..Change::new(frame, HandleId::ROOT, effect) };
         regular.maybes.insert(next, change);
-        regular.moments.insert(next, moments);
+        regular.note_copied(next, moments);
     }
 }
 

@@ -131,7 +131,7 @@ impl<'a> History<'a> {
     }
 
     fn holds(&self, (order, version): &(u64, Version<'_>), at: u64, byte: u8) -> bool {
-        let mut copied = self.regulars().filter_map(|regular| regular.moments.get(order));
+        let mut copied = self.regulars().filter_map(|regular| regular.copies.get(*order));
         let is_itself = match (version.change, &version.floor) {
             (Some(change), _) => change.may_hold(at, byte),
             (None, Some(floor)) => floor.byte(at) == byte,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::errors::may_revert;
 use crate::model::Change;
+use crate::model::Copied;
 use crate::model::Effect;
 use crate::model::FileId;
 use crate::model::Handle;
@@ -16,6 +17,7 @@ use crate::model::Peer;
 use crate::model::Placed;
 use crate::model::Reach;
 use crate::model::Regular;
+use crate::model::TOO_DEEP;
 use crate::model::overlaps;
 use crate::ops::Frame;
 use crate::ops::Judge;
@@ -301,7 +303,7 @@ fn place(
         judge.exercise("COPY-03");
     }
     let order = judge.model.next_order();
-    let moments = moments(judge, frame, source, at, to, by);
+    let moments = moments(judge, frame, source, (at, to, len), by);
     let effect = effect(source, at, to, len, by);
     let Some(regular) = judge.model.regular_mut(handle.file) else { return };
     let has_grown = to + len > regular.size;
@@ -309,10 +311,14 @@ fn place(
     if has_grown {
         regular.size_clause = Some("COPY-02");
     }
+    let is_too_deep = moments.as_ref().is_some_and(|moments| moments.is_too_deep());
     if let Some(moments) = moments {
-        regular.moments.insert(order, Arc::new(moments));
+        regular.note_copied(order, moments);
     }
     regular.has_no_room(&(to..to + len));
+    if is_too_deep {
+        judge.pass_over(TOO_DEEP);
+    }
     if let (Some(source), true) = (source.file, frame.overlapped) {
         let (call, destination) = (frame.called, handle.file);
         judge.copies.push(Fresh { call, source, destination, order });
@@ -342,10 +348,9 @@ fn moments(
     judge: &Judge,
     frame: &Frame,
     source: &Source,
-    at: u64,
-    to: u64,
+    (at, to, len): (u64, u64, u64),
     by: Placed,
-) -> Option<Moments> {
+) -> Option<Arc<Moments>> {
     let after = source.regular.clone()?;
     let began = judge.began.get(&frame.called);
     let before = source.file.and_then(|file| began?.shared_regular(file));
@@ -354,8 +359,9 @@ fn moments(
     if is_sure && !frame.overlapped {
         return None;
     }
-    let (from, is_whole, is_any) = (at, by == Placed::Cloned, source.is_vague);
-    Some(Moments { before, after, from, to, is_whole, reverts, is_any })
+    let (is_whole, is_any) = (by == Placed::Cloned, source.is_vague);
+    let copied = Copied { from: at..at.saturating_add(len), to, is_whole, reverts, is_any };
+    Some(Moments::new(before, after, copied))
 }
 
 /// Behind a range that does not end with a block, up to its end, bytes stay or are zero [COPY-07].
@@ -407,12 +413,14 @@ fn may_be_there(
     by: Placed,
 ) {
     let order = judge.model.next_order();
-    let moments = moments(judge, frame, source, at, to, by);
+    let moments = moments(judge, frame, source, (at, to, len), by);
     let effect = effect(source, at, to, len, by);
     let change = Change { acked: None, ..Change::new(frame, HandleId::ROOT, effect) };
     if let Some(regular) = judge.model.regular_mut(handle.file) {
         regular.maybes.insert(order, change);
-        regular.moments.extend(moments.map(|moments| (order, Arc::new(moments))));
+        if let Some(moments) = moments {
+            regular.note_copied(order, moments);
+        }
     }
 }
 
@@ -456,9 +464,9 @@ impl Judge {
             let after = self.model.shared_regular(copy.source);
             let began = before.and_then(|before| before.shared_regular(copy.source));
             let Some(regular) = self.model.regular_mut(copy.destination) else { continue };
-            if let (Some(moments), Some(after)) = (regular.moments.get_mut(&copy.order), after) {
-                let known = Moments { after, ..Moments::clone(moments) };
-                *moments = Arc::new(Moments { before: began.or(known.before.clone()), ..known });
+            if let (Some(moments), Some(after)) = (regular.copies.get(copy.order), after) {
+                let moments = moments.until(began, after);
+                regular.note_copied(copy.order, moments);
             }
         }
     }

@@ -123,8 +123,8 @@ pub(super) fn reads(call: &Call) -> bool {
 /// What is said during a call that is alone may be about its own effect. Bytes that a write
 /// brought are lost after it, bytes that a truncate removes are lost before it and resolved after
 /// it. A sync has no effect, and is judged by what was said before it answered. Where the subject
-/// told when a write took effect, what it said before is about what was before. A last close lets go
-/// of its file first: what it then drops that was lost before, nobody holds.
+/// told when a write took effect, what it said before is about what was before. A last close lets
+/// go of its file first: what it then drops that was lost before, nobody holds.
 fn comes_after(item: &Item, items: &Vector<Item>, calls: &Calls, overlapped: bool) -> bool {
     let alone = calls.values().next().filter(|_| !overlapped);
     match (item, alone.map(|alone| &alone.call)) {
