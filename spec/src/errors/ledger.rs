@@ -126,9 +126,7 @@ pub(crate) fn said(judge: &mut Judge, step: Step, testimony: &Testimony) {
             let id = judge.model.inos.get(file).copied();
             let is_held = id.is_some_and(|id| judge.model.file(id).handles > 0);
             if let Some(regular) = known(judge, *file) {
-                let evicted = common(vec![range.clone()], &regular.lost_unacknowledged);
-                let evicted = subtract(evicted, &regular.evicted_unacknowledged);
-                regular.evicted_unacknowledged.extend(evicted);
+                note_evicted(regular, range);
                 regular.lost.note(range, |lost| {
                     lost.evicted = true;
                     lost.is_forgotten |= !is_held;
@@ -307,8 +305,41 @@ fn enter_unacknowledged(
     }
     let ends = failed.iter().map(|failed| failed.end.min(range.end));
     regular.size = ends.fold(regular.size, u64::max);
+    note_unacknowledged(regular, new);
+}
+
+fn note_unacknowledged(regular: &mut Regular, new: Vec<Range<u64>>) {
     let new = subtract(new, &regular.lost_unacknowledged);
     regular.lost_unacknowledged.extend(new);
+}
+
+/// The subject said during calls that bytes are lost, or dropped, and then these failed: what they
+/// may have brought was not known when it was said.
+pub(crate) fn said_in_failed(judge: &mut Judge, testimony: &Testimony, failed: &[Step]) {
+    match testimony {
+        Testimony::Lost { file, range, .. } => {
+            let Some(regular) = known(judge, *file) else { return };
+            let brought = regular.maybes.values().filter(|change| failed.contains(&change.step));
+            let brought: Vec<Range<u64>> = brought.map(Change::range).collect();
+            note_unacknowledged(regular, common(vec![range.clone()], &brought));
+        }
+        Testimony::Evicted { file, range } => {
+            if let Some(regular) = known(judge, *file) {
+                note_evicted(regular, range);
+            }
+        }
+        Testimony::Resolved { .. }
+        | Testimony::Failed { .. }
+        | Testimony::Committed { .. }
+        | Testimony::Audit { .. }
+        | Testimony::Lied => {}
+    }
+}
+
+fn note_evicted(regular: &mut Regular, range: &Range<u64>) {
+    let evicted = common(vec![range.clone()], &regular.lost_unacknowledged);
+    let evicted = subtract(evicted, &regular.evicted_unacknowledged);
+    regular.evicted_unacknowledged.extend(evicted);
 }
 
 fn enter_hit(regular: &mut Regular, said: &Floating, hit: Hit) {

@@ -35,6 +35,7 @@ pub(crate) use ledger::attribute;
 pub(crate) use ledger::identified;
 pub(crate) use ledger::opened;
 pub(crate) use ledger::said;
+pub(crate) use ledger::said_in_failed;
 pub(crate) use ledger::said_together;
 pub(crate) use lost_set::LostSet;
 pub(crate) use success::range_sync_succeeded;

@@ -306,6 +306,7 @@ impl Judge {
         }
         (self.lock_doubt, self.renames, self.model.are_modes_in_doubt) = (false, false, false);
         errors::attribute(self);
+        self.failed_together(items, calls);
         let is_write = |pending: &&Pending| writes(&pending.call);
         let is_sole_writer = calls.values().filter(is_write).count() == 1;
         for (called, pending) in calls.iter() {
@@ -315,6 +316,20 @@ impl Judge {
             self.snapshots.close_group(&before, &self.model);
             self.copied_until(None, Some(&before));
             self.began.clear();
+        }
+    }
+
+    /// What was said during calls that failed is about what they may have done as well.
+    fn failed_together(&mut self, items: &Vector<Item>, calls: &Calls) {
+        let failed = calls.iter().filter(|(_, pending)| {
+            pending.call.changes() && matches!(pending.outcome, Some((_, Err(_))))
+        });
+        let failed: Vec<Step> = failed.map(|(called, _)| called).collect();
+        if failed.is_empty() {
+            return;
+        }
+        for (_, testimony) in items.iter().filter_map(as_said) {
+            errors::said_in_failed(self, testimony, &failed);
         }
     }
 
