@@ -257,6 +257,7 @@ impl Exerciser {
         if self.description(position).is_writable && error.kind() != io::ErrorKind::Interrupted {
             let (node, again) =
                 (self.node_of(position), file::duplicate(&self.open[position].file));
+            self.tree.touch(node);
             self.learn(&again?, node)?;
         }
         Err(error)

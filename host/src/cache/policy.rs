@@ -199,6 +199,19 @@ pub enum WritebackEnd {
     NothingDirty,
 }
 
+/// What of a file a sync covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SyncReach {
+    /// All of it, or of the range that it was asked for.
+    Whole,
+    /// What of that is in the first of the shards of a file, each of [`SHARD_BYTES`] (D-69).
+    FirstShard,
+}
+
+/// The bytes of a shard of [`SyncReach::FirstShard`]. Those of gluster are of 64 MiB; here files are
+/// small.
+pub const SHARD_BYTES: u64 = 16 << 10;
+
 /// What a file that comes into memory finds in the record of failures of its place there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecycledRecord {
@@ -307,6 +320,8 @@ pub struct CachePolicy {
     pub writeback_turn: WritebackTurn,
     /// When a writeback is over.
     pub writeback_end: WritebackEnd,
+    /// What of a file a sync covers.
+    pub sync_reach: SyncReach,
     /// What a file finds in its record of failures.
     pub recycled_record: RecycledRecord,
     /// What failures are remembered as.
@@ -350,6 +365,7 @@ impl Default for CachePolicy {
             commit_failure: CommitFailure::Told,
             writeback_turn: WritebackTurn::Waits,
             writeback_end: WritebackEnd::OnePass,
+            sync_reach: SyncReach::Whole,
             recycled_record: RecycledRecord::Reset,
             failure_kind: FailureKind::Kept,
             part_failures: PartFailures::All,

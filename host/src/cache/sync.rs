@@ -8,10 +8,12 @@ use crate::cache::CloseReports;
 use crate::cache::CommitFailure;
 use crate::cache::ErrorCursor;
 use crate::cache::PageCache;
+use crate::cache::SHARD_BYTES;
 use crate::cache::Suspension;
 use crate::cache::SyncAllReports;
 use crate::cache::SyncBegan;
 use crate::cache::SyncError;
+use crate::cache::SyncReach;
 use crate::cache::Syncs;
 use crate::cache::errno_of;
 use crate::cache::errors::Mark;
@@ -74,8 +76,14 @@ impl PageCache {
         scope: SyncScope,
         range: Range<u64>,
     ) -> Result<(), CowError> {
+        let range = match self.policy.sync_reach {
+            SyncReach::Whole => range,
+            SyncReach::FirstShard => range.start..range.end.min(SHARD_BYTES),
+        };
         self.sim.point(Point::SyncStart).await;
-        self.write_back_for(ino, scope, range).await?;
+        if !range.is_empty() {
+            self.write_back_for(ino, scope, range).await?;
+        }
         self.sim.point(Point::SyncWait).await;
         let mark = self.lock().file(ino)?.ledger.mark();
         self.cow.sync_log().await?;

@@ -13,6 +13,7 @@ use crate::cache::ErrorPolicy;
 use crate::cache::ExtentLookup;
 use crate::cache::FaultLock;
 use crate::cache::PAGE_CAPTURED_FIRST;
+use crate::cache::SyncReach;
 use crate::cache::TailZeroing;
 use crate::cache::TransformFallback;
 use crate::cache::Truncation;
@@ -441,6 +442,28 @@ const BASIC: &[Defect] = &[
         exercised_by: EXERCISED_BESIDE_FLUSHES,
         controls: &[CALM, "run posix_data"],
         apply: |policies| policies.cache.writeback_end = WritebackEnd::NothingDirty,
+    },
+    Defect {
+        name: "sync_first_shard_only",
+        number: "D-69",
+        mechanism: "a sync of a file that is kept in shards of 16 KiB is asked of the first shard, \
+                    and not of the others",
+        source: "D-69; gluster/glusterfs 0f7923b4a5, whose shards are of 64 MiB",
+        needs: "a file of more than one shard, a crash",
+        clauses: &[
+            "DUR-FSYNC-01",
+            "DUR-RENAME-02",
+            "DUR-MSYNC-01",
+            "DUR-FSYNC-03",
+            "DUR-FDS-01",
+            "DUR-OSYNC-01",
+        ],
+        audit: &[],
+        silent: "runs without a crash, files of less than 16 KiB",
+        shown_by: "explore app_redb --verify verify_redb",
+        exercised_by: "explore posix_exerciser --seed 1 --seeds 20 -- random 60 mapped",
+        controls: &[CALM, "explore crash_append_log -- 3"],
+        apply: |policies| policies.cache.sync_reach = SyncReach::FirstShard,
     },
     Defect {
         name: "stale_lookup_skips_pages",
