@@ -208,8 +208,8 @@ pub enum SyncReach {
     FirstShard,
 }
 
-/// The bytes of a shard of [`SyncReach::FirstShard`]. Those of gluster are of 64 MiB; here files are
-/// small.
+/// The bytes of a shard of [`SyncReach::FirstShard`]. Those of gluster are of 64 MiB; here files
+/// are small.
 pub const SHARD_BYTES: u64 = 16 << 10;
 
 /// What a file that comes into memory finds in the record of failures of its place there.

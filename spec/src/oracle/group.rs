@@ -305,8 +305,7 @@ impl Judge {
             self.one(called, call, false);
         }
         (self.lock_doubt, self.renames, self.model.are_modes_in_doubt) = (false, false, false);
-        errors::attribute(self);
-        self.failed_together(items, calls);
+        self.attribute(items, calls);
         let is_write = |pending: &&Pending| writes(&pending.call);
         let is_sole_writer = calls.values().filter(is_write).count() == 1;
         for (called, pending) in calls.iter() {
@@ -319,8 +318,10 @@ impl Judge {
         }
     }
 
+    /// All calls took effect, and it is known which files were meant by what was said meanwhile.
     /// What was said during calls that failed is about what they may have done as well.
-    fn failed_together(&mut self, items: &Vector<Item>, calls: &Calls) {
+    fn attribute(&mut self, items: &Vector<Item>, calls: &Calls) {
+        errors::attribute(self);
         let failed = calls.iter().filter(|(_, pending)| {
             pending.call.changes() && matches!(pending.outcome, Some((_, Err(_))))
         });
