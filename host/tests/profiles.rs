@@ -128,7 +128,11 @@ fn a_profile_of_ones_own_is_a_file_and_a_mistake_in_it_is_told_with_its_line() {
     assert!(shown.contains("ERR-STICKY-01") && shown.contains("ERR-CLAIM-01"), "{shown}");
     for (from, to, part) in [
         ("clean-kept", "burnt", "`redirtied`"),
-        ("description-cursor", "last-close", "clear: does not go with these observers"),
+        (
+            "description-cursor",
+            "last-close",
+            "clear: with these observers it is \"description-cursor\" or \"reopen\"",
+        ),
         ("[oracle]", "[judge]", "unknown field `judge`"),
     ] {
         std::fs::write(&path, text.replacen(from, to, 1)).expect("the folder is there");

@@ -178,21 +178,32 @@ impl ErrorPromise {
 
     /// Which key's value cannot be had beside the others, and why.
     fn conflict(&self) -> Option<(&'static str, &'static str)> {
-        let clears: &[ClearRule] = match self.observers {
-            Observers::Everyone => {
-                &[ClearRule::SupersededAndStable, ClearRule::LastClose, ClearRule::Remount]
+        let (clears, why): (&[ClearRule], _) = match self.observers {
+            Observers::Everyone => (
+                &[ClearRule::SupersededAndStable, ClearRule::LastClose, ClearRule::Remount],
+                "with these observers it is \"superseded-and-stable\", \"last-close\" or \
+                 \"remount\"",
+            ),
+            Observers::OpenAtError => (
+                &[ClearRule::PerDescriptionCursor, ClearRule::Reopen],
+                "with these observers it is \"per-description-cursor\" or \"reopen\"",
+            ),
+            Observers::Waiter if self.retries() => (
+                &[ClearRule::SupersededAndStable, ClearRule::LastClose],
+                "with these observers, and what is still due, it is \"superseded-and-stable\" or \
+                 \"last-close\"",
+            ),
+            Observers::FirstWaiter | Observers::Waiter => {
+                (&[ClearRule::FirstReport], "with these observers it is \"first-report\"")
             }
-            Observers::OpenAtError => &[ClearRule::PerDescriptionCursor, ClearRule::Reopen],
-            Observers::FirstWaiter => &[ClearRule::FirstReport],
-            Observers::Waiter if self.retries() => {
-                &[ClearRule::SupersededAndStable, ClearRule::LastClose]
-            }
-            Observers::Waiter => &[ClearRule::FirstReport],
-            Observers::Writer => &[ClearRule::PerDescriptionCursor],
+            Observers::Writer => (
+                &[ClearRule::PerDescriptionCursor],
+                "with these observers it is \"per-description-cursor\"",
+            ),
         };
         let ends = [ClearRule::SupersededAndStable, ClearRule::LastClose];
         if !clears.contains(&self.clear) {
-            return Some(("clear", "does not go with these observers"));
+            return Some(("clear", why));
         }
         if self.retries() && !ends.contains(&self.clear) {
             return Some(("unwritten", "what is still due is told of until it is written"));
@@ -201,10 +212,10 @@ impl ErrorPromise {
             return Some(("report", "next-sync needs clear = \"per-description-cursor\""));
         }
         if self.observers == Observers::Writer && self.report == ReportTime::NextSync {
-            return Some(("report", "next-sync does not go with these observers"));
+            return Some(("report", "with observers = \"writer\" it is \"same-sync\""));
         }
         if self.observers == Observers::Writer && self.unseen_reaches_next_opener {
-            return Some(("unseen_reaches_next_opener", "does not go with these observers"));
+            return Some(("unseen_reaches_next_opener", "with observers = \"writer\" it is false"));
         }
         if self.clear == ClearRule::LastClose && self.survives_inode_eviction {
             return Some(("survives_inode_eviction", "nothing survives the last close"));

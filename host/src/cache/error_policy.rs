@@ -218,25 +218,33 @@ impl ErrorPolicy {
     /// Which two values cannot go together, if any cannot: the names of their keys, and why.
     #[must_use]
     pub fn conflict(&self) -> Option<Conflict> {
-        let allowed: &[ClearRule] = match self.observers {
-            Observers::Everyone => {
-                &[ClearRule::SupersededStable, ClearRule::LastClose, ClearRule::Remount]
+        let (allowed, why): (&[ClearRule], _) = match self.observers {
+            Observers::Everyone => (
+                &[ClearRule::SupersededStable, ClearRule::LastClose, ClearRule::Remount],
+                "with these observers it is \"superseded-stable\", \"last-close\" or \"remount\"",
+            ),
+            Observers::OpenAtError | Observers::OpenAtErrorOrUnseen => (
+                &[ClearRule::DescriptionCursor, ClearRule::Reopen],
+                "with these observers it is \"description-cursor\" or \"reopen\"",
+            ),
+            Observers::Waiter if self.retries() => (
+                &[ClearRule::SupersededStable, ClearRule::LastClose],
+                "with these observers, and what is tried again, it is \"superseded-stable\" or \
+                 \"last-close\"",
+            ),
+            Observers::FirstWaiter | Observers::Waiter => {
+                (&[ClearRule::FirstReport], "with these observers it is \"first-report\"")
             }
-            Observers::OpenAtError | Observers::OpenAtErrorOrUnseen => {
-                &[ClearRule::DescriptionCursor, ClearRule::Reopen]
-            }
-            Observers::FirstWaiter => &[ClearRule::FirstReport],
-            Observers::Waiter if self.retries() => {
-                &[ClearRule::SupersededStable, ClearRule::LastClose]
-            }
-            Observers::Waiter => &[ClearRule::FirstReport],
-            Observers::Writer => &[ClearRule::DescriptionCursor],
+            Observers::Writer => (
+                &[ClearRule::DescriptionCursor],
+                "with these observers it is \"description-cursor\"",
+            ),
         };
         let ends = [ClearRule::SupersededStable, ClearRule::LastClose];
         let is_late = self.report == ReportTime::NextSync;
         let is_suspended = self.suspension != Suspension::None;
         let cases = [
-            (!allowed.contains(&self.clear_rule), "clear", "does not go with these observers"),
+            (!allowed.contains(&self.clear_rule), "clear", why),
             (
                 self.retries() && !ends.contains(&self.clear_rule),
                 "clear",
@@ -250,7 +258,7 @@ impl ErrorPolicy {
             (
                 is_late && self.observers == Observers::Writer,
                 "report",
-                "next-sync does not go with observers = \"writer\"",
+                "with observers = \"writer\" it is \"same-sync\"",
             ),
             (
                 self.survives_eviction && self.observers == Observers::Writer,
