@@ -68,6 +68,30 @@ fn a_forgotten_sync_error_is_rejected_where_it_is_not_expected_and_accepted_wher
     ends_with("run seed_004_qemu_fsync --profile linux-errseq-4.17 --level linux", 0);
 }
 
+/// The second sync by other means: a false success is one by each of them, and what was written
+/// again, or never acknowledged, is none.
+#[test]
+fn a_second_sync_of_a_disk_image_owes_what_the_first_did_by_whatever_means() {
+    let stack = "run seed_004_qemu_fsync --profile linux-errseq-4.17 --expect strict-sticky --";
+    for (form, first, second, read, code) in [
+        ("second", "write 1: ok", "fsync 2: error", "read A", 1),
+        ("dup", "write 1: ok", "fsync 2: ok", "read A", 1),
+        ("msync", "write 1: ok", "fsync 2: ok", "read A", 1),
+        ("rewrite", "write 1: ok", "fsync 2: ok", "read B", 0),
+        ("direct", "write 1: error", "fsync 2: ok", "read A", 0),
+    ] {
+        let output = crashproof(&format!("{stack} {form}"));
+        let (shown, printed) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{form}: {shown}");
+        let is_false = code == 1 && second == "fsync 2: ok";
+        assert_eq!(shown.contains("ERR-STICKY-01"), is_false, "{form}: {shown}");
+        for line in [first, second, read] {
+            assert!(printed.contains(line), "{form}, {line}: {printed}");
+        }
+        ends_with(&format!("run seed_004_qemu_fsync --profile strict-sticky -- {form}"), 0);
+    }
+}
+
 /// Runs every defect, in its own workload and under the general exerciser, and every control.
 #[test]
 fn every_defect_is_caught_and_every_control_is_silent() {
