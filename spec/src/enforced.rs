@@ -60,6 +60,7 @@ enforced! {
     "DATA-ERR-01" Strict,
     "DATA-STALE-01" Strict,
     "DATA-DIO-01" Linux,
+    "DATA-DIO-02" Linux,
     "TRUNC-01" Posix,
     "TRUNC-02" Posix,
     "TRUNC-03" Posix,

@@ -11,6 +11,7 @@ use crate::errors::placed;
 use crate::model::FileId;
 use crate::model::Origin;
 use crate::model::Past;
+use crate::model::Promise;
 use crate::model::Regular;
 use crate::model::Run;
 use crate::model::common;
@@ -143,9 +144,12 @@ pub(crate) fn compare(
         Run { start: at, end, data: bytes, order: 0, promise: None, origin: Origin::Written };
     let Some(regular) = judge.model.regular(file) else { return };
     let mut wrong: Vec<(u64, u64, Run)> = Vec::new();
-    let mut crosses = false;
+    let (mut crosses, mut is_synced) = (false, false);
     for run in regular.live.runs(at..end) {
-        crosses |= is_by_other_way(&run, view) && !frame.overlapped;
+        if is_by_other_way(&run, view) && !frame.overlapped {
+            crosses = true;
+            is_synced |= promised(regular, run.start, run.order).is_some();
+        }
         let mut from = run.start;
         while let Some(first) = differs(&run, &found, from, run.end) {
             let same = |at: &u64| run.byte(*at) == found.byte(*at);
@@ -156,6 +160,9 @@ pub(crate) fn compare(
     }
     if crosses {
         judge.exercise("DATA-DIO-01");
+    }
+    if is_synced {
+        judge.exercise("DATA-DIO-02");
     }
     note_kept(judge, frame, file, (at, end), &wrong);
     let mut reported = false;
@@ -173,6 +180,12 @@ pub(crate) fn compare(
     }
     note(judge, frame, file, at, end);
     judge.note_cut(frame, file, at, data);
+}
+
+/// What promised that a byte is durable as a change of this order left it.
+fn promised(regular: &Regular, at: u64, order: u64) -> Option<Promise> {
+    let floor = regular.floor.runs(at..at.saturating_add(1)).into_iter();
+    floor.filter(|floor| floor.order == order).find_map(|floor| floor.promise)
 }
 
 /// Did bytes go one way, past the cache or through it, and are they read the other way?
@@ -301,11 +314,7 @@ fn report(
     let may_revert = judge.promises.error.after_failure == AfterFailure::MayRevert;
     let earlier = regular.reads.iter().find(|(read, _)| overlaps(read, &(from..to))).cloned();
     let subject = judge.model.path_text(file);
-    let promised = regular
-        .floor
-        .runs(from..from + 1)
-        .into_iter()
-        .find_map(|floor| floor.promise.filter(|_| floor.order == run.order));
+    let promised = promised(regular, from, run.order);
     let right = match regular.log.get(&run.order) {
         Some(change) => Some((change.step, change.describe(&subject))),
         None => promised
@@ -315,6 +324,8 @@ fn report(
     let mut special = Vec::new();
     if !frame.overlapped && is_by_other_way(run, view) {
         special.push("DATA-DIO-01");
+        // A sync that covered these bytes said success: nothing told that the two ways differ.
+        special.extend(promised.is_some().then_some("DATA-DIO-02"));
     }
     special.extend(placed::clauses(judge, file, from, told, run, older));
     if let (Some((_, read)), Some(searched)) = (&earlier, regular.searched)
