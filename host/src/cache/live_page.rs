@@ -2,18 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use bytes::Bytes;
 
 use crate::cache::State;
 use crate::cache::page::Page;
 use crate::device;
+use crate::sim::WorldMutex;
 
 /// A page of the cache, as long as it is there; then what was captured of it.
 pub(super) struct LivePage {
-    pub(super) state: Arc<Mutex<State>>,
+    pub(super) state: Arc<WorldMutex<State>>,
     pub(super) ino: u64,
     pub(super) page_no: u64,
     pub(super) page_size_bytes: u64,
@@ -28,7 +27,7 @@ impl fmt::Debug for LivePage {
 
 impl device::LivePage for LivePage {
     fn capture(&self) -> Bytes {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         let found = state.files.get(&self.ino).and_then(|file| {
             let page = file.pages.get(self.page_no)?;
             let start = self.page_no.saturating_mul(self.page_size_bytes);

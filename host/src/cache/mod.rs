@@ -40,9 +40,6 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
@@ -116,6 +113,8 @@ use crate::cow::Times;
 use crate::device::DeviceError;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// Why a sync did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +236,7 @@ pub struct PageCache {
     changes: TaskLock,
     /// So many writebacks failed, of any file.
     failures: Arc<AtomicU64>,
-    state: Arc<Mutex<State>>,
+    state: Arc<WorldMutex<State>>,
 }
 
 impl PageCache {
@@ -260,8 +259,8 @@ impl PageCache {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> WorldGuard<'_, State> {
+        self.state.lock()
     }
 
     /// Notes what is amiss with pages that count as clean, from now on.

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use crate::sim::Notices;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// A step in the life of a page after which it may count as clean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,12 +44,12 @@ type LeftOut = BTreeSet<(u64, u64)>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Transitions {
     kept: Notices<Transition>,
-    left_out: Arc<Mutex<LeftOut>>,
+    left_out: Arc<WorldMutex<LeftOut>>,
 }
 
 impl Transitions {
-    fn left_out(&self) -> MutexGuard<'_, LeftOut> {
-        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
+    fn left_out(&self) -> WorldGuard<'_, LeftOut> {
+        self.left_out.lock()
     }
 
     pub(super) fn watch(&self) {

@@ -5,15 +5,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use crate::call::CallId;
 use crate::call::Errno;
 use crate::call::Ino;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// One statement of a subject about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +64,7 @@ pub struct Witness(Arc<Place>);
 
 #[derive(Debug, Default)]
 struct Place {
-    said: Mutex<Said>,
+    said: WorldMutex<Said>,
     /// Is anything pending? It is asked before each event.
     is_pending: AtomicBool,
 }
@@ -93,18 +92,24 @@ impl Witness {
         self.lock().last_effect
     }
 
-    fn lock(&self) -> MutexGuard<'_, Said> {
-        self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> WorldGuard<'_, Said> {
+        self.0.said.lock()
+    }
+
+    /// Hears what was said since the last time, in order. Whoever hears it says nothing.
+    pub fn hear(&self, hear: impl FnMut(Testimony)) {
+        if self.0.is_pending.load(Ordering::Relaxed) {
+            let mut said = self.lock();
+            self.0.is_pending.store(false, Ordering::Relaxed);
+            said.pending.drain(..).for_each(hear);
+        }
     }
 
     /// Takes what was said since the last time, in order.
     #[must_use]
     pub fn take(&self) -> Vec<Testimony> {
-        if !self.0.is_pending.load(Ordering::Relaxed) {
-            return Vec::new();
-        }
-        let mut said = self.lock();
-        self.0.is_pending.store(false, Ordering::Relaxed);
-        std::mem::take(&mut said.pending)
+        let mut taken = Vec::new();
+        self.hear(|testimony| taken.push(testimony));
+        taken
     }
 }

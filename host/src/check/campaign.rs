@@ -160,7 +160,7 @@ impl Table {
             kept.judge.event(kept.position(), step, &event);
             kept.events.push(event);
         };
-        let notebook = Notebook::new(Witness::default(), Box::new(take));
+        let notebook = Notebook::new(Witness::default(), take);
         Self { kept, notebook, is_unaudited }
     }
 

@@ -3,6 +3,7 @@
 //! A judge hears and is not asked, so that the world need not wait for it; what it says does not
 //! depend on when it hears. What it has not heard yet is bounded.
 
+use std::sync::mpsc::Receiver;
 use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
@@ -14,6 +15,7 @@ use crate::check::judge::Judge;
 use crate::check::judge::Judged;
 use crate::check::judge::Line;
 use crate::device::History;
+use crate::observe::Sink;
 
 /// Shorter runs are over before a thread would be of use.
 const EVENT_COUNT_MIN: u32 = 4096;
@@ -36,10 +38,10 @@ enum Said {
     Line(Line),
 }
 
-fn hear(judge: &mut Judge, note: Note) {
-    match note.said {
-        Said::Event(step, event) => judge.event(note.position, step, &event),
-        Said::Line(line) => judge.line(note.position, line),
+fn hear(judge: &mut Judge, note: &Note) {
+    match &note.said {
+        Said::Event(step, event) => judge.event(note.position, *step, event),
+        Said::Line(line) => judge.line(note.position, line.clone()),
     }
 }
 
@@ -49,6 +51,8 @@ struct Away {
     size_bytes: usize,
     seat: SyncSender<Judge>,
     sender: SyncSender<Vec<Note>>,
+    /// Notes that were heard, to be written over: memory goes back to the thread that it is of.
+    heard: Receiver<Vec<Note>>,
     thread: JoinHandle<Judge>,
 }
 
@@ -57,13 +61,18 @@ impl Away {
     fn begin() -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel::<Vec<Note>>(WAITING_COUNT);
         let (seat, seated) = sync_channel::<Judge>(1);
+        let (back, heard) = sync_channel::<Vec<Note>>(WAITING_COUNT);
         let thread = std::thread::Builder::new().name("judge".to_owned()).spawn(move || {
             let mut judge = seated.recv().expect("a judge is sent to each thread");
-            receiver.iter().flatten().for_each(|note| hear(&mut judge, note));
+            for notes in receiver {
+                notes.iter().for_each(|note| hear(&mut judge, note));
+                // Nobody may wait for them: they go with the last that are told.
+                let _ = back.try_send(notes);
+            }
             judge
         })?;
         let notes = Vec::with_capacity(NOTE_COUNT);
-        Ok(Self { notes, size_bytes: 0, seat, sender, thread })
+        Ok(Self { notes, size_bytes: 0, seat, sender, heard, thread })
     }
 
     fn take(&mut self, note: Note) {
@@ -72,7 +81,9 @@ impl Away {
         }
         self.notes.push(note);
         if self.notes.len() >= NOTE_COUNT || self.size_bytes >= NOTES_SIZE_BYTES {
-            let notes = std::mem::replace(&mut self.notes, Vec::with_capacity(NOTE_COUNT));
+            let mut next = self.heard.try_recv().unwrap_or_default();
+            next.clear();
+            let notes = std::mem::replace(&mut self.notes, next);
             self.size_bytes = 0;
             // Nobody hears it if the judge panicked; that is told when it is called back.
             let _ = self.sender.send(notes);
@@ -118,7 +129,7 @@ impl Judging {
     }
 
     /// Takes one event.
-    pub(super) fn event(&mut self, step: Step, event: Event) {
+    fn event(&mut self, step: Step, event: Event) {
         if let Some(left) = &mut self.events_to_go {
             *left -= 1;
             if *left == 0 {
@@ -139,7 +150,7 @@ impl Judging {
         if let Some(away) = &mut self.away {
             away.take(note);
         } else if let Some(judge) = &mut self.here {
-            hear(judge, note);
+            hear(judge, &note);
         }
     }
 
@@ -172,6 +183,15 @@ impl Judging {
         let position = self.position();
         self.judge();
         self.here.expect("it was called back").finish(position)
+    }
+}
+
+/// Once a run has ended, nobody judges what comes.
+impl Sink for Option<Judging> {
+    fn take(&mut self, step: Step, event: Event) {
+        if let Some(judging) = self {
+            judging.event(step, event);
+        }
     }
 }
 

@@ -179,7 +179,7 @@ fn events(policies: &Policies, lies: bool, seed: u64) -> Vec<Event> {
     let events = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&events);
     let sink = move |_, event| kept.lock().expect("one thread").push(event);
-    let notebook = Notebook::new(stack.witness.clone(), Box::new(sink));
+    let notebook = Notebook::new(stack.witness.clone(), sink);
     let recorder = Arc::new(Recorder::new(subject, notebook));
     for number in 1..=PROCESS_COUNT {
         let caller = Caller { process: ProcessId(number), call: CallId(0) };

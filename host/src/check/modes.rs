@@ -132,7 +132,7 @@ fn judged(process_count: u32, lies: bool, seed: u64) -> Oracle {
     let oracle = Arc::new(Mutex::new(oracle));
     let told = Arc::clone(&oracle);
     let sink = move |_, event: Event| told.lock().expect("one thread").event(&event);
-    let notebook = Notebook::new(stack.witness.clone(), Box::new(sink));
+    let notebook = Notebook::new(stack.witness.clone(), sink);
     let recorder = Arc::new(Recorder::new(subject, notebook));
     for number in 1..=process_count {
         let caller = Caller { process: ProcessId(number), call: CallId(0) };

@@ -1,8 +1,6 @@
 //! A world to be run in: a subject, a recorder on its road, a judge behind the recorder.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use bytes::Bytes;
 use crashproof_spec::oracle::Oracle;
@@ -33,6 +31,7 @@ use crate::check::judging::Judging;
 use crate::device::Image;
 use crate::observe::Audit;
 use crate::observe::Notebook;
+use crate::observe::Notes;
 use crate::observe::Recorder;
 use crate::sim::Chooser;
 use crate::sim::DecisionLog;
@@ -42,6 +41,7 @@ use crate::sim::Unrest;
 use crate::subject::MountError;
 use crate::subject::Stack;
 use crate::subject::StackPlan;
+use crate::sim::WorldMutex;
 
 /// Who answers what is left to chance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +134,7 @@ pub struct World {
     /// The reference stack, if that is the subject.
     pub stack: Option<Stack>,
     notebook: Notebook,
-    judging: Arc<Mutex<Option<Judging>>>,
+    judging: Arc<WorldMutex<Notes<Option<Judging>>>>,
     is_audited: bool,
 }
 
@@ -205,16 +205,8 @@ impl World {
         is_audited: bool,
     ) -> Self {
         let last = oracle.step();
-        let judging = Arc::new(Mutex::new(Some(Judging::new(Judge::new(oracle)))));
-        let sink = Arc::clone(&judging);
-        let notebook = Notebook::new(
-            witness,
-            Box::new(move |step, event| {
-                if let Some(judging) = lock(&sink).as_mut() {
-                    judging.event(step, event);
-                }
-            }),
-        );
+        let judging = Some(Judging::new(Judge::new(oracle)));
+        let (notebook, judging) = Notebook::with_notes(witness, judging);
         notebook.resume_after(last);
         let recorder = Arc::new(Recorder::new(subject, notebook.clone()));
         Self { sim, recorder, stack: None, notebook, judging, is_audited }
@@ -242,14 +234,14 @@ impl World {
     }
 
     pub(super) fn with_judging<T>(&self, act: impl FnOnce(&mut Judging) -> T) -> Option<T> {
-        lock(&self.judging).as_mut().map(act)
+        self.judging.lock().sink.as_mut().map(act)
     }
 
     /// Takes a line that a process printed.
     pub fn line_taker(&self, process: ProcessId) -> impl FnMut(&[u8]) + Send + use<> {
         let judging = Arc::clone(&self.judging);
         move |line| {
-            if let Some(judging) = lock(&judging).as_mut() {
+            if let Some(judging) = judging.lock().sink.as_mut() {
                 let process = crashproof_spec::words::Pid(process.0);
                 judging.line(Line { process, text: Bytes::copy_from_slice(line) });
             }
@@ -334,7 +326,7 @@ impl World {
     /// Ends the run.
     #[must_use]
     pub fn finish(self) -> Judged {
-        let judging = lock(&self.judging).take().expect("a world is finished once");
+        let judging = self.judging.lock().sink.take().expect("a world is finished once");
         judging.finish()
     }
 }
@@ -355,8 +347,4 @@ impl Drop for World {
     fn drop(&mut self) {
         self.sim.abandon_tasks();
     }
-}
-
-fn lock(judging: &Mutex<Option<Judging>>) -> std::sync::MutexGuard<'_, Option<Judging>> {
-    judging.lock().unwrap_or_else(PoisonError::into_inner)
 }

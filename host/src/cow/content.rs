@@ -138,8 +138,7 @@ async fn place(store: &Store, file: u64, file_block: u64) -> Result<Option<Place
     }
     let (first, slot) = Extent::place(file_block);
     let question = |tree: &Tree, ino: u64| -> Found<Result<Option<Place>, CowError>> {
-        let key = Key::Extent { ino, first }.encode();
-        let extent = match read::extent(tree.get(&key)?) {
+        let extent = match read::extent(tree.get(&Key::of_extent(ino, first))?) {
             Ok(extent) => extent,
             Err(error) => return Ok(Err(error)),
         };

@@ -104,7 +104,7 @@ impl Transaction {
                 let (key, value) = read::record(record)?;
                 let Key::Extent { first, .. } = key else { continue };
                 next = first.checked_add(Extent::SLOTS);
-                let old = read::extent(Some(value))?;
+                let old = read::extent(Some(&value))?;
                 let mut new = old;
                 let inside = (first..).zip(&mut new.slots).filter(|(at, _)| blocks.contains(at));
                 inside.for_each(|(_, slot)| *slot = None);
@@ -117,7 +117,7 @@ impl Transaction {
     }
 
     pub(super) async fn extent(&self, ino: u64, first: u64) -> Result<Extent, CowError> {
-        read::extent(self.get(&Key::Extent { ino, first }).await?)
+        self.get(&Key::of_extent(ino, first), read::extent).await?
     }
 
     /// Writes an extent. What was named and is no longer is freed, as often as that is.
@@ -144,7 +144,7 @@ impl Transaction {
         for run in named.runs.difference(&kept.runs) {
             let key = Key::Run { ino, first, run: *run };
             // On a damaged medium the run may not be there.
-            if let Some(run) = read::run(self.get(&key).await?)? {
+            if let Some(run) = self.get(&key.encode(), read::run).await?? {
                 self.freed.blocks.extend(run.blocks);
                 self.delete(&key).await?;
             }

@@ -87,8 +87,7 @@ async fn is_any_in_place(
         if seen.replace(first) == Some(first) {
             continue;
         }
-        let key = Key::Extent { ino, first }.encode();
-        let extent = read::extent(store.ask_live(|tree| tree.get(&key)).await?)?;
+        let extent = live_extent(store, ino, first).await?;
         if extent.slots.iter().flatten().any(|slot| matches!(slot, Slot::InPlace(_))) {
             return Ok(true);
         }
@@ -96,14 +95,25 @@ async fn is_any_in_place(
     Ok(false)
 }
 
+/// An extent of a file, as the live tree has it.
+async fn live_extent(store: &Store, ino: u64, first: u64) -> Result<Extent, CowError> {
+    let key = Key::of_extent(ino, first);
+    store.ask_live(|tree| tree.get(&key).map(read::extent)).await?
+}
+
+/// Is what a file has written in place, as the live tree has it?
+async fn is_nocow(store: &Store, ino: u64) -> Result<bool, CowError> {
+    let key = Key::of_inode(ino);
+    let inode = store.ask_live(|tree| tree.get(&key).map(read::inode)).await??;
+    Ok(inode.is_some_and(|inode| inode.is_nocow))
+}
+
 /// Would a block of a file be written where it is?
 pub(super) async fn is_kept(store: &Store, ino: u64, block: u64) -> Result<bool, CowError> {
     let (first, slot) = Extent::place(block);
-    let key = Key::Extent { ino, first }.encode();
-    let extent = read::extent(store.ask_live(|tree| tree.get(&key)).await?)?;
+    let extent = live_extent(store, ino, first).await?;
     let Some(Slot::InPlace(kept)) = extent.slots[slot] else { return Ok(false) };
-    let inode = store.ask_live(|tree| tree.get(&Key::Inode { ino }.encode())).await?;
-    let is_nocow = read::inode(inode)?.is_some_and(|inode| inode.is_nocow);
+    let is_nocow = is_nocow(store, ino).await?;
     Ok((is_nocow || !kept.is_written) && store.is_own(&kept))
 }
 
@@ -114,8 +124,7 @@ pub(super) async fn borrowed(
     ino: u64,
     blocks: Range<u64>,
 ) -> Result<Vec<u64>, CowError> {
-    let inode = store.ask_live(|tree| tree.get(&Key::Inode { ino }.encode())).await?;
-    if !read::inode(inode)?.is_some_and(|inode| inode.is_nocow) {
+    if !is_nocow(store, ino).await? {
         return Ok(Vec::new());
     }
     let mut borrowed = Vec::new();
@@ -124,10 +133,7 @@ pub(super) async fn borrowed(
         let (first, slot) = Extent::place(block);
         let extent = match seen {
             Some((known, extent)) if known == first => extent,
-            Some(_) | None => {
-                let key = Key::Extent { ino, first }.encode();
-                read::extent(store.ask_live(|tree| tree.get(&key)).await?)?
-            }
+            Some(_) | None => live_extent(store, ino, first).await?,
         };
         seen = Some((first, extent));
         match extent.slots[slot] {

@@ -317,8 +317,8 @@ impl Cow {
 
     /// The inode of that number.
     pub async fn inode(&self, ino: u64) -> Result<Option<Inode>, CowError> {
-        let value = self.store.ask_file(ino, |tree, ino| tree.get(&Key::Inode { ino }.encode()));
-        let mut inode = read::inode(value.await?)?;
+        let question = |tree: &Tree, ino| tree.get(&Key::of_inode(ino)).map(read::inode);
+        let mut inode = self.store.ask_file(ino, question).await??;
         if let Some(inode) = inode.as_mut().filter(|inode| inode.kind == Kind::Directory) {
             inode.parent = beside(ino, inode.parent);
         }
@@ -327,10 +327,8 @@ impl Cow {
 
     /// Where a name leads.
     pub async fn lookup(&self, dir: u64, name: &[u8]) -> Result<Option<EntryTarget>, CowError> {
-        let name = Bytes::copy_from_slice(name);
-        let key = |dir| Key::Name { dir, name: name.clone() }.encode();
-        let value = self.store.ask_file(dir, |tree, dir| tree.get(&key(dir))).await?;
-        let target = read::target(value)?;
+        let question = |tree: &Tree, dir| tree.get(&Key::of_name(dir, name)).map(read::target);
+        let target = self.store.ask_file(dir, question).await??;
         Ok(target.map(|target| EntryTarget { ino: beside(dir, target.ino), ..target }))
     }
 
@@ -355,7 +353,7 @@ impl Cow {
     /// The value of an extended attribute of a file.
     pub async fn attribute(&self, ino: u64, name: &Bytes) -> Result<Option<Bytes>, CowError> {
         let key = |ino| Key::Attribute { ino, name: name.clone() }.encode();
-        self.store.ask_file(ino, |tree, ino| tree.get(&key(ino))).await
+        self.store.ask_file(ino, |tree, ino| Ok(tree.get(&key(ino))?.cloned())).await
     }
 
     /// The names of a file's extended attributes, in the order of their bytes.
@@ -470,7 +468,7 @@ impl Cow {
     /// records failed that the policy does not let it go on after.
     #[must_use]
     pub fn stopped(&self) -> RecordFailure {
-        self.store.state().stopped
+        self.store.stopped()
     }
 
     /// Makes everything that took effect durable, as a new tree.

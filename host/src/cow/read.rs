@@ -25,20 +25,20 @@ use crate::device::BlockNo;
 pub(super) const NOT_AN_ITEM: CowError =
     CowError::Corrupt { at: BlockNo(0), invariant: "F-1: a record of a leaf is an item" };
 
-pub(super) fn inode(value: Option<Bytes>) -> Result<Option<Inode>, CowError> {
-    value.map(|value| Inode::decode(&value).ok_or(NOT_AN_ITEM)).transpose()
+pub(super) fn inode(value: Option<&Bytes>) -> Result<Option<Inode>, CowError> {
+    value.map(|value| Inode::decode(value).ok_or(NOT_AN_ITEM)).transpose()
 }
 
-pub(super) fn target(value: Option<Bytes>) -> Result<Option<EntryTarget>, CowError> {
-    value.map(|value| EntryTarget::decode(&value).ok_or(NOT_AN_ITEM)).transpose()
+pub(super) fn target(value: Option<&Bytes>) -> Result<Option<EntryTarget>, CowError> {
+    value.map(|value| EntryTarget::decode(value).ok_or(NOT_AN_ITEM)).transpose()
 }
 
-pub(super) fn extent(value: Option<Bytes>) -> Result<Extent, CowError> {
-    value.map_or(Ok(Extent::default()), |value| Extent::decode(&value).ok_or(NOT_AN_ITEM))
+pub(super) fn extent(value: Option<&Bytes>) -> Result<Extent, CowError> {
+    value.map_or(Ok(Extent::default()), |value| Extent::decode(value).ok_or(NOT_AN_ITEM))
 }
 
-pub(super) fn run(value: Option<Bytes>) -> Result<Option<Run>, CowError> {
-    value.map(|value| Run::decode(&value).ok_or(NOT_AN_ITEM)).transpose()
+pub(super) fn run(value: Option<&Bytes>) -> Result<Option<Run>, CowError> {
+    value.map(|value| Run::decode(value).ok_or(NOT_AN_ITEM)).transpose()
 }
 
 pub(super) fn record(record: Record) -> Result<(Key, Bytes), CowError> {
@@ -108,7 +108,7 @@ pub(super) async fn data_blocks(
             let (Key::Extent { first, .. }, value) = record(found_record)? else {
                 return Err(NOT_AN_ITEM);
             };
-            let slots = extent(Some(value))?.slots;
+            let slots = extent(Some(&value))?.slots;
             let is_data = |slot: &Option<Slot>| slot.is_some_and(|slot| !slot.is_unwritten());
             let full = (first..).zip(slots).filter(|(_, slot)| is_data(slot));
             for (block, _) in full.filter(|(block, _)| blocks.contains(block)) {
@@ -143,7 +143,7 @@ pub(super) async fn next_run(
                 return Err(NOT_AN_ITEM);
             };
             next = first.checked_add(Extent::SLOTS);
-            let slots = (first..).zip(extent(Some(value))?.slots);
+            let slots = (first..).zip(extent(Some(&value))?.slots);
             for (block, slot) in slots.filter(|(block, _)| blocks.contains(block)) {
                 let is_data = slot.is_some_and(|slot| !slot.is_unwritten());
                 match &mut run {

@@ -113,7 +113,7 @@ pub(super) async fn mount(
     let store = Store::new(device, sim, policy, root, slot);
     let tree = store.state().live.clone();
     // An unreadable tree is a failure: what an older root says was promised no more.
-    store.ask(&tree, |tree| tree.get(&[])).await?;
+    store.ask(&tree, |tree| tree.get(&[]).map(drop)).await?;
     store.load_snapshots().await?;
     for step in store.policy.recovery_order {
         recovery_step(&store, *step).await?;

@@ -5,9 +5,8 @@
 //! a time), then `quiet` (one transaction at a time).
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -50,6 +49,8 @@ use crate::device::perform;
 use crate::sim::Notices;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// The end of the intent log.
 #[derive(Debug, Clone)]
@@ -96,7 +97,7 @@ impl Freed {
 #[derive(Debug)]
 pub(super) struct State {
     /// Did a write of its own records fail, after which the policy does not let it go on?
-    pub(super) stopped: RecordFailure,
+    stopped: RecordFailure,
     /// What every finished transaction did.
     pub(super) live: Tree,
     /// What the newest root that is durable names.
@@ -179,7 +180,9 @@ pub(super) struct Store {
     pub(super) finding_free: TaskLock,
     /// Held by who waits for discards.
     pub(super) discarding: TaskLock,
-    state: Mutex<State>,
+    /// Did it stop? Each call asks.
+    is_stopped: AtomicBool,
+    state: WorldMutex<State>,
 }
 
 impl Store {
@@ -196,13 +199,22 @@ impl Store {
         if is_refused {
             let mut state = self.state();
             state.stopped = state.stopped.max(rule);
+            self.is_stopped.store(state.stopped != RecordFailure::Continues, Ordering::Relaxed);
         }
         written
     }
 
+    /// What became of it since it was mounted.
+    pub(super) fn stopped(&self) -> RecordFailure {
+        match self.is_stopped.load(Ordering::Relaxed) {
+            true => self.state().stopped,
+            false => RecordFailure::Continues,
+        }
+    }
+
     /// May anything be made durable still?
     pub(super) fn goes_on(&self) -> Result<(), CowError> {
-        match self.state().stopped {
+        match self.stopped() {
             RecordFailure::Continues => Ok(()),
             RecordFailure::ReadOnly | RecordFailure::Shutdown => {
                 Err(CowError::Device(DeviceError::Io))
@@ -262,12 +274,13 @@ impl Store {
             mismatches: Notices::default(),
             finding_free: TaskLock::default(),
             discarding: TaskLock::default(),
-            state: Mutex::new(state),
+            is_stopped: AtomicBool::new(false),
+            state: WorldMutex::new(state),
         }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> WorldGuard<'_, State> {
+        self.state.lock()
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -367,10 +380,12 @@ impl Store {
         question: impl Fn(&Tree) -> Found<T>,
     ) -> Result<T, CowError> {
         loop {
-            let tree = self.state().live.clone();
-            let missing = match question(&tree) {
-                Ok(found) => return Ok(found),
-                Err(missing) => missing,
+            let (tree, missing) = {
+                let state = self.state();
+                match question(&state.live) {
+                    Ok(found) => return Ok(found),
+                    Err(missing) => (state.live.clone(), missing),
+                }
             };
             if let Err(error) = Box::pin(self.load(&missing)).await {
                 // The node may have been freed and written over since: then the tree is another.

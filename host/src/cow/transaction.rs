@@ -111,9 +111,8 @@ impl Transaction {
         })
     }
 
-    async fn change(&mut self, change: Change) -> Result<(), CowError> {
-        let (Change::Put(key, _) | Change::Delete(key)) = &change;
-        if Key::decode(key).is_some_and(|key| key.ino() >= INO_END) {
+    async fn change(&mut self, ino: u64, change: Change) -> Result<(), CowError> {
+        if ino >= INO_END {
             return Err(CowError::ReadOnly);
         }
         let applied = self.cow.store().apply(&self.tree, &change, self.epoch).await?;
@@ -127,21 +126,25 @@ impl Transaction {
     }
 
     pub(super) async fn put(&mut self, key: &Key, value: Bytes) -> Result<(), CowError> {
-        self.change(Change::Put(key.encode(), value)).await
+        self.change(key.ino(), Change::Put(key.encode(), value)).await
     }
 
     pub(super) async fn delete(&mut self, key: &Key) -> Result<(), CowError> {
-        self.change(Change::Delete(key.encode())).await
+        self.change(key.ino(), Change::Delete(key.encode())).await
     }
 
-    pub(super) async fn get(&self, key: &Key) -> Result<Option<Bytes>, CowError> {
-        let key = key.encode();
-        self.cow.store().ask(&self.tree, |tree| tree.get(&key)).await
+    /// What a key says, as this transaction sees it.
+    pub(super) async fn get<T>(
+        &self,
+        key: &[u8],
+        decode: impl Fn(Option<&Bytes>) -> T,
+    ) -> Result<T, CowError> {
+        self.cow.store().ask(&self.tree, |tree| tree.get(key).map(&decode)).await
     }
 
     /// The inode of that number, as this transaction sees it.
     pub async fn inode(&self, ino: u64) -> Result<Option<Inode>, CowError> {
-        read::inode(self.get(&Key::Inode { ino }).await?)
+        self.get(&Key::of_inode(ino), read::inode).await?
     }
 
     /// Writes an inode.
@@ -184,8 +187,7 @@ impl Transaction {
 
     /// Where a name leads, as this transaction sees it.
     pub async fn lookup(&self, dir: u64, name: &[u8]) -> Result<Option<EntryTarget>, CowError> {
-        let name = Bytes::copy_from_slice(name);
-        read::target(self.get(&Key::Name { dir, name }).await?)
+        self.get(&Key::of_name(dir, name), read::target).await?
     }
 
     /// Does the directory have no names, as this transaction sees it?
@@ -301,7 +303,8 @@ impl Transaction {
 
     /// The value of an extended attribute of a file, as this transaction sees it.
     pub async fn attribute(&self, ino: u64, name: &Bytes) -> Result<Option<Bytes>, CowError> {
-        self.get(&Key::Attribute { ino, name: name.clone() }).await
+        let key = Key::Attribute { ino, name: name.clone() }.encode();
+        self.get(&key, |value| value.cloned()).await
     }
 
     async fn remove_all(&mut self, ino: u64, kind: ItemKind) -> Result<(), CowError> {

@@ -231,13 +231,13 @@ impl Tree {
         self.top.is(&other.top)
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Found<Option<Bytes>> {
+    pub(super) fn get(&self, key: &[u8]) -> Found<Option<&Bytes>> {
         let mut node = self.top.node()?;
         loop {
             match &node.body {
                 Body::Leaf(records) => {
                     let at = records.binary_search_by(|record| record.key.as_ref().cmp(key));
-                    return Ok(at.ok().map(|at| records[at].value.clone()));
+                    return Ok(at.ok().map(|at| &records[at].value));
                 }
                 Body::Inner(branches) => node = branches[branch_of(branches, key)].child.node()?,
             }

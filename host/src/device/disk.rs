@@ -8,9 +8,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::task::Context;
 use std::task::Poll;
 
@@ -32,6 +29,8 @@ use crate::device::RequestId;
 use crate::device::Written;
 use crate::sim::Sim;
 use crate::sim::Site;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// A late completion comes after at most so many polls.
 const DELAY_MAX: u32 = 3;
@@ -73,7 +72,7 @@ pub struct Disk {
     geometry: Geometry,
     sim: Sim,
     history: History,
-    state: Mutex<State>,
+    state: WorldMutex<State>,
 }
 
 impl Disk {
@@ -92,7 +91,7 @@ impl Disk {
             touched: None,
         };
         let geometry = image.geometry();
-        Self { geometry, sim, history: History::new(image), state: Mutex::new(state) }
+        Self { geometry, sim, history: History::new(image), state: WorldMutex::new(state) }
     }
 
     /// The same disk, which remembers from now on which blocks it was asked for.
@@ -108,8 +107,8 @@ impl Disk {
         self.lock().touched.clone().unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> WorldGuard<'_, State> {
+        self.state.lock()
     }
 
     /// What happened to it so far.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 
 use crate::device::Block;
 use crate::device::BlockNo;
@@ -62,17 +64,29 @@ struct State {
 
 /// What happened to a device since it was made. Clones are the same history.
 #[derive(Debug, Clone)]
-pub struct History(Arc<Mutex<State>>);
+pub struct History(Arc<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    state: Mutex<State>,
+    /// Number of events: each note of a run asks for it.
+    count: AtomicUsize,
+}
 
 impl History {
     /// The history of a device that begins with this image, durable.
     #[must_use]
     pub fn new(start: Image) -> Self {
-        Self(Arc::new(Mutex::new(State { start, events: Vec::new(), is_kept: true })))
+        Self::of(State { start, events: Vec::new(), is_kept: true })
+    }
+
+    fn of(state: State) -> Self {
+        let count = AtomicUsize::new(state.events.len());
+        Self(Arc::new(Kept { state: Mutex::new(state), count }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends an event, if the history is kept.
@@ -80,6 +94,7 @@ impl History {
         let mut state = self.lock();
         if state.is_kept {
             state.events.push(event);
+            self.0.count.store(state.events.len(), Ordering::Release);
         }
     }
 
@@ -88,12 +103,13 @@ impl History {
     pub fn forget(&self) {
         let mut state = self.lock();
         (state.is_kept, state.events) = (false, Vec::new());
+        self.0.count.store(0, Ordering::Release);
     }
 
     /// Number of events so far; the newest position.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().events.len()
+        self.0.count.load(Ordering::Acquire)
     }
 
     /// Has nothing happened?
@@ -107,7 +123,7 @@ impl History {
     pub fn fork(&self) -> Self {
         let state = self.lock();
         let (start, events) = (state.start.clone(), state.events.clone());
-        Self(Arc::new(Mutex::new(State { start, events, is_kept: true })))
+        Self::of(State { start, events, is_kept: true })
     }
 
     /// The image that the history begins with.

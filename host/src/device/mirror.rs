@@ -23,9 +23,6 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::task::Context;
 use std::task::Poll;
 
@@ -48,6 +45,7 @@ use crate::device::perform;
 use crate::sim::Sim;
 use crate::sim::Site;
 use crate::sim::TaskLock;
+use crate::sim::WorldMutex;
 
 pub use journal::LegDeed;
 pub use journal::LegEvent;
@@ -120,7 +118,7 @@ struct Legs {
     /// Whose turn it is to copy to legs that came back.
     copying: TaskLock,
     journal: Journal,
-    state: Mutex<State>,
+    state: WorldMutex<State>,
 }
 
 type Running = Pin<Box<dyn Future<Output = Completion> + Send>>;
@@ -134,11 +132,7 @@ struct Requests {
 /// A mirror.
 pub struct Mirror {
     legs: Arc<Legs>,
-    requests: Mutex<Requests>,
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
+    requests: WorldMutex<Requests>,
 }
 
 impl Mirror {
@@ -169,9 +163,9 @@ impl Mirror {
             logging,
             copying,
             journal,
-            state: Mutex::new(state),
+            state: WorldMutex::new(state),
         };
-        Ok(Self { legs: Arc::new(legs), requests: Mutex::default() })
+        Ok(Self { legs: Arc::new(legs), requests: WorldMutex::default() })
     }
 
     /// From now on a leg is neither read nor written. The log says so before the next write is
@@ -184,7 +178,7 @@ impl Mirror {
         if leg >= legs.layout.leg_count || legs.present().iter().all(|left| *left == leg) {
             return Err(DeviceError::OutOfRange);
         }
-        lock(&legs.state).lose(leg, 0..0);
+        legs.state.lock().lose(leg, 0..0);
         Ok(())
     }
 
@@ -200,7 +194,7 @@ impl Mirror {
     /// Keeps what becomes of blocks from now on, for [`Mirror::take_events`].
     pub fn watch(&self) {
         self.legs.journal.watch();
-        let said = lock(&self.legs.state).durable.clone();
+        let said = self.legs.state.lock().durable.clone();
         self.legs.note_log(&said);
     }
 
@@ -227,7 +221,7 @@ impl Device for Mirror {
     fn submit(&self, request: Request) -> RequestId {
         let legs = Arc::clone(&self.legs);
         let running: Running = Box::pin(async move { legs.perform(request).await });
-        let mut requests = lock(&self.requests);
+        let mut requests = self.requests.lock();
         let id = RequestId(requests.next);
         requests.next += 1;
         requests.running.insert(id, running);
@@ -236,12 +230,12 @@ impl Device for Mirror {
 
     fn poll(&self, id: RequestId, cx: &mut Context<'_>) -> Poll<Completion> {
         // A completion is told once; who asks again asks for nothing.
-        let Some(mut running) = lock(&self.requests).running.remove(&id) else {
+        let Some(mut running) = self.requests.lock().running.remove(&id) else {
             return Poll::Ready(Err(DeviceError::OutOfRange));
         };
         let done = running.as_mut().poll(cx);
         if done.is_pending() {
-            lock(&self.requests).running.insert(id, running);
+            self.requests.lock().running.insert(id, running);
         }
         done
     }
@@ -250,13 +244,13 @@ impl Device for Mirror {
 impl Legs {
     /// The legs that are not lost, in order.
     fn present(&self) -> Vec<u32> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         (0..self.layout.leg_count).filter(|leg| !state.log.lost.contains(leg)).collect()
     }
 
     /// The legs that are written: those that came back are, before they are read.
     fn written(&self) -> BTreeSet<u32> {
-        let returning: Vec<u32> = lock(&self.state).returning.keys().copied().collect();
+        let returning: Vec<u32> = self.state.lock().returning.keys().copied().collect();
         self.present().into_iter().chain(returning).collect()
     }
 
@@ -303,10 +297,10 @@ impl Legs {
 
     async fn flush(&self) -> Completion {
         self.catch_up().await?;
-        let until = lock(&self.state).ended;
+        let until = self.state.lock().ended;
         self.flush_below().await?;
         let is_cleaner = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let State { log, writes, last_end, .. } = &mut *state;
             let before = log.dirty.len();
             log.dirty.retain(|region| {
@@ -324,7 +318,7 @@ impl Legs {
 
     /// Makes durable what legs and log have.
     async fn flush_below(&self) -> Result<(), DeviceError> {
-        let unforced = lock(&self.state).unforced.take();
+        let unforced = self.state.lock().unforced.take();
         let flush = self.journal.flush_begins();
         perform(self.below.as_ref(), Request::Flush).await?;
         self.journal.push(LegEvent::Flushed { flush });
@@ -336,7 +330,7 @@ impl Legs {
     /// lost.
     async fn write_log(&self, regions: &BTreeSet<u64>) -> Result<(), DeviceError> {
         let is_said = || {
-            let state = lock(&self.state);
+            let state = self.state.lock();
             state.durable.says(regions, &state.log.lost)
         };
         if is_said() {
@@ -348,7 +342,7 @@ impl Legs {
 
     async fn put_log(&self) -> Result<(), DeviceError> {
         let log = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let log = state.log.clone();
             // What it is about to stop saying it is not sure to say any more.
             state.durable.dirty.retain(|region| log.dirty.contains(region));
@@ -361,9 +355,9 @@ impl Legs {
         if is_forced {
             self.note_log(&log);
         } else {
-            lock(&self.state).unforced = Some(log.clone());
+            self.state.lock().unforced = Some(log.clone());
         }
-        lock(&self.state).durable = log;
+        self.state.lock().durable = log;
         Ok(())
     }
 
@@ -387,7 +381,7 @@ impl Legs {
                 Err(DeviceError::Io | DeviceError::NoSpace | DeviceError::OutOfRange),
                 CopyFailure::LosesLeg,
             ) => {
-                lock(&self.state).lose(leg, block.0..block.0 + 1);
+                self.state.lock().lose(leg, block.0..block.0 + 1);
                 Ok(false)
             }
             (

@@ -11,6 +11,7 @@ pub mod translate;
 
 pub use recorder::Audit;
 pub use recorder::Notebook;
+pub use recorder::Notes;
 pub use recorder::Recorder;
 pub use recorder::Sink;
 pub use survey::Changed;

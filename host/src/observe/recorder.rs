@@ -4,9 +4,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use crashproof_spec::trace::Event;
 use crashproof_spec::words;
@@ -22,13 +19,26 @@ use crate::call::Testimony;
 use crate::call::Vfs;
 use crate::call::Witness;
 use crate::observe::translate;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// Receives the events of a trace in order, each with its step.
-pub type Sink = Box<dyn FnMut(Step, Event) + Send>;
+pub trait Sink: Send {
+    /// Takes the next event.
+    fn take(&mut self, step: Step, event: Event);
+}
 
-struct Notes {
+impl<F: FnMut(Step, Event) + Send> Sink for F {
+    fn take(&mut self, step: Step, event: Event) {
+        self(step, event);
+    }
+}
+
+/// What was written down: the last step, and who was told.
+pub struct Notes<S: ?Sized> {
     last: Step,
-    sink: Sink,
+    /// Who is told.
+    pub sink: S,
 }
 
 /// Another witness: what it has to say since it was asked last.
@@ -37,17 +47,26 @@ pub type Audit = Box<dyn FnMut() -> Vec<words::Testimony> + Send>;
 /// Where events are written down. Clones are the same place.
 #[derive(Clone)]
 pub struct Notebook {
-    notes: Arc<Mutex<Notes>>,
+    notes: Arc<WorldMutex<Notes<dyn Sink>>>,
     witness: Witness,
-    audit: Option<Arc<Mutex<Audit>>>,
+    audit: Option<Arc<WorldMutex<Audit>>>,
 }
 
 impl Notebook {
     /// A notebook that hands every event to `sink`, testimony left at `witness` among them.
     #[must_use]
-    pub fn new(witness: Witness, sink: Sink) -> Self {
-        let notes = Arc::new(Mutex::new(Notes { last: Step(0), sink }));
-        Self { notes, witness, audit: None }
+    pub fn new(witness: Witness, sink: impl Sink + 'static) -> Self {
+        Self::with_notes(witness, sink).0
+    }
+
+    /// The same, and what it hands them to.
+    #[must_use]
+    pub fn with_notes<S: Sink + 'static>(
+        witness: Witness,
+        sink: S,
+    ) -> (Self, Arc<WorldMutex<Notes<S>>>) {
+        let notes = Arc::new(WorldMutex::new(Notes { last: Step(0), sink }));
+        (Self { notes: Arc::clone(&notes) as _, witness, audit: None }, notes)
     }
 
     /// The same notebook, for a subject that leaves its testimony elsewhere.
@@ -59,11 +78,11 @@ impl Notebook {
     /// The same notebook, which also asks an audit before each event.
     #[must_use]
     pub fn with_audit(&self, audit: Audit) -> Self {
-        Self { audit: Some(Arc::new(Mutex::new(audit))), ..self.clone() }
+        Self { audit: Some(Arc::new(WorldMutex::new(audit))), ..self.clone() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> WorldGuard<'_, Notes<dyn Sink>> {
+        self.notes.lock()
     }
 
     /// Goes on after `step`, as if nothing had been written down since.
@@ -73,29 +92,29 @@ impl Notebook {
 
     /// Writes down an event, after the testimony that was given before it.
     pub fn note(&self, event: Event) -> Step {
-        let said = self.witness.take();
-        let audited = self.audit.as_ref().map(|audit| {
-            let mut audit = audit.lock().unwrap_or_else(PoisonError::into_inner);
-            audit()
-        });
         let mut notes = self.lock();
         // A survey asks without being written down: what its calls did is nobody's event.
         let unasked = Testimony::Committed { call: CallId(0) };
-        for testimony in said.iter().filter(|said| **said != unasked) {
-            notes.add(Event::Testified(translate::testimony(testimony)));
-        }
-        for testimony in audited.into_iter().flatten() {
-            notes.add(Event::Testified(testimony));
+        self.witness.hear(|said| {
+            if said != unasked {
+                notes.add(Event::Testified(translate::testimony(&said)));
+            }
+        });
+        if let Some(audit) = &self.audit {
+            let mut audit = audit.lock();
+            for testimony in audit() {
+                notes.add(Event::Testified(testimony));
+            }
         }
         notes.add(event)
     }
 }
 
-impl Notes {
+impl<S: Sink + ?Sized> Notes<S> {
     /// O-1: steps are dense, from 1.
     fn add(&mut self, event: Event) -> Step {
         self.last = Step(self.last.0 + 1);
-        (self.sink)(self.last, event);
+        self.sink.take(self.last, event);
         self.last
     }
 }
@@ -148,6 +167,8 @@ impl Vfs for Recorder {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use crashproof_spec::trace::CrashKind;
     use crashproof_spec::words::Pid;
 
@@ -158,7 +179,7 @@ mod tests {
         let (witness, events) = (Witness::default(), Arc::new(Mutex::new(Vec::new())));
         let kept = Arc::clone(&events);
         let sink = move |step: Step, _| kept.lock().expect("nobody panics here").push(step.0);
-        let notebook = Notebook::new(witness.clone(), Box::new(sink));
+        let notebook = Notebook::new(witness.clone(), sink);
         witness.say(Testimony::Committed { call: CallId(0) });
         witness.say(Testimony::Committed { call: CallId(7) });
         notebook.note(Event::Crashed(CrashKind::Process(Pid(1))));

@@ -12,6 +12,11 @@ use crate::sim::Site;
 pub trait Chooser: Send {
     /// Returns an index below `arity`. Zero is the calm answer at every site.
     fn choose(&mut self, site: Site, arity: NonZeroU32) -> u32;
+
+    /// Will it answer every question with zero? Then it need not be asked.
+    fn is_calm(&self) -> bool {
+        false
+    }
 }
 
 /// Always calm: no fault, program order, no delay.
@@ -21,6 +26,10 @@ pub struct Calm;
 impl Chooser for Calm {
     fn choose(&mut self, _site: Site, _arity: NonZeroU32) -> u32 {
         0
+    }
+
+    fn is_calm(&self) -> bool {
+        true
     }
 }
 
@@ -176,11 +185,19 @@ impl<C: Chooser + ?Sized> Chooser for Box<C> {
     fn choose(&mut self, site: Site, arity: NonZeroU32) -> u32 {
         (**self).choose(site, arity)
     }
+
+    fn is_calm(&self) -> bool {
+        (**self).is_calm()
+    }
 }
 
 impl<C: Chooser + ?Sized> Chooser for &mut C {
     fn choose(&mut self, site: Site, arity: NonZeroU32) -> u32 {
         (**self).choose(site, arity)
+    }
+
+    fn is_calm(&self) -> bool {
+        (**self).is_calm()
     }
 }
 

@@ -12,8 +12,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::task::Context;
@@ -23,6 +21,7 @@ use std::task::Waker;
 
 use crate::sim::Sim;
 use crate::sim::Site;
+use crate::sim::WorldMutex;
 
 /// The future of a task that works in the background and answers nobody.
 pub type TaskFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -33,7 +32,7 @@ type TaskNo = u64;
 /// Who may run, in the order in which they became ready.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    queue: Mutex<Vec<TaskNo>>,
+    queue: WorldMutex<Vec<TaskNo>>,
     /// How many they are: each call asks, and nearly always it is nobody.
     count: AtomicUsize,
 }
@@ -45,7 +44,7 @@ impl Ready {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Vec<TaskNo>) -> T) -> T {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue.lock();
         let changed = change(&mut queue);
         self.count.store(queue.len(), Ordering::Relaxed);
         changed

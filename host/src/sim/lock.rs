@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::task::Poll;
 use std::task::Waker;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 #[derive(Debug, Default)]
 struct State {
@@ -19,7 +18,7 @@ struct State {
 /// the chooser runs another ready task first.
 #[derive(Debug, Clone, Default)]
 pub struct TaskLock {
-    state: Arc<Mutex<State>>,
+    state: Arc<WorldMutex<State>>,
 }
 
 /// Releases its [`TaskLock`] when dropped.
@@ -30,8 +29,8 @@ pub struct TaskLockGuard {
 }
 
 impl TaskLock {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> WorldGuard<'_, State> {
+        self.state.lock()
     }
 
     /// Waits until the lock is free, and takes it.

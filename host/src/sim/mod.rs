@@ -10,15 +10,13 @@ mod chooser;
 mod executor;
 mod lock;
 mod log;
+mod mutex;
 mod notices;
 mod site;
 mod waiting;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -36,6 +34,8 @@ pub use lock::TaskLockGuard;
 pub use log::DecisionLog;
 pub use log::MalformedLog;
 pub use log::Replay;
+pub use mutex::WorldGuard;
+pub use mutex::WorldMutex;
 pub use notices::Notices;
 pub use site::Point;
 pub use site::Site;
@@ -55,7 +55,8 @@ struct State {
 
 /// What every call asks for stands beside the lock.
 struct Source {
-    state: Mutex<State>,
+    state: WorldMutex<State>,
+    is_calm: bool,
     now_nanos: AtomicU64,
     ready: Arc<executor::Ready>,
 }
@@ -75,6 +76,7 @@ impl Sim {
     #[must_use]
     pub fn new(chooser: impl Chooser + 'static) -> Self {
         let ready = Arc::new(executor::Ready::default());
+        let is_calm = chooser.is_calm();
         let state = State {
             chooser: Box::new(chooser),
             log: DecisionLog::default(),
@@ -83,7 +85,7 @@ impl Sim {
             executor: executor::Executor::new(Arc::clone(&ready)),
         };
         let now_nanos = AtomicU64::new(EPOCH_NANOS);
-        Self(Arc::new(Source { state: Mutex::new(state), now_nanos, ready }))
+        Self(Arc::new(Source { state: WorldMutex::new(state), is_calm, now_nanos, ready }))
     }
 
     /// A world without surprises.
@@ -92,8 +94,8 @@ impl Sim {
         Self::new(Calm)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> WorldGuard<'_, State> {
+        self.0.state.lock()
     }
 
     /// Number of tasks that could run instead of the one that is running.
@@ -106,11 +108,20 @@ impl Sim {
         let Some(arity) = NonZeroU32::new(arity).filter(|arity| arity.get() > 1) else {
             return 0;
         };
+        if self.0.is_calm {
+            return 0;
+        }
         let mut state = self.lock();
         let answer = state.chooser.choose(site, arity);
         assert!(answer < arity.get(), "S-1: an answer is below the arity of its question");
         state.log.push(answer);
         answer
+    }
+
+    /// Is the answer to every question known to be no? What only makes a question need not be done.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.0.is_calm
     }
 
     /// Asks a question whose answers are no (calm) and yes.
@@ -176,6 +187,8 @@ impl Sim {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     fn two_tasks(sim: &Sim) -> Vec<u8> {

@@ -1,18 +1,17 @@
 //! Facts for whoever audits a layer: what happened, and no judgement.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 #[derive(Debug)]
 struct Place<T> {
     is_watched: AtomicBool,
     /// Is anything kept? Somebody asks at each call, and nearly always nothing is.
     is_left: AtomicBool,
-    kept: Mutex<Vec<T>>,
+    kept: WorldMutex<Vec<T>>,
 }
 
 /// Where facts are left if somebody wants them. Clones are the same place.
@@ -30,14 +29,14 @@ impl<T> Default for Notices<T> {
         Self(Arc::new(Place {
             is_watched: AtomicBool::new(false),
             is_left: AtomicBool::new(false),
-            kept: Mutex::default(),
+            kept: WorldMutex::default(),
         }))
     }
 }
 
 impl<T> Notices<T> {
-    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> WorldGuard<'_, Vec<T>> {
+        self.0.kept.lock()
     }
 
     /// Keeps facts from now on.

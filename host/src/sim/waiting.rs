@@ -2,13 +2,12 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::task::Poll;
 use std::task::Waker;
 
 use crate::sim::Sim;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// Every task waits: nobody is left who could end the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,12 +16,12 @@ pub struct Stuck;
 /// Who waits for news of one kind. Clones are the same place.
 #[derive(Debug, Clone, Default)]
 pub struct Waiting {
-    wakers: Arc<Mutex<Vec<Waker>>>,
+    wakers: Arc<WorldMutex<Vec<Waker>>>,
 }
 
 impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> WorldGuard<'_, Vec<Waker>> {
+        self.wakers.lock()
     }
 
     /// There is news: everyone who waits here looks again.
@@ -62,6 +61,8 @@ impl Sim {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     /// A task that waits for its turn, then gives the turn to another.

@@ -21,7 +21,7 @@ use crate::vfs::SizeLimit;
 impl ReferenceVfs {
     pub(super) async fn allocate(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         [offset, len]: [u64; 2],
         mode: AllocateMode,

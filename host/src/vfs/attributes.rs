@@ -33,7 +33,7 @@ fn check_name(name: &Bytes) -> Result<(), Errno> {
 }
 
 impl ReferenceVfs {
-    pub(super) async fn dispatch_attribute(&self, call: &Call, asked: Attribute) -> Outcome<Value> {
+    pub(super) async fn dispatch_attribute(&self, call: &Call<'_>, asked: Attribute) -> Outcome<Value> {
         match asked {
             Attribute::Get { handle, name } => {
                 let ino = self.description(handle)?.ino;
@@ -67,7 +67,7 @@ impl ReferenceVfs {
 
     async fn set_attribute(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         ino: u64,
         (name, value): (&Bytes, Bytes),
         how: SetAttribute,
@@ -92,7 +92,7 @@ impl ReferenceVfs {
     /// The change takes effect with the time of it.
     async fn finish_attribute(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         ino: u64,
         mut transaction: Transaction,
     ) -> Outcome<Value> {

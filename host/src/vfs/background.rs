@@ -14,7 +14,7 @@ use crate::vfs::ReferenceVfs;
 impl ReferenceVfs {
     /// Lets background tasks wake before a call. The host itself is left in peace.
     pub(super) fn disturb(&self, process: ProcessId) {
-        if process == ProcessId(0) {
+        if process == ProcessId(0) || self.sim.is_calm() {
             return;
         }
         if self.cache.has_dirty() && self.sim.happens(Site::FlusherWakes) {

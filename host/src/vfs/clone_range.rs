@@ -80,7 +80,7 @@ impl ReferenceVfs {
     /// `ioctl(FICLONERANGE)`.
     pub(super) async fn clone_range(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         [from, to]: &[Side; 2],
         len: u64,
     ) -> Outcome<Value> {
@@ -116,7 +116,7 @@ impl ReferenceVfs {
     /// `ioctl(FIDEDUPERANGE)`.
     pub(super) async fn dedupe_range(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         [from, to]: &[Side; 2],
         len: u64,
     ) -> Outcome<Value> {
@@ -148,7 +148,7 @@ impl ReferenceVfs {
     /// What a description that syncs each write does after one.
     pub(super) async fn sync_if_asked(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         description: &Description,
     ) -> Outcome<()> {
         let status = description.position().status;

@@ -36,7 +36,7 @@ pub(super) struct Asked {
 }
 
 impl ReferenceVfs {
-    pub(super) async fn copy_range(&self, call: &Call, asked: Asked) -> Outcome<Value> {
+    pub(super) async fn copy_range(&self, call: &Call<'_>, asked: Asked) -> Outcome<Value> {
         let from = self.description(asked.from.0)?;
         let to = self.description(asked.to.0)?;
         permitted(&from, &to)?;
@@ -74,7 +74,7 @@ impl ReferenceVfs {
         Ok(Value::Count(u32::try_from(count).map_err(|_| Errno::Overflow)?))
     }
 
-    async fn copy_in_turn(&self, call: &Call, [from, to]: &[Side; 2], len: u64) -> Outcome<u64> {
+    async fn copy_in_turn(&self, call: &Call<'_>, [from, to]: &[Side; 2], len: u64) -> Outcome<u64> {
         if from.offset > FILE_SIZE_BYTES_MAX || to.offset > FILE_SIZE_BYTES_MAX {
             return Err(Errno::Invalid.into());
         }

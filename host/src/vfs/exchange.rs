@@ -45,7 +45,7 @@ struct Named {
 }
 
 impl ReferenceVfs {
-    pub(super) async fn exchange(&self, call: &Call, from: &At, to: &At) -> Outcome<Value> {
+    pub(super) async fn exchange(&self, call: &Call<'_>, from: &At, to: &At) -> Outcome<Value> {
         let _names = self.names.acquire().await;
         let from = self.resolve(call, from, LastLink::AlwaysKept).await?;
         let to = self.resolve(call, to, LastLink::AlwaysKept).await?;

@@ -3,8 +3,6 @@
 //! A conversion lets go of the old lock first, as on Linux: if it has to wait, others may come
 //! between, and if it does not wait and fails, the old lock is gone.
 
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use crate::call::Errno;
 use crate::call::Halt;
@@ -20,6 +18,7 @@ use crate::vfs::ReferenceVfs;
 use crate::vfs::locks::LockEnd;
 use crate::vfs::locks::Locks;
 use crate::vfs::locks::Owner;
+use crate::sim::WorldGuard;
 
 impl From<Stuck> for Failure {
     fn from(Stuck: Stuck) -> Self {
@@ -28,13 +27,13 @@ impl From<Stuck> for Failure {
 }
 
 impl ReferenceVfs {
-    pub(super) fn locks(&self) -> MutexGuard<'_, Locks> {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn locks(&self) -> WorldGuard<'_, Locks> {
+        self.locks.lock()
     }
 
     pub(super) async fn flock(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         kind: Option<LockKind>,
         wait: bool,

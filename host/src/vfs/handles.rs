@@ -4,9 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use crate::cache::CloseReports;
 use crate::cache::ErrorCursor;
@@ -25,6 +22,8 @@ use crate::vfs::CloseTurn;
 use crate::vfs::Failure;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// What of a description can change while it is open.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,7 +41,7 @@ pub(super) struct Description {
     pub owner: ProcessId,
     pub read: bool,
     pub write: bool,
-    position: Mutex<Position>,
+    position: WorldMutex<Position>,
     /// Held by whoever uses the offset, so that it moves as if calls came one by one.
     pub turn: TaskLock,
 }
@@ -56,11 +55,11 @@ impl Description {
         position: Position,
     ) -> Self {
         let turn = TaskLock::default();
-        Self { ino, kind, owner, read, write, position: Mutex::new(position), turn }
+        Self { ino, kind, owner, read, write, position: WorldMutex::new(position), turn }
     }
 
-    pub(super) fn position(&self) -> MutexGuard<'_, Position> {
-        self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn position(&self) -> WorldGuard<'_, Position> {
+        self.position.lock()
     }
 
     /// Who writes through it, as the cache numbers descriptions.
@@ -142,8 +141,8 @@ impl Handles {
 }
 
 impl ReferenceVfs {
-    pub(super) fn handles(&self) -> MutexGuard<'_, Handles> {
-        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn handles(&self) -> WorldGuard<'_, Handles> {
+        self.handles.lock()
     }
 
     pub(super) fn description(&self, handle: HandleId) -> Result<Arc<Description>, Errno> {
@@ -151,7 +150,7 @@ impl ReferenceVfs {
     }
 
     /// `close`. The root stays open, for it belongs to nobody.
-    pub(super) async fn close(&self, call: &Call, handle: HandleId) -> Outcome<Value> {
+    pub(super) async fn close(&self, call: &Call<'_>, handle: HandleId) -> Outcome<Value> {
         if handle == HandleId::ROOT {
             return Ok(Value::Done);
         }

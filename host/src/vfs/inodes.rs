@@ -6,9 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use crate::cache::is_power_off;
 use crate::call::Errno;
@@ -21,6 +18,8 @@ use crate::sim::TaskLockGuard;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::SnapshotHold;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// One file in use.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +52,7 @@ impl Inodes {
 
 /// A snapshot that is being deleted: until this is dropped, nobody comes to hold a file of it.
 #[derive(Debug)]
-pub(super) struct Ending(Arc<Mutex<Inodes>>);
+pub(super) struct Ending(Arc<WorldMutex<Inodes>>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -65,7 +64,7 @@ impl Drop for Ending {
 /// it.
 #[derive(Debug)]
 pub(super) struct Removal {
-    inodes: Arc<Mutex<Inodes>>,
+    inodes: Arc<WorldMutex<Inodes>>,
     ino: u64,
     is_last_name: bool,
     is_removed: bool,
@@ -73,8 +72,8 @@ pub(super) struct Removal {
     _writeback: Option<TaskLockGuard>,
 }
 
-fn lock(inodes: &Mutex<Inodes>) -> MutexGuard<'_, Inodes> {
-    inodes.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(inodes: &WorldMutex<Inodes>) -> WorldGuard<'_, Inodes> {
+    inodes.lock()
 }
 
 impl Removal {
@@ -110,7 +109,7 @@ impl Drop for Removal {
 }
 
 impl ReferenceVfs {
-    fn inodes(&self) -> MutexGuard<'_, Inodes> {
+    fn inodes(&self) -> WorldGuard<'_, Inodes> {
         lock(&self.inodes)
     }
 

@@ -16,7 +16,7 @@ use crate::vfs::resolve::LastLink;
 impl ReferenceVfs {
     pub(super) async fn link(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         from: &At,
         follow: bool,
         to: &At,

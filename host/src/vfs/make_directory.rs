@@ -22,7 +22,7 @@ use crate::vfs::snapshot::changeable;
 impl ReferenceVfs {
     pub(super) async fn make_directory(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         at: &At,
         mode: Option<Mode>,
     ) -> Outcome<Value> {
@@ -36,7 +36,7 @@ impl ReferenceVfs {
     }
 
     /// The name of a place where nothing is, in a directory that is still there.
-    pub(super) async fn free_name(&self, call: &Call, place: &Place) -> Outcome<Bytes> {
+    pub(super) async fn free_name(&self, call: &Call<'_>, place: &Place) -> Outcome<Bytes> {
         let name = match &place.last {
             Last::Name(name, None) => name.clone(),
             Last::Name(_, Some(_)) | Last::Here | Last::Parent => return Err(Errno::Exists.into()),

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use crate::cache::NewMapping;
 use crate::call::Access;
@@ -20,19 +18,20 @@ use crate::vfs::FILE_SIZE_BYTES_MAX;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::handles::Description;
+use crate::sim::WorldGuard;
 
 /// The description that each mapping was made through: it outlives its handle here, with what it
 /// was told of errors.
 pub(super) type Mapped = BTreeMap<MappingId, Arc<Description>>;
 
 impl ReferenceVfs {
-    pub(super) fn mapped(&self) -> MutexGuard<'_, Mapped> {
-        self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn mapped(&self) -> WorldGuard<'_, Mapped> {
+        self.mapped.lock()
     }
 
     pub(super) async fn map(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         range: Range<u64>,
         access: Access,

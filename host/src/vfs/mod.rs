@@ -58,7 +58,6 @@ mod write;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
@@ -106,6 +105,7 @@ use crate::vfs::handles::Handles;
 use crate::vfs::inodes::Inodes;
 use crate::vfs::locks::Locks;
 use crate::vfs::map::Mapped;
+use crate::sim::WorldMutex;
 
 /// The largest offset at which a file can end.
 pub const FILE_SIZE_BYTES_MAX: u64 = i64::MAX as u64;
@@ -259,15 +259,15 @@ type Outcome<T> = Result<T, Failure>;
 
 /// A call under way.
 #[derive(Debug)]
-struct Call {
+struct Call<'a> {
     caller: Caller,
     /// What had failed when it was made: a sync is told of all that fails until it answers.
     began: SyncBegan,
-    witness: Witness,
+    witness: &'a Witness,
     has_said: AtomicBool,
 }
 
-impl Call {
+impl Call<'_> {
     /// Says that the call takes effect now; only the first time counts.
     fn takes_effect(&self) {
         if !self.has_said.swap(true, Ordering::Relaxed) {
@@ -284,12 +284,12 @@ pub struct ReferenceVfs {
     sim: Sim,
     witness: Witness,
     policy: VfsPolicy,
-    handles: Arc<Mutex<Handles>>,
-    inodes: Arc<Mutex<Inodes>>,
-    mapped: Arc<Mutex<Mapped>>,
+    handles: Arc<WorldMutex<Handles>>,
+    inodes: Arc<WorldMutex<Inodes>>,
+    mapped: Arc<WorldMutex<Mapped>>,
     /// Held by whoever changes names.
     names: TaskLock,
-    locks: Arc<Mutex<Locks>>,
+    locks: Arc<WorldMutex<Locks>>,
     /// A lock was released.
     lock_news: Waiting,
 }
@@ -311,7 +311,7 @@ impl ReferenceVfs {
             sim,
             witness,
             policy,
-            handles: Arc::new(Mutex::new(Handles::new(policy.open_handles_max))),
+            handles: Arc::new(WorldMutex::new(Handles::new(policy.open_handles_max))),
             inodes: Arc::default(),
             mapped: Arc::default(),
             names: TaskLock::default(),
@@ -353,7 +353,7 @@ impl ReferenceVfs {
         if self.is_interrupted(caller.process, &request) {
             return Ok(Err(Errno::Interrupted));
         }
-        let witness = self.witness.clone();
+        let witness = &self.witness;
         let call = Call { caller, began, witness, has_said: AtomicBool::new(false) };
         let outcome = match self.stopped(&request) {
             Some(errno) => Err(Failure::Device(errno)),
@@ -375,7 +375,7 @@ impl ReferenceVfs {
 
     /// The state of a call is made anew for each, and is as large as the largest that is not boxed:
     /// those are what most calls ask.
-    async fn dispatch(&self, call: &Call, request: Request) -> Outcome<Value> {
+    async fn dispatch(&self, call: &Call<'_>, request: Request) -> Outcome<Value> {
         match request {
             Request::Open { at, options } => Box::pin(self.open(call, &at, &options)).await,
             Request::Close { handle } => self.close(call, handle).await,
@@ -442,7 +442,7 @@ impl ReferenceVfs {
         }
     }
 
-    async fn dispatch_share(&self, call: &Call, request: Request) -> Outcome<Value> {
+    async fn dispatch_share(&self, call: &Call<'_>, request: Request) -> Outcome<Value> {
         if let Request::CopyRange { from, from_offset, to, to_offset, len } = request {
             let (from, to) = ((from, from_offset), (to, to_offset));
             self.copy_range(call, Asked { from, to, len }).await
@@ -457,7 +457,7 @@ impl ReferenceVfs {
         }
     }
 
-    async fn dispatch_lock(&self, call: &Call, asked: Lock) -> Outcome<Value> {
+    async fn dispatch_lock(&self, call: &Call<'_>, asked: Lock) -> Outcome<Value> {
         match asked {
             Lock::Whole { handle, kind, wait } => self.flock(call, handle, kind, wait).await,
             Lock::Record { handle, kind, start, len, wait, owner } => {
@@ -470,7 +470,7 @@ impl ReferenceVfs {
         }
     }
 
-    async fn dispatch_memory(&self, call: &Call, asked: Memory) -> Outcome<Value> {
+    async fn dispatch_memory(&self, call: &Call<'_>, asked: Memory) -> Outcome<Value> {
         match asked {
             Memory::Map { handle, offset, len, access, sharing } => {
                 self.map(call, handle, offset..offset.saturating_add(len), access, sharing).await
@@ -489,7 +489,7 @@ impl ReferenceVfs {
         }
     }
 
-    async fn dispatch_manage(&self, call: &Call, asked: Manage) -> Outcome<Value> {
+    async fn dispatch_manage(&self, call: &Call<'_>, asked: Manage) -> Outcome<Value> {
         match asked {
             Manage::Snapshot { name } => self.take_snapshot(call, &name).await,
             Manage::OpenSnapshot { name } => self.open_snapshot(call, &name).await,

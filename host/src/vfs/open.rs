@@ -41,7 +41,7 @@ fn permitted(kind: Kind, place: &Place, options: &OpenOptions) -> Result<(), Err
 }
 
 impl ReferenceVfs {
-    pub(super) async fn open(&self, call: &Call, at: &At, options: &OpenOptions) -> Outcome<Value> {
+    pub(super) async fn open(&self, call: &Call<'_>, at: &At, options: &OpenOptions) -> Outcome<Value> {
         if options.create && options.directory {
             return Err(Errno::Invalid.into());
         }
@@ -70,7 +70,7 @@ impl ReferenceVfs {
 
     pub(super) fn new_handle(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         ino: u64,
         kind: Kind,
         options: &OpenOptions,
@@ -85,7 +85,7 @@ impl ReferenceVfs {
     /// Finds the file, or makes it, and holds it. The last part of the answer is whether it is new.
     async fn find_and_hold(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         at: &At,
         options: &OpenOptions,
     ) -> Outcome<(u64, Kind, bool)> {
@@ -122,7 +122,7 @@ impl ReferenceVfs {
 
     async fn create_regular(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         place: &Place,
         options: &OpenOptions,
     ) -> Outcome<u64> {

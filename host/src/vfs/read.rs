@@ -16,7 +16,7 @@ pub(super) const TRANSFER_BYTES_MAX: usize = 0x7fff_f000;
 impl ReferenceVfs {
     pub(super) async fn read(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         offset: Option<u64>,
         len: u32,

@@ -10,7 +10,7 @@ use crate::vfs::ReferenceVfs;
 use crate::vfs::resolve::LastLink;
 
 impl ReferenceVfs {
-    pub(super) async fn read_link(&self, call: &Call, at: &At) -> Outcome<Value> {
+    pub(super) async fn read_link(&self, call: &Call<'_>, at: &At) -> Outcome<Value> {
         let (ino, kind) = self.resolve(call, at, LastLink::Kept).await?.existing()?;
         if kind != Kind::Symlink {
             return Err(Errno::Invalid.into());

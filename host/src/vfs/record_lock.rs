@@ -1,8 +1,6 @@
 //! `fcntl(F_SETLK)`, `F_SETLKW` and `F_GETLK`, and their kin for open file descriptions.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use crate::call::Errno;
 use crate::call::HandleId;
@@ -18,22 +16,23 @@ use crate::vfs::locks::Extent;
 use crate::vfs::locks::Locks;
 use crate::vfs::locks::Owner;
 use crate::vfs::locks::Wait;
+use crate::sim::WorldMutex;
 
 /// A process that waits for a lock on bytes, until this is dropped.
 struct Waiter {
-    locks: Arc<Mutex<Locks>>,
+    locks: Arc<WorldMutex<Locks>>,
     process: ProcessId,
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut locks = self.locks.lock();
         locks.set_waiting(self.process, None);
     }
 }
 
 /// Who would hold the lock.
-fn owner(call: &Call, handle: HandleId, owner: LockOwner) -> Owner {
+fn owner(call: &Call<'_>, handle: HandleId, owner: LockOwner) -> Owner {
     match owner {
         LockOwner::Process => Owner::Process(call.caller.process),
         LockOwner::Description => Owner::Description(handle),
@@ -53,7 +52,7 @@ fn permitted(description: &Description, kind: Option<LockKind>) -> Result<(), Er
 impl ReferenceVfs {
     pub(super) async fn record_lock(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         (kind, by): (Option<LockKind>, LockOwner),
         [start, len]: [u64; 2],
@@ -102,7 +101,7 @@ impl ReferenceVfs {
 
     pub(super) fn test_lock(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         (kind, by): (LockKind, LockOwner),
         [start, len]: [u64; 2],
@@ -115,7 +114,7 @@ impl ReferenceVfs {
     }
 
     /// `close` of a descriptor whose description another one keeps open.
-    pub(super) fn close_duplicate(&self, call: &Call, handle: HandleId) -> Outcome<Value> {
+    pub(super) fn close_duplicate(&self, call: &Call<'_>, handle: HandleId) -> Outcome<Value> {
         let ino = self.description(handle)?.ino;
         self.unlock_closed(ino, call.caller.process, None);
         call.takes_effect();

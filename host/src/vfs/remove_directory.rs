@@ -13,7 +13,7 @@ use crate::vfs::resolve::LastLink;
 use crate::vfs::snapshot::changeable;
 
 impl ReferenceVfs {
-    pub(super) async fn remove_directory(&self, call: &Call, at: &At) -> Outcome<Value> {
+    pub(super) async fn remove_directory(&self, call: &Call<'_>, at: &At) -> Outcome<Value> {
         let _names = self.names.acquire().await;
         let place = self.resolve(call, at, LastLink::AlwaysKept).await?;
         let (ino, kind) = place.existing()?;
@@ -35,7 +35,7 @@ impl ReferenceVfs {
     /// Removes a name, and the file if it was its last. The caller holds the names.
     pub(super) async fn remove_name(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         dir: u64,
         name: &[u8],
         ino: u64,

@@ -71,7 +71,7 @@ pub(super) fn name_of(place: &Place) -> Result<Bytes, Errno> {
 impl ReferenceVfs {
     pub(super) async fn rename(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         from: &At,
         to: &At,
         replace: bool,
@@ -127,7 +127,7 @@ impl ReferenceVfs {
     /// directory that gets another parent is changed itself.
     pub(super) async fn check_move(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         (from, ino, kind): (u64, u64, Kind),
         to: u64,
     ) -> Outcome<()> {

@@ -3,6 +3,7 @@
 //! Paths are bytes, relative, and stay beneath the directory of their handle: `..` above it, an
 //! absolute path and an absolute symbolic link are refused with [`Errno::NotCapable`].
 
+use bytes::Buf;
 use bytes::Bytes;
 
 use crate::call::At;
@@ -80,37 +81,74 @@ impl Place {
 /// A walk under way.
 #[derive(Debug)]
 struct Walk {
-    /// Directories from the handle's to the present one.
-    stack: Vec<u64>,
-    /// Components still to be walked, the next one last.
-    pending: Vec<Bytes>,
+    /// Directories from the handle's to the one above the present one.
+    above: Vec<u64>,
+    here: u64,
+    /// What is still to be walked, from a component on; empty only if nothing is.
+    rest: Bytes,
+    /// What is to be walked after that, the next one last; none is empty.
+    later: Vec<Bytes>,
     has_slash: bool,
     links: u32,
 }
 
 impl Walk {
+    fn from(here: u64) -> Self {
+        let (above, rest, later) = (Vec::new(), Bytes::new(), Vec::new());
+        Self { above, here, rest, later, has_slash: false, links: 0 }
+    }
+
     /// Puts a path in front of what is pending.
-    fn push(&mut self, path: &Bytes) -> Result<(), Errno> {
+    fn push(&mut self, path: Bytes) -> Result<(), Errno> {
         match path.first() {
             None => return Err(Errno::NoEntry),
             Some(b'/') => return Err(Errno::NotCapable),
             Some(_) => {}
         }
-        if self.pending.is_empty() {
+        if self.is_at_end() {
             self.has_slash |= path.ends_with(b"/");
+        } else {
+            self.later.push(std::mem::take(&mut self.rest));
         }
-        let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
-        let components: Vec<Bytes> = parts.map(|part| path.slice_ref(part)).collect();
-        self.pending.extend(components.into_iter().rev());
+        self.rest = path;
         Ok(())
     }
 
-    fn here(&self) -> Result<u64, Errno> {
-        self.stack.last().copied().ok_or(Errno::NotCapable)
+    /// Is no component left?
+    fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
     }
 
-    fn place(&self, last: Last) -> Result<Place, Errno> {
-        Ok(Place { dir: self.here()?, last, has_slash: self.has_slash })
+    /// The next component.
+    fn next(&mut self) -> Option<Bytes> {
+        if self.is_at_end() {
+            return None;
+        }
+        let end = self.rest.iter().position(|byte| *byte == b'/');
+        let Some(end) = end else {
+            return Some(std::mem::replace(&mut self.rest, self.later.pop().unwrap_or_default()));
+        };
+        let component = self.rest.split_to(end);
+        let slashes = self.rest.iter().take_while(|byte| **byte == b'/').count();
+        self.rest.advance(slashes);
+        if self.rest.is_empty() {
+            self.rest = self.later.pop().unwrap_or_default();
+        }
+        Some(component)
+    }
+
+    /// Goes to the parent.
+    fn ascend(&mut self) -> Result<(), Errno> {
+        self.here = self.above.pop().ok_or(Errno::NotCapable)?;
+        Ok(())
+    }
+
+    fn descend(&mut self, to: u64) {
+        self.above.push(std::mem::replace(&mut self.here, to));
+    }
+
+    fn place(&self, last: Last) -> Place {
+        Place { dir: self.here, last, has_slash: self.has_slash }
     }
 }
 
@@ -118,7 +156,7 @@ impl ReferenceVfs {
     /// Walks a path, except that its last component need not be there.
     pub(super) async fn resolve(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         at: &At,
         last_link: LastLink,
     ) -> Outcome<Place> {
@@ -132,16 +170,15 @@ impl ReferenceVfs {
         if at.path.contains(&0) {
             return Err(Errno::Invalid.into());
         }
-        let stack = vec![directory.ino];
-        let mut walk = Walk { stack, pending: Vec::new(), has_slash: false, links: 0 };
-        walk.push(&at.path)?;
-        while let Some(component) = walk.pending.pop() {
-            self.check_right(call, walk.here()?, Right::Search).await?;
+        let mut walk = Walk::from(directory.ino);
+        walk.push(at.path.clone())?;
+        while let Some(component) = walk.next() {
+            self.check_right(call, walk.here, Right::Search).await?;
             if let Some(place) = self.step(&mut walk, component, last_link).await? {
                 return Ok(place);
             }
         }
-        Ok(walk.place(Last::Here)?)
+        Ok(walk.place(Last::Here))
     }
 
     /// Walks one component; answers the place if it was the last.
@@ -151,18 +188,17 @@ impl ReferenceVfs {
         component: Bytes,
         last_link: LastLink,
     ) -> Outcome<Option<Place>> {
-        let is_last = walk.pending.is_empty();
+        let is_last = walk.is_at_end();
         match &component[..] {
-            b"." => return Ok(if is_last { Some(walk.place(Last::Here)?) } else { None }),
+            b"." => return Ok(is_last.then(|| walk.place(Last::Here))),
             b".." => {
-                walk.stack.pop();
-                walk.here()?;
-                return Ok(if is_last { Some(walk.place(Last::Parent)?) } else { None });
+                walk.ascend()?;
+                return Ok(is_last.then(|| walk.place(Last::Parent)));
             }
             name if name.len() > self.cow.name_max() => return Err(Errno::NameTooLong.into()),
             _ => {}
         }
-        let target = self.cow.lookup(walk.here()?, &component).await?;
+        let target = self.cow.lookup(walk.here, &component).await?;
         let is_kept = match last_link {
             LastLink::Followed => false,
             LastLink::Kept => is_last && !walk.has_slash,
@@ -174,12 +210,12 @@ impl ReferenceVfs {
                 if walk.links > LINKS_MAX {
                     return Err(Errno::Loop.into());
                 }
-                walk.push(&self.cow.symlink_target(ino).await?)?;
+                walk.push(self.cow.symlink_target(ino).await?)?;
                 Ok(None)
             }
-            _ if is_last => Ok(Some(walk.place(Last::Name(component, target))?)),
+            _ if is_last => Ok(Some(walk.place(Last::Name(component, target)))),
             Some((ino, Kind::Directory)) => {
-                walk.stack.push(ino);
+                walk.descend(ino);
                 Ok(None)
             }
             Some((_, Kind::Regular | Kind::Symlink)) => Err(Errno::NotDirectory.into()),

@@ -15,7 +15,7 @@ use crate::vfs::handles::Description;
 impl ReferenceVfs {
     pub(super) async fn seek(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         offset: i64,
         whence: Whence,
@@ -48,7 +48,7 @@ impl ReferenceVfs {
     /// To the next data or the next hole. The caller holds the description's turn.
     async fn seek_for(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         description: &Description,
         offset: i64,
         sought: Sought,

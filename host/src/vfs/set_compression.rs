@@ -18,7 +18,7 @@ use crate::vfs::snapshot::changeable;
 impl ReferenceVfs {
     pub(super) async fn set_compression(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         on: bool,
     ) -> Outcome<Value> {

@@ -23,7 +23,7 @@ const HOST: ProcessId = ProcessId(0);
 impl ReferenceVfs {
     pub(super) async fn set_mode(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         at: &At,
         follow: bool,
         mode: Mode,
@@ -43,7 +43,7 @@ impl ReferenceVfs {
 
     pub(super) async fn set_mode_handle(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         mode: Mode,
     ) -> Outcome<Value> {
@@ -51,7 +51,7 @@ impl ReferenceVfs {
         self.set_mode_held(call, ino, mode).await
     }
 
-    async fn set_mode_held(&self, call: &Call, ino: u64, mode: Mode) -> Outcome<Value> {
+    async fn set_mode_held(&self, call: &Call<'_>, ino: u64, mode: Mode) -> Outcome<Value> {
         changeable(ino)?;
         let now = self.sim.now_nanos();
         let mut transaction = self.cow.begin().await?;
@@ -67,7 +67,7 @@ impl ReferenceVfs {
 
     /// Fails if the bits of a file deny this to the caller. What is gone denies nothing: whoever
     /// goes on finds that out.
-    pub(super) async fn check_right(&self, call: &Call, ino: u64, right: Right) -> Outcome<()> {
+    pub(super) async fn check_right(&self, call: &Call<'_>, ino: u64, right: Right) -> Outcome<()> {
         if call.caller.process == HOST {
             return Ok(());
         }
@@ -80,7 +80,7 @@ impl ReferenceVfs {
     /// Fails if the bits of a file deny what it is opened for.
     pub(super) async fn check_open(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         ino: u64,
         options: &OpenOptions,
     ) -> Outcome<()> {

@@ -15,7 +15,7 @@ use crate::vfs::snapshot::changeable;
 impl ReferenceVfs {
     pub(super) async fn set_no_cow(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         on: bool,
     ) -> Outcome<Value> {

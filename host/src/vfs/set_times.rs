@@ -26,7 +26,7 @@ fn changed(old_nanos: u64, change: TimeChange, now: u64) -> u64 {
 impl ReferenceVfs {
     pub(super) async fn set_times(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         at: &At,
         follow: bool,
         access: TimeChange,

@@ -30,7 +30,7 @@ impl ReferenceVfs {
         if name.len() > self.cow.name_max() { Err(Errno::NameTooLong) } else { Ok(()) }
     }
 
-    pub(super) async fn take_snapshot(&self, call: &Call, name: &Bytes) -> Outcome<Value> {
+    pub(super) async fn take_snapshot(&self, call: &Call<'_>, name: &Bytes) -> Outcome<Value> {
         self.snapshot_name(name)?;
         let _names = self.names.acquire().await;
         if self.snapshot_root(name).is_ok() {
@@ -59,7 +59,7 @@ impl ReferenceVfs {
         Ok(())
     }
 
-    pub(super) async fn open_snapshot(&self, call: &Call, name: &Bytes) -> Outcome<Value> {
+    pub(super) async fn open_snapshot(&self, call: &Call<'_>, name: &Bytes) -> Outcome<Value> {
         self.snapshot_name(name)?;
         if !self.handles().has_room(call.caller.process) {
             return Err(Errno::TooManyOpen.into());
@@ -85,7 +85,7 @@ impl ReferenceVfs {
     }
 
     /// A snapshot of which something is open or mapped stays.
-    pub(super) async fn delete_snapshot(&self, call: &Call, name: &Bytes) -> Outcome<Value> {
+    pub(super) async fn delete_snapshot(&self, call: &Call<'_>, name: &Bytes) -> Outcome<Value> {
         self.snapshot_name(name)?;
         let _names = self.names.acquire().await;
         let root = self.snapshot_root(name)?;

@@ -14,7 +14,7 @@ use crate::vfs::kind_of;
 use crate::vfs::resolve::LastLink;
 
 impl ReferenceVfs {
-    pub(super) async fn stat(&self, call: &Call, at: &At, follow: bool) -> Outcome<Value> {
+    pub(super) async fn stat(&self, call: &Call<'_>, at: &At, follow: bool) -> Outcome<Value> {
         let (ino, _) = self.resolve(call, at, LastLink::followed_if(follow)).await?.existing()?;
         self.stat_ino(ino).await
     }

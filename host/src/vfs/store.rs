@@ -11,7 +11,7 @@ use crate::vfs::ReferenceVfs;
 impl ReferenceVfs {
     pub(super) async fn store(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         mapping: MappingId,
         offset: u64,
         data: &Bytes,

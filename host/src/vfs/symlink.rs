@@ -13,7 +13,7 @@ use crate::vfs::resolve::LastLink;
 use crate::vfs::resolve::PATH_BYTES_MAX;
 
 impl ReferenceVfs {
-    pub(super) async fn symlink(&self, call: &Call, target: &Bytes, at: &At) -> Outcome<Value> {
+    pub(super) async fn symlink(&self, call: &Call<'_>, target: &Bytes, at: &At) -> Outcome<Value> {
         if target.is_empty() {
             return Err(Errno::NoEntry.into());
         }

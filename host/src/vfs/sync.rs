@@ -19,15 +19,15 @@ use crate::vfs::ReferenceVfs;
 use crate::vfs::handles::Description;
 
 impl ReferenceVfs {
-    pub(super) async fn fsync(&self, call: &Call, handle: HandleId) -> Outcome<Value> {
+    pub(super) async fn fsync(&self, call: &Call<'_>, handle: HandleId) -> Outcome<Value> {
         self.sync_handle(call, handle, SyncScope::Full).await
     }
 
-    pub(super) async fn fdatasync(&self, call: &Call, handle: HandleId) -> Outcome<Value> {
+    pub(super) async fn fdatasync(&self, call: &Call<'_>, handle: HandleId) -> Outcome<Value> {
         self.sync_handle(call, handle, SyncScope::Data).await
     }
 
-    async fn sync_handle(&self, call: &Call, handle: HandleId, scope: SyncScope) -> Outcome<Value> {
+    async fn sync_handle(&self, call: &Call<'_>, handle: HandleId, scope: SyncScope) -> Outcome<Value> {
         let description = self.description(handle)?;
         if let Some(answer) = self.cache.left_out() {
             return Ok(answer.map(|()| Value::Done)?);
@@ -43,7 +43,7 @@ impl ReferenceVfs {
     /// syncs are left out.
     pub(super) async fn sync_file(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         description: &Description,
         scope: SyncScope,
         range: Range<u64>,

@@ -12,7 +12,7 @@ impl ReferenceVfs {
     /// Without `wait` nothing begins, as on Linux: the flusher comes some day.
     pub(super) async fn sync_mapping(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         mapping: MappingId,
         offset: u64,
         len: u64,

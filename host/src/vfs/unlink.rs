@@ -11,7 +11,7 @@ use crate::vfs::resolve::Last;
 use crate::vfs::resolve::LastLink;
 
 impl ReferenceVfs {
-    pub(super) async fn unlink(&self, call: &Call, at: &At) -> Outcome<Value> {
+    pub(super) async fn unlink(&self, call: &Call<'_>, at: &At) -> Outcome<Value> {
         let _names = self.names.acquire().await;
         let place = self.resolve(call, at, LastLink::AlwaysKept).await?;
         let (ino, kind) = place.existing()?;

@@ -21,7 +21,7 @@ use crate::vfs::resolve::LastLink;
 impl ReferenceVfs {
     pub(super) async fn open_unnamed(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         at: &At,
         options: &OpenOptions,
     ) -> Outcome<Value> {
@@ -45,7 +45,7 @@ impl ReferenceVfs {
     }
 
     /// Makes the file and holds it.
-    async fn create_unnamed(&self, call: &Call, at: &At, options: &OpenOptions) -> Outcome<u64> {
+    async fn create_unnamed(&self, call: &Call<'_>, at: &At, options: &OpenOptions) -> Outcome<u64> {
         let _names = self.names.acquire().await;
         let (dir, kind) = self.resolve(call, at, LastLink::Followed).await?.existing()?;
         if kind != Kind::Directory {
@@ -73,7 +73,7 @@ impl ReferenceVfs {
 
     pub(super) async fn link_handle(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         to: &At,
     ) -> Outcome<Value> {

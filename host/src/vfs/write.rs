@@ -27,7 +27,7 @@ pub(super) fn sync_scope(status: StatusFlags) -> Option<SyncScope> {
 impl ReferenceVfs {
     pub(super) async fn write(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         handle: HandleId,
         offset: Option<u64>,
         data: Bytes,
@@ -85,7 +85,7 @@ impl ReferenceVfs {
 
     async fn write_in_turn(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         description: &Description,
         offset: Option<u64>,
         data: Bytes,

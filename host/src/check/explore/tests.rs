@@ -317,7 +317,7 @@ fn read_by_a_program(image: &Image, plan: &StackPlan, workload: &Workload) -> BT
         let stack = Stack::mount_disk(disk, plan, &sim).await.expect("it was mounted before");
         let walked = survey_tree(stack.vfs.as_ref(), plan.geometry.block_size_bytes).await;
         walked.expect("it was walked before");
-        let notebook = Notebook::new(stack.witness.clone(), Box::new(|_, _| ()));
+        let notebook = Notebook::new(stack.witness.clone(), |_, _| ());
         let recorder = Recorder::new(stack.vfs.clone(), notebook);
         let mut actor = Actor::new(&recorder, plan.geometry.block_size_bytes);
         // What is there already is in its way now and then.

@@ -255,25 +255,33 @@ pub enum Key {
     },
 }
 
+/// Where a key says its kind: behind the file that it speaks of.
+const KIND_AT: usize = size_of::<u64>();
+/// What every key begins with: the file and the kind.
+const PREFIX_SIZE_BYTES: usize = KIND_AT + 1;
+
+/// A buffer of just that size is the key's own: keys are made for each question.
+#[expect(clippy::big_endian_bytes, reason = "byte order of keys is the order of the tree")]
+fn key(ino: u64, kind: ItemKind, parts: &[&[u8]]) -> Vec<u8> {
+    let rest: usize = parts.iter().map(|part| part.len()).sum();
+    let mut key = Vec::with_capacity(PREFIX_SIZE_BYTES + rest);
+    key.extend_from_slice(&ino.to_be_bytes());
+    key.push(kind as u8);
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
 #[expect(clippy::big_endian_bytes, reason = "byte order of keys is the order of the tree")]
 impl Key {
     /// The bytes of the key.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        // A buffer of just that size is the key's own: keys are made for each question.
-        let key = |ino: u64, kind: ItemKind, parts: &[&[u8]]| {
-            let rest: usize = parts.iter().map(|part| part.len()).sum();
-            let mut key = Vec::with_capacity(size_of::<u64>() + 1 + rest);
-            key.extend_from_slice(&ino.to_be_bytes());
-            key.push(kind as u8);
-            parts.iter().for_each(|part| key.extend_from_slice(part));
-            Bytes::from(key)
-        };
+        let key = |ino: u64, kind: ItemKind, parts: &[&[u8]]| Bytes::from(key(ino, kind, parts));
         match self {
-            Self::Inode { ino } => key(*ino, ItemKind::Inode, &[]),
-            Self::Name { dir, name } => key(*dir, ItemKind::Name, &[name]),
+            Self::Inode { ino } => Bytes::copy_from_slice(&Self::of_inode(*ino)),
+            Self::Name { dir, name } => Bytes::from(Self::of_name(*dir, name)),
             Self::Entry { dir, cookie } => key(*dir, ItemKind::Entry, &[&cookie.to_be_bytes()]),
-            Self::Extent { ino, first } => key(*ino, ItemKind::Extent, &[&first.to_be_bytes()]),
+            Self::Extent { ino, first } => Bytes::copy_from_slice(&Self::of_extent(*ino, *first)),
             Self::Symlink { ino, part } => key(*ino, ItemKind::Symlink, &[&part.to_be_bytes()]),
             Self::Orphan { ino } => key(0, ItemKind::Orphan, &[&ino.to_be_bytes()]),
             Self::Run { ino, first, run } => {
@@ -282,6 +290,29 @@ impl Key {
             Self::Snapshot { name } => key(0, ItemKind::Snapshot, &[name]),
             Self::Attribute { ino, name } => key(*ino, ItemKind::Attribute, &[name]),
         }
+    }
+
+    /// The bytes of [`Key::Inode`], for a question.
+    #[must_use]
+    pub fn of_inode(ino: u64) -> [u8; PREFIX_SIZE_BYTES] {
+        let mut key = [ItemKind::Inode as u8; PREFIX_SIZE_BYTES];
+        key[..KIND_AT].copy_from_slice(&ino.to_be_bytes());
+        key
+    }
+
+    /// The bytes of [`Key::Extent`], for a question.
+    #[must_use]
+    pub fn of_extent(ino: u64, first: u64) -> [u8; PREFIX_SIZE_BYTES + size_of::<u64>()] {
+        let mut key = [ItemKind::Extent as u8; PREFIX_SIZE_BYTES + size_of::<u64>()];
+        key[..KIND_AT].copy_from_slice(&ino.to_be_bytes());
+        key[PREFIX_SIZE_BYTES..].copy_from_slice(&first.to_be_bytes());
+        key
+    }
+
+    /// The bytes of [`Key::Name`], for a question.
+    #[must_use]
+    pub fn of_name(dir: u64, name: &[u8]) -> Vec<u8> {
+        key(dir, ItemKind::Name, &[name])
     }
 
     /// The first key of that kind of that file, or what comes before it.

@@ -15,9 +15,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::task::Context;
@@ -52,6 +49,8 @@ use crate::device::RequestId;
 use crate::device::SECTOR_SIZE_BYTES;
 use crate::sim::Sim;
 use crate::sim::Site;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// How long a request waits that chance makes late, in steps.
 const RANDOM_LATENCY_STEPS: u32 = 3;
@@ -103,7 +102,7 @@ pub struct Faulty {
     start: Option<Image>,
     /// Where the legs of the mirror are that the device holds.
     legs: Option<MirrorLayout>,
-    state: Mutex<State>,
+    state: WorldMutex<State>,
     /// Did a write go to another block since somebody asked?
     is_misplaced: AtomicBool,
 }
@@ -128,7 +127,7 @@ impl Faulty {
             medium: None,
             start: None,
             legs: None,
-            state: Mutex::default(),
+            state: WorldMutex::default(),
             is_misplaced: AtomicBool::new(false),
         }
     }
@@ -154,8 +153,8 @@ impl Faulty {
         self
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> WorldGuard<'_, State> {
+        self.state.lock()
     }
 
     /// The plan holds from now on, in place of any other.

@@ -1,5 +1,6 @@
 //! What each rule does, on a device of few blocks.
 
+use std::sync::Mutex;
 use super::*;
 use crate::device::Class;
 use crate::device::Disk;

@@ -18,7 +18,6 @@ use crate::device::mirror::Legs;
 use crate::device::mirror::RegionClearing;
 use crate::device::mirror::journal::LegDeed;
 use crate::device::mirror::journal::LegEvent;
-use crate::device::mirror::lock;
 use crate::device::mirror::write;
 use crate::sim::Point;
 use crate::sim::Site;
@@ -57,7 +56,7 @@ impl Legs {
                 under_way.push((leg, below.submit(self.on_leg(leg, number, &asked))));
             } else {
                 self.journal.note(leg, blocks.clone(), LegDeed::Missed);
-                lock(&self.state).miss(leg, blocks.clone());
+                self.state.lock().miss(leg, blocks.clone());
             }
         }
         // Which leg is the first to get to it is the devices' affair.
@@ -92,7 +91,7 @@ impl Legs {
             None => Ok(()),
             Some(error) if present.iter().all(|leg| failed.contains(leg)) => {
                 // Those that came back may have it, and are to be what the others are.
-                let mut state = lock(&self.state);
+                let mut state = self.state.lock();
                 let returning: Vec<u32> = state.returning.keys().copied().collect();
                 returning.into_iter().for_each(|leg| state.miss(leg, blocks.clone()));
                 Err(error)
@@ -100,7 +99,7 @@ impl Legs {
             // Nobody may rely on the others before the log says which leg is behind.
             Some(_) => {
                 {
-                    let mut state = lock(&self.state);
+                    let mut state = self.state.lock();
                     failed.into_iter().for_each(|leg| state.lose(leg, blocks.clone()));
                 }
                 self.write_log(regions).await
@@ -146,7 +145,7 @@ impl Legs {
 
     /// A write to some regions begins: the log is to call them dirty.
     pub(super) fn begin(&self, regions: &BTreeSet<u64>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.log.dirty.extend(regions);
         for region in regions {
             *state.writes.entry(*region).or_insert(0) += 1;
@@ -155,7 +154,7 @@ impl Legs {
 
     /// A write to some regions is done with: the next flush may call them clean.
     pub(super) fn end(&self, regions: &BTreeSet<u64>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.ended += 1;
         let ended = state.ended;
         for region in regions {

@@ -12,7 +12,6 @@ use crate::device::mirror::Legs;
 use crate::device::mirror::Mirror;
 use crate::device::mirror::journal::LegDeed;
 use crate::device::mirror::journal::LegEvent;
-use crate::device::mirror::lock;
 use crate::device::perform;
 
 impl Copies for Mirror {
@@ -33,7 +32,7 @@ impl Copies for Mirror {
     }
 
     fn has_doubt(&self) -> bool {
-        !lock(&self.legs.state).in_doubt.is_empty()
+        !self.legs.state.lock().in_doubt.is_empty()
     }
 
     fn settle(&self) -> CopyTask<'_, Result<(), DeviceError>> {
@@ -59,7 +58,7 @@ impl Legs {
     async fn repair(&self, block: BlockNo, from: u32, to: u32) -> Result<(), DeviceError> {
         let region = self.layout.region(block);
         let is_written = |others| {
-            let state = lock(&self.state);
+            let state = self.state.lock();
             state.writes.get(&region).is_some_and(|count| *count > others)
         };
         if from == to || !self.is_present(from, block) || is_written(0) {
@@ -69,9 +68,9 @@ impl Legs {
         self.begin(&regions);
         let repaired = match self.write_log(&regions).await {
             Ok(()) => loop {
-                let ended = lock(&self.state).ended;
+                let ended = self.state.lock().ended;
                 let copied = self.copy_between(block, from, to).await;
-                let is_quiet = lock(&self.state).ended == ended && !is_written(1);
+                let is_quiet = self.state.lock().ended == ended && !is_written(1);
                 if copied.is_err() || is_quiet {
                     break copied;
                 }

@@ -3,9 +3,6 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use bytes::Bytes;
 
@@ -13,6 +10,8 @@ use crate::device::BlockNo;
 use crate::device::LivePage;
 use crate::device::Payload;
 use crate::sim::Notices;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 
 /// What happened to a block on a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,12 +91,12 @@ struct Counts {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Journal {
     events: Notices<LegEvent>,
-    counts: Arc<Mutex<Counts>>,
+    counts: Arc<WorldMutex<Counts>>,
 }
 
 impl Journal {
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> WorldGuard<'_, Counts> {
+        self.counts.lock()
     }
 
     pub(super) fn watch(&self) {

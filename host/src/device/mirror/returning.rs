@@ -13,7 +13,6 @@ use crate::device::mirror::Legs;
 use crate::device::mirror::ReturningLeg;
 use crate::device::mirror::journal::LegDeed;
 use crate::device::mirror::journal::LegEvent;
-use crate::device::mirror::lock;
 use crate::device::perform;
 
 /// So often a block is copied that is written to meanwhile. Then the next flush tries again.
@@ -22,7 +21,7 @@ const TRIES_MAX: u32 = 8;
 impl Legs {
     /// A leg that was lost is there again.
     pub(super) fn bring_back(&self, leg: u32) -> Result<(), DeviceError> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if !state.log.lost.contains(&leg) {
             return Err(DeviceError::OutOfRange);
         }
@@ -40,7 +39,7 @@ impl Legs {
 
     /// Copies what they missed to the legs that came back; from then on they are read.
     pub(super) async fn catch_up(&self) -> Result<(), DeviceError> {
-        let returning = || -> Vec<u32> { lock(&self.state).returning.keys().copied().collect() };
+        let returning = || -> Vec<u32> { self.state.lock().returning.keys().copied().collect() };
         if returning().is_empty() {
             return Ok(());
         }
@@ -48,7 +47,7 @@ impl Legs {
         for leg in returning() {
             match self.copy_to(leg).await {
                 Ok(true) => {
-                    let mut state = lock(&self.state);
+                    let mut state = self.state.lock();
                     // It may have been lost again meanwhile.
                     if state.returning.remove(&leg).is_some() {
                         state.log.lost.remove(&leg);
@@ -59,7 +58,7 @@ impl Legs {
                 Err(DeviceError::PowerOff) => return Err(DeviceError::PowerOff),
                 // It is as lost as it was.
                 Err(DeviceError::Io | DeviceError::NoSpace | DeviceError::OutOfRange) => {
-                    lock(&self.state).returning.remove(&leg);
+                    self.state.lock().returning.remove(&leg);
                 }
             }
         }
@@ -80,7 +79,7 @@ impl Legs {
 
     /// May a leg that came back lack what is in a block?
     fn needs_copy(&self, leg: u32, block: BlockNo) -> bool {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         if state.missed.get(&leg).is_some_and(|missed| !missed.contains(&block.0)) {
             return false;
         }
@@ -98,7 +97,7 @@ impl Legs {
         let below: &dyn Device = self.below.as_ref();
         let region = self.layout.region(block);
         for _ in 0..TRIES_MAX {
-            let ended = lock(&self.state).ended;
+            let ended = self.state.lock().ended;
             let Some(source) = self.present().first().copied() else { return Ok(false) };
             let of = |leg| Request::Read { block: self.layout.on_leg(leg, block) };
             let right = perform(below, of(source)).await?;
@@ -109,7 +108,7 @@ impl Legs {
                 return Ok(false);
             }
             let is_quiet = {
-                let state = lock(&self.state);
+                let state = self.state.lock();
                 state.ended == ended && !state.writes.contains_key(&region)
             };
             if is_quiet {

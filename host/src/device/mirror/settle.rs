@@ -8,12 +8,11 @@ use crate::device::Device;
 use crate::device::DeviceError;
 use crate::device::Request;
 use crate::device::mirror::Legs;
-use crate::device::mirror::lock;
 use crate::device::perform;
 
 impl Legs {
     pub(super) fn is_in_doubt(&self, block: BlockNo) -> bool {
-        lock(&self.state).in_doubt.contains(&self.layout.region(block))
+        self.state.lock().in_doubt.contains(&self.layout.region(block))
     }
 
     /// Copies the first leg to the others where they may differ.
@@ -36,12 +35,12 @@ impl Legs {
             }
         }
         // Repairs were made before.
-        has_written |= lock(&self.state).ended > 0;
+        has_written |= self.state.lock().ended > 0;
         if has_written {
             self.flush_below().await?;
         }
         let is_clean = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             state.in_doubt.clear();
             let is_clean = state.log.dirty.is_empty();
             state.log.dirty.clear();

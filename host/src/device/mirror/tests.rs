@@ -12,6 +12,7 @@ use crate::sim::Seeded;
 use crate::sim::Sim;
 use crate::sim::Site;
 use crate::sim::Unrest;
+use crate::sim::WorldMutex;
 
 const LEG: Geometry = Geometry { block_size_bytes: 512, block_count: 96 };
 const ORIGIN: Origin = Origin { class: Class::Data, object: 1, offset: 0 };
@@ -73,7 +74,7 @@ fn busy(seed: u64, policy: MirrorPolicy) -> (Arc<Disk>, BTreeMap<u64, u8>) {
     let sim = Sim::new(Seeded::new(seed, &unrest));
     let below = disk(&sim, blank());
     let mirror = Arc::new(open(&sim, below.clone(), policy));
-    let flushed = Arc::new(Mutex::new(BTreeMap::new()));
+    let flushed = Arc::new(WorldMutex::new(BTreeMap::new()));
     for task in 0..3_u64 {
         let (mirror, flushed) = (Arc::clone(&mirror), Arc::clone(&flushed));
         sim.spawn(async move {
@@ -81,12 +82,12 @@ fn busy(seed: u64, policy: MirrorPolicy) -> (Arc<Disk>, BTreeMap<u64, u8>) {
                 let (block, byte) = (31 * task + u64::from(turn % 2), 10 * task as u8 + turn + 1);
                 perform(mirror.as_ref(), put(block, byte)).await.expect("it is healthy");
                 perform(mirror.as_ref(), Request::Flush).await.expect("it is healthy");
-                lock(&flushed).insert(block, byte);
+                flushed.lock().insert(block, byte);
             }
         });
     }
     sim.run_background();
-    let flushed = lock(&flushed).clone();
+    let flushed = flushed.lock().clone();
     (below, flushed)
 }
 
@@ -153,11 +154,11 @@ fn a_mark_that_is_not_forced_may_come_after_what_it_covers() {
 }
 
 /// A page that changes each time that it is captured.
-struct Restless(Mutex<u8>);
+struct Restless(WorldMutex<u8>);
 
 impl crate::device::LivePage for Restless {
     fn capture(&self) -> Bytes {
-        let mut count = lock(&self.0);
+        let mut count = self.0.lock();
         *count += 1;
         Bytes::from(vec![*count; LEG.block_size_bytes as usize])
     }
@@ -168,7 +169,7 @@ fn restless(policy: MirrorPolicy) -> Image {
     let sim = Sim::calm();
     let below = disk(&sim, blank());
     let mirror = open(&sim, below.clone(), policy);
-    let page = Payload::Borrowed(Arc::new(Restless(Mutex::new(0))));
+    let page = Payload::Borrowed(Arc::new(Restless(WorldMutex::new(0))));
     for request in [write(BlockNo(5), page, false, ORIGIN), Request::Flush] {
         sim.block_on(perform(&mirror, request)).expect("it is healthy");
     }

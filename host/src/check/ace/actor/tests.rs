@@ -49,7 +49,7 @@ fn calls_of(operations: Vec<(AceOperation, Persistence)>) -> (Vec<Call>, Vec<Str
             | Event::Surveyed(_) => {}
         }
     };
-    let notebook = Notebook::new(stack.witness.clone(), Box::new(sink));
+    let notebook = Notebook::new(stack.witness.clone(), sink);
     let recorder = Recorder::new(stack.vfs.clone(), notebook);
     let mut actor = Actor::new(&recorder, geometry.block_size_bytes);
     let done = sim.block_on(actor.run(&Workload { number: 0, operations }));
