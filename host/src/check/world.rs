@@ -38,10 +38,10 @@ use crate::sim::DecisionLog;
 use crate::sim::Sim;
 use crate::sim::Site;
 use crate::sim::Unrest;
+use crate::sim::WorldMutex;
 use crate::subject::MountError;
 use crate::subject::Stack;
 use crate::subject::StackPlan;
-use crate::sim::WorldMutex;
 
 /// Who answers what is left to chance.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -117,7 +117,7 @@ impl Transaction {
                 let (key, value) = read::record(record)?;
                 let Key::Extent { first, .. } = key else { continue };
                 next = first.checked_add(Extent::SLOTS);
-                let slots = (first..).zip(read::extent(Some(&value))?.slots);
+                let slots = (first..).zip(read::extent(Some(&value[..]))?.slots);
                 for (block, slot) in slots.filter(|(block, _)| blocks.contains(block)) {
                     let Some(slot) = slot else { continue };
                     if slot.is_unwritten() && unwritten == Unwritten::Hole {

@@ -251,9 +251,9 @@ pub(super) async fn best_copy<T, R: Ord>(
 
 /// The blocks that a record says to have a checksum.
 fn checked(record: &Record) -> Vec<(Vec<BlockNo>, u32)> {
-    match Key::decode(&record.key) {
+    match Key::decode_in(record.bytes(), record.key()) {
         Some(Key::Extent { .. }) => {
-            let slots = Extent::decode(&record.value).unwrap_or_default().slots;
+            let slots = Extent::decode(record.value()).unwrap_or_default().slots;
             let plain = |slot| match slot {
                 Some(Slot::Plain(ptr)) => Some((vec![ptr.block], ptr.checksum)),
                 Some(Slot::InPlace(_) | Slot::Packed { .. }) | None => None,
@@ -261,7 +261,7 @@ fn checked(record: &Record) -> Vec<(Vec<BlockNo>, u32)> {
             slots.into_iter().filter_map(plain).collect()
         }
         Some(Key::Run { .. }) => {
-            Run::decode(&record.value).map(|run| (run.blocks, run.checksum)).into_iter().collect()
+            Run::decode(record.value()).map(|run| (run.blocks, run.checksum)).into_iter().collect()
         }
         Some(
             Key::Inode { .. }

@@ -104,7 +104,7 @@ impl Transaction {
                 let (key, value) = read::record(record)?;
                 let Key::Extent { first, .. } = key else { continue };
                 next = first.checked_add(Extent::SLOTS);
-                let old = read::extent(Some(&value))?;
+                let old = read::extent(Some(&value[..]))?;
                 let mut new = old;
                 let inside = (first..).zip(&mut new.slots).filter(|(at, _)| blocks.contains(at));
                 inside.for_each(|(_, slot)| *slot = None);

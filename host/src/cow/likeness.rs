@@ -229,7 +229,7 @@ impl Next<'_> {
     fn key(&self) -> &[u8] {
         match self {
             Self::Below(low, _) => low,
-            Self::Record(record) => &record.key,
+            Self::Record(record) => record.key(),
         }
     }
 }
@@ -296,10 +296,10 @@ fn difference(was: &Tree, is: &Tree, doubtful: &BTreeSet<Bytes>) -> Result<Diffe
         };
         let record = if order.is_le() { old.step().map_err(Missed::Was)? } else { None };
         let other = if order.is_ge() { new.step().map_err(Missed::Is)? } else { None };
-        let Some(Record { key, .. }) = record.or(other) else { continue };
-        let [one, two] = [record, other].map(|record| record.map(|record| record.value.clone()));
-        if one != two {
-            found.records.push((key.clone(), one, two));
+        let Some(found_in_one) = record.or(other) else { continue };
+        if record != other {
+            let [one, two] = [record, other].map(|record| record.map(Record::value_bytes));
+            found.records.push((found_in_one.key_bytes(), one, two));
         }
     }
     (found.nodes_were, found.nodes_are) = (old.nodes, new.nodes);

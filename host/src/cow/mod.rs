@@ -353,7 +353,8 @@ impl Cow {
     /// The value of an extended attribute of a file.
     pub async fn attribute(&self, ino: u64, name: &Bytes) -> Result<Option<Bytes>, CowError> {
         let key = |ino| Key::Attribute { ino, name: name.clone() }.encode();
-        self.store.ask_file(ino, |tree, ino| Ok(tree.get(&key(ino))?.cloned())).await
+        let question = |tree: &Tree, ino| Ok(tree.get(&key(ino))?.map(Bytes::copy_from_slice));
+        self.store.ask_file(ino, question).await
     }
 
     /// The names of a file's extended attributes, in the order of their bytes.

@@ -25,30 +25,31 @@ use crate::device::BlockNo;
 pub(super) const NOT_AN_ITEM: CowError =
     CowError::Corrupt { at: BlockNo(0), invariant: "F-1: a record of a leaf is an item" };
 
-pub(super) fn inode(value: Option<&Bytes>) -> Result<Option<Inode>, CowError> {
+pub(super) fn inode(value: Option<&[u8]>) -> Result<Option<Inode>, CowError> {
     value.map(|value| Inode::decode(value).ok_or(NOT_AN_ITEM)).transpose()
 }
 
-pub(super) fn target(value: Option<&Bytes>) -> Result<Option<EntryTarget>, CowError> {
+pub(super) fn target(value: Option<&[u8]>) -> Result<Option<EntryTarget>, CowError> {
     value.map(|value| EntryTarget::decode(value).ok_or(NOT_AN_ITEM)).transpose()
 }
 
-pub(super) fn extent(value: Option<&Bytes>) -> Result<Extent, CowError> {
+pub(super) fn extent(value: Option<&[u8]>) -> Result<Extent, CowError> {
     value.map_or(Ok(Extent::default()), |value| Extent::decode(value).ok_or(NOT_AN_ITEM))
 }
 
-pub(super) fn run(value: Option<&Bytes>) -> Result<Option<Run>, CowError> {
+pub(super) fn run(value: Option<&[u8]>) -> Result<Option<Run>, CowError> {
     value.map(|value| Run::decode(value).ok_or(NOT_AN_ITEM)).transpose()
 }
 
 pub(super) fn record(record: Record) -> Result<(Key, Bytes), CowError> {
-    Ok((Key::decode(&record.key).ok_or(NOT_AN_ITEM)?, record.value))
+    let key = Key::decode_in(record.bytes(), record.key()).ok_or(NOT_AN_ITEM)?;
+    Ok((key, record.value_bytes()))
 }
 
 pub(super) fn symlink_target(tree: &Tree, ino: u64) -> Found<Bytes> {
     let (from, to) = (Key::start(ino, ItemKind::Symlink), Key::end(ino, ItemKind::Symlink));
     let parts = tree.range(&from, &to, usize::MAX)?;
-    Ok(parts.iter().flat_map(|part| part.value.iter().copied()).collect())
+    Ok(parts.iter().flat_map(|part| part.value().iter().copied()).collect())
 }
 
 /// The names of a file's extended attributes, in order.
@@ -108,7 +109,7 @@ pub(super) async fn data_blocks(
             let (Key::Extent { first, .. }, value) = record(found_record)? else {
                 return Err(NOT_AN_ITEM);
             };
-            let slots = extent(Some(&value))?.slots;
+            let slots = extent(Some(&value[..]))?.slots;
             let is_data = |slot: &Option<Slot>| slot.is_some_and(|slot| !slot.is_unwritten());
             let full = (first..).zip(slots).filter(|(_, slot)| is_data(slot));
             for (block, _) in full.filter(|(block, _)| blocks.contains(block)) {
@@ -143,7 +144,7 @@ pub(super) async fn next_run(
                 return Err(NOT_AN_ITEM);
             };
             next = first.checked_add(Extent::SLOTS);
-            let slots = (first..).zip(extent(Some(&value))?.slots);
+            let slots = (first..).zip(extent(Some(&value[..]))?.slots);
             for (block, slot) in slots.filter(|(block, _)| blocks.contains(block)) {
                 let is_data = slot.is_some_and(|slot| !slot.is_unwritten());
                 match &mut run {

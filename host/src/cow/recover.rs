@@ -61,7 +61,7 @@ pub(super) async fn format(device: &dyn Device, sim: &Sim) -> Result<(), CowErro
         mode: Kind::Directory.mode(),
     };
     let generation = Generation(1);
-    let record = Record { key: Key::Inode { ino: ROOT_INO }.encode(), value: directory.encode() };
+    let record = Record::new(&Key::of_inode(ROOT_INO), &directory.encode());
     let top =
         NodeBlock { level: 0, generation, records: vec![record] }.encode(geometry.block_size_bytes);
     let checksum = crc32c::crc32c(&top);
@@ -203,18 +203,20 @@ async fn replay_batch(store: &Store, at: BlockNo, changes: &[Change]) -> Result<
         (state.live.clone(), state.epoch)
     };
     for change in changes {
-        let key = match change {
+        // What is replaced here is freed as the difference of two trees: see `find_free`.
+        let (key, edit) = match change {
             Change::Put(key, value) => {
-                if !is_item(key, value, store.geometry) {
+                let record = Record::new(key, value);
+                if !is_item(&record, store.geometry) {
                     return Err(Store::corrupt(at, "F-3: the log puts items"));
                 }
-                key
+                (key, store.put(&mut tree, record, epoch).await?.0)
             }
-            Change::Delete(key) => key,
+            Change::Delete(key) => match store.delete(&mut tree, key, epoch).await? {
+                Some(edit) => (key, edit),
+                None => continue,
+            },
         };
-        // What is replaced here is freed as the difference of two trees: see `find_free`.
-        let Some((changed, edit)) = store.apply(&tree, change, epoch).await? else { continue };
-        tree = changed;
         let mut state = store.state();
         state.dirty = state.dirty.saturating_add_signed(edit.dirty);
         if let Some(Key::Inode { ino }) = Key::decode(key) {

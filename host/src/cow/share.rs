@@ -96,12 +96,12 @@ fn pointed_to(node: &Node) -> Vec<BlockNo> {
 
 /// The blocks of content that a record of a leaf names.
 fn content(record: &Record) -> Vec<BlockNo> {
-    let Some(kind) = record.key.get(size_of::<u64>()).copied() else { return Vec::new() };
+    let Some(kind) = record.key().get(size_of::<u64>()).copied() else { return Vec::new() };
     if kind == ItemKind::Extent as u8 {
-        let extent = Extent::decode(&record.value).unwrap_or_default();
+        let extent = Extent::decode(record.value()).unwrap_or_default();
         extent.blocks().collect()
     } else if kind == ItemKind::Run as u8 {
-        Run::decode(&record.value).map_or_else(Vec::new, |run| run.blocks)
+        Run::decode(record.value()).map_or_else(Vec::new, |run| run.blocks)
     } else {
         Vec::new()
     }

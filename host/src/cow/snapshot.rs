@@ -23,6 +23,7 @@ use crate::cow::format::item::SNAPSHOT_END;
 use crate::cow::format::item::SnapshotItem;
 use crate::cow::format::item::is_name;
 use crate::cow::format::item::name_max;
+use crate::cow::format::node::Record;
 use crate::cow::format::root::Root;
 use crate::cow::read;
 use crate::cow::store::Store;
@@ -128,8 +129,10 @@ impl Snapshots {
             Some(ListChange::Take(name)) => {
                 let key = Key::Snapshot { name: name.clone() }.encode();
                 let value = SnapshotItem { number: self.next, tree: top }.encode();
-                let list = self.list.clone().unwrap_or_else(Tree::empty);
-                (Some(list.put(&key, &value, &mut edit)?), self.next + 1)
+                let mut list = self.list.clone().unwrap_or_else(Tree::empty);
+                list.get(&key)?;
+                list.put(Record::new(&key, &value), &mut edit);
+                (Some(list), self.next + 1)
             }
             Some(ListChange::Drop(name)) => {
                 let key = Key::Snapshot { name: name.clone() }.encode();

@@ -4,6 +4,8 @@
 //! the task locks, in this order: `durable` (one sync or commit at a time), `syncing` (one group at
 //! a time), then `quiet` (one transaction at a time).
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -18,7 +20,7 @@ use crate::cow::discard::Queue;
 use crate::cow::format::Generation;
 use crate::cow::format::is_inside;
 use crate::cow::format::item;
-use crate::cow::format::log::Change;
+use crate::cow::format::log::encode_change;
 use crate::cow::format::node::LEVEL_MAX;
 use crate::cow::format::node::NodeBlock;
 use crate::cow::format::node::Record;
@@ -93,6 +95,61 @@ impl Freed {
     }
 }
 
+/// Changes that the log is to be told of: of each key the last one, and none of a key that was not
+/// there before and is not there now.
+#[derive(Debug, Default)]
+pub(super) struct Unlogged(BTreeMap<Bytes, Latest>);
+
+/// What a transaction did to one record.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub(super) key: Bytes,
+    /// What the key says now, if anything.
+    pub(super) value: Option<Bytes>,
+    /// Did it say anything before?
+    pub(super) was_there: bool,
+}
+
+#[derive(Debug)]
+struct Latest {
+    /// What the key says now, if anything.
+    value: Option<Bytes>,
+    /// Did it say anything before?
+    was_there: bool,
+}
+
+impl Unlogged {
+    /// Notes a change of what a key says.
+    pub(super) fn note(&mut self, Changed { key, value, was_there }: Changed) {
+        match self.0.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(Latest { value, was_there });
+            }
+            Entry::Occupied(place) if value.is_none() && !place.get().was_there => {
+                place.remove();
+            }
+            Entry::Occupied(mut place) => place.get_mut().value = value,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The changes as a batch of the log.
+    pub(super) fn encode(&self) -> Bytes {
+        let mut payload = Vec::new();
+        for (key, latest) in &self.0 {
+            encode_change(key, latest.value.as_deref(), &mut payload);
+        }
+        payload.into()
+    }
+}
+
 /// What changes while the file system is mounted.
 #[derive(Debug)]
 pub(super) struct State {
@@ -122,8 +179,8 @@ pub(super) struct State {
     pub(super) snapshots: Snapshots,
     pub(super) reserved: u64,
     pub(super) log: LogEnd,
-    /// Changes of finished transactions that are neither in the log nor in a frozen tree.
-    pub(super) unlogged: Vec<Change>,
+    /// What finished transactions changed that is neither in the log nor in a frozen tree.
+    pub(super) unlogged: Unlogged,
     /// Does the live tree say more than the durable root's?
     pub(super) uncommitted: bool,
     /// Is the log of no use, because a write of it or of a root failed?
@@ -255,7 +312,7 @@ impl Store {
             snapshots: Snapshots::named_by(&root),
             reserved: 0,
             log,
-            unlogged: Vec::new(),
+            unlogged: Unlogged::default(),
             uncommitted: false,
             log_broken: false,
             // Who wrote what was found, and whether it was flushed, is not known.
@@ -396,21 +453,35 @@ impl Store {
         }
     }
 
-    /// Applies one change to a tree.
-    pub(super) async fn apply(
+    /// Puts a record into a tree. Answers what that made and replaced, and whether there was one of
+    /// its key.
+    pub(super) async fn put(
         &self,
-        tree: &Tree,
-        change: &Change,
+        tree: &mut Tree,
+        record: Record,
         epoch: u64,
-    ) -> Result<Option<(Tree, Edit)>, CowError> {
+    ) -> Result<(Edit, bool), CowError> {
+        let was_there = self.ask(tree, |tree| Ok(tree.get(record.key())?.is_some())).await?;
+        let mut edit = Edit::new(epoch, self.capacity());
+        tree.put(record, &mut edit);
+        Ok((edit, was_there))
+    }
+
+    /// Takes a key from a tree, if it is there. Answers what that made and replaced.
+    pub(super) async fn delete(
+        &self,
+        tree: &mut Tree,
+        key: &[u8],
+        epoch: u64,
+    ) -> Result<Option<Edit>, CowError> {
         loop {
             let mut edit = Edit::new(epoch, self.capacity());
-            let changed = match change {
-                Change::Put(key, value) => tree.put(key, value, &mut edit).map(Some),
-                Change::Delete(key) => tree.delete(key, &mut edit),
-            };
-            match changed {
-                Ok(tree) => return Ok(tree.map(|tree| (tree, edit))),
+            match tree.delete(key, &mut edit) {
+                Ok(None) => return Ok(None),
+                Ok(Some(changed)) => {
+                    *tree = changed;
+                    return Ok(Some(edit));
+                }
                 Err(missing) => Box::pin(self.load(&missing)).await?,
             }
         }
@@ -450,13 +521,12 @@ fn check_node(unread: &Unread, node: &NodeBlock, geometry: Geometry) -> Result<(
         return check_branches(unread, node, geometry);
     }
     let inside = |record: &Record| {
-        record.key >= unread.low && unread.high.as_ref().is_none_or(|high| record.key < *high)
+        record.key() >= unread.low && unread.high.as_ref().is_none_or(|high| record.key() < *high)
     };
     if !node.records.iter().all(inside) {
         return Err("F-1: the keys of a node are within its bounds");
     }
-    let is_item = |record: &Record| item::is_item(&record.key, &record.value, geometry);
-    if !node.records.iter().all(is_item) {
+    if !node.records.iter().all(|record| item::is_item(record, geometry)) {
         return Err("F-1: a record of a leaf is an item");
     }
     Ok(())
@@ -468,15 +538,15 @@ fn check_branches(
     geometry: Geometry,
 ) -> Result<(), &'static str> {
     for (number, record) in node.records.iter().enumerate() {
-        if number == 0 && !record.key.is_empty() {
+        if number == 0 && !record.key().is_empty() {
             return Err("F-1: the first key of an inner node is empty");
         }
-        let above = number == 0 || record.key > unread.low;
-        let below = unread.high.as_ref().is_none_or(|high| record.key < *high);
+        let above = number == 0 || record.key() > unread.low;
+        let below = unread.high.as_ref().is_none_or(|high| record.key() < *high);
         if !(above && below) {
             return Err("F-1: the keys of a node are within its bounds");
         }
-        let ptr = crate::cow::format::BlockPtr::decode(&record.value)
+        let ptr = crate::cow::format::BlockPtr::decode(record.value())
             .ok_or("F-1: an inner node holds pointers")?;
         if !is_inside(ptr.block, geometry) {
             return Err("C-2: a pointer leads into the device");

@@ -9,7 +9,6 @@ use crate::cow::CowError;
 use crate::cow::SyncStep;
 use crate::cow::format::log::LogBlock;
 use crate::cow::format::log::capacity_bytes;
-use crate::cow::format::log::encode_change;
 use crate::cow::store::Store;
 use crate::cow::store::origin;
 use crate::device::BlockNo;
@@ -89,9 +88,7 @@ impl Store {
     /// Everything that is not in the log yet; `None` if a commit is the better way.
     fn take_batch(&self) -> Option<Batch> {
         let mut state = self.state();
-        let mut payload = Vec::new();
-        state.unlogged.iter().for_each(|change| encode_change(change, &mut payload));
-        let payload = Bytes::from(payload);
+        let payload = state.unlogged.encode();
         let room = capacity_bytes(self.geometry.block_size_bytes);
         let count = payload.len().div_ceil(room);
         let long =

@@ -22,11 +22,13 @@ use crate::cow::format::item::ItemKind;
 use crate::cow::format::item::Key;
 use crate::cow::format::item::is_name;
 use crate::cow::format::item::symlink_part_size_bytes;
-use crate::cow::format::log::Change;
+use crate::cow::format::node::Record;
+use crate::cow::objects;
 use crate::cow::objects::Deed;
-use crate::cow::objects::Record;
 use crate::cow::read;
+use crate::cow::store::Changed;
 use crate::cow::store::Freed;
+use crate::cow::tree::Edit;
 use crate::cow::tree::Tree;
 use crate::device::BlockNo;
 use crate::sim::TaskLockGuard;
@@ -45,12 +47,12 @@ pub struct Transaction {
     /// What was settled when it began.
     pub(super) settled: Tree,
     epoch: u64,
-    changes: Vec<Change>,
+    changes: Vec<Changed>,
     pub(super) freed: Freed,
     /// Blocks that have one use more, as often as that is.
     pub(super) shared: Vec<BlockNo>,
     /// What it did to content, in order.
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<objects::Record>,
     /// Is the intent log to be told of it?
     pub(super) is_logged: bool,
     /// Blocks that it took.
@@ -59,6 +61,11 @@ pub struct Transaction {
     next_ino: u64,
     /// Does it need space for good? Others may use what is kept back for removing.
     pub(super) grows: bool,
+}
+
+/// What a snapshot holds is not changed.
+fn check_writable(key: &Key) -> Result<(), CowError> {
+    if key.ino() >= INO_END { Err(CowError::ReadOnly) } else { Ok(()) }
 }
 
 /// A transaction as it was at a moment.
@@ -111,33 +118,38 @@ impl Transaction {
         })
     }
 
-    async fn change(&mut self, ino: u64, change: Change) -> Result<(), CowError> {
-        if ino >= INO_END {
-            return Err(CowError::ReadOnly);
-        }
-        let applied = self.cow.store().apply(&self.tree, &change, self.epoch).await?;
-        // A key that is not there need not be deleted.
-        let Some((tree, edit)) = applied else { return Ok(()) };
-        self.tree = tree;
+    fn changed(&mut self, edit: Edit, changed: Changed) {
         self.dirty += edit.dirty;
         self.freed.nodes.extend(edit.replaced);
-        self.changes.push(change);
-        Ok(())
+        self.changes.push(changed);
     }
 
     pub(super) async fn put(&mut self, key: &Key, value: Bytes) -> Result<(), CowError> {
-        self.change(key.ino(), Change::Put(key.encode(), value)).await
+        check_writable(key)?;
+        let key = key.encode();
+        let record = Record::new(&key, &value);
+        let put = self.cow.store().put(&mut self.tree, record, self.epoch);
+        let (edit, was_there) = put.await?;
+        self.changed(edit, Changed { key, value: Some(value), was_there });
+        Ok(())
     }
 
+    /// Takes a record away; one that is not there need not be.
     pub(super) async fn delete(&mut self, key: &Key) -> Result<(), CowError> {
-        self.change(key.ino(), Change::Delete(key.encode())).await
+        check_writable(key)?;
+        let key = key.encode();
+        let deleted = self.cow.store().delete(&mut self.tree, &key, self.epoch);
+        if let Some(edit) = deleted.await? {
+            self.changed(edit, Changed { key, value: None, was_there: true });
+        }
+        Ok(())
     }
 
     /// What a key says, as this transaction sees it.
     pub(super) async fn get<T>(
         &self,
         key: &[u8],
-        decode: impl Fn(Option<&Bytes>) -> T,
+        decode: impl Fn(Option<&[u8]>) -> T,
     ) -> Result<T, CowError> {
         self.cow.store().ask(&self.tree, |tree| tree.get(key).map(&decode)).await
     }
@@ -304,7 +316,7 @@ impl Transaction {
     /// The value of an extended attribute of a file, as this transaction sees it.
     pub async fn attribute(&self, ino: u64, name: &Bytes) -> Result<Option<Bytes>, CowError> {
         let key = Key::Attribute { ino, name: name.clone() }.encode();
-        self.get(&key, |value| value.cloned()).await
+        self.get(&key, |value| value.map(Bytes::copy_from_slice)).await
     }
 
     async fn remove_all(&mut self, ino: u64, kind: ItemKind) -> Result<(), CowError> {
@@ -346,7 +358,7 @@ impl Transaction {
 
     /// Notes what was done to blocks of a file.
     pub(super) fn note(&mut self, ino: u64, deed: Deed, blocks: Range<u64>) {
-        self.records.push(Record { ino, deed, blocks });
+        self.records.push(objects::Record { ino, deed, blocks });
     }
 
     /// Takes blocks, with as much left as its nodes and what was promised to others may need.
@@ -425,7 +437,7 @@ impl Transaction {
             let freed_ranges = store.policy.freed_ranges;
             self.records.iter().for_each(|record| state.objects.note(record, freed_ranges));
             if self.is_logged {
-                state.unlogged.extend(self.changes);
+                self.changes.into_iter().for_each(|changed| state.unlogged.note(changed));
             }
             state.uncommitted = true;
         }

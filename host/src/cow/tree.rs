@@ -1,6 +1,6 @@
-//! The copy-on-write tree in memory: immutable nodes, shared between versions.
+//! The copy-on-write tree in memory: nodes that versions share, and that are not changed then.
 //!
-//! A change copies the path from the top to one leaf. A node that has no location is dirty: it is
+//! A change copies the path from the top to one leaf, or what of it another version has. A node that has no location is dirty: it is
 //! on no device yet. A node that was not read yet is met as [`Missing`]: the caller reads it and
 //! asks again, so nothing here waits.
 
@@ -56,13 +56,13 @@ pub(super) struct Branch {
 }
 
 /// What a node holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Body {
     Leaf(Vec<Record>),
     Inner(Vec<Branch>),
 }
 
-/// A node; never changed.
+/// A node; never changed once somebody else has it.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) level: u16,
@@ -94,6 +94,16 @@ impl Edit {
         Arc::new(Node { level, body, epoch: self.epoch, location: OnceLock::new() })
     }
 
+    /// Makes a node one that may be changed: a copy takes its place, unless nobody else has it.
+    /// Answers what it took the place of.
+    fn own(&mut self, node: &mut Arc<Node>) -> Option<Arc<Node>> {
+        if node.epoch == self.epoch && Arc::get_mut(node).is_some() {
+            return None;
+        }
+        let copy = self.make(node.level, node.body.clone());
+        Some(std::mem::replace(node, copy))
+    }
+
     fn retire(&mut self, node: &Arc<Node>) {
         if node.epoch == self.epoch {
             self.dirty -= 1;
@@ -108,6 +118,18 @@ impl Child {
         match self {
             Self::Disk(unread) => unread.node.get().ok_or_else(|| Arc::clone(unread)),
             Self::Memory(node) => Ok(node),
+        }
+    }
+
+    /// The node, which was read, as one made in memory.
+    fn own(&mut self) -> &mut Arc<Node> {
+        if let Self::Disk(unread) = self {
+            let node = unread.node.get().expect("the way to a key was read");
+            *self = Self::Memory(Arc::clone(node));
+        }
+        match self {
+            Self::Memory(node) => node,
+            Self::Disk(_) => unreachable!("it was made one in memory"),
         }
     }
 
@@ -176,10 +198,8 @@ impl Node {
         let records = match &self.body {
             Body::Leaf(records) => records.clone(),
             Body::Inner(branches) => {
-                let record = |branch: &Branch| Record {
-                    key: branch.key.clone(),
-                    value: Bytes::from(place(&branch.child).encode()),
-                };
+                let record =
+                    |branch: &Branch| Record::new(&branch.key, &place(&branch.child).encode());
                 branches.iter().map(record).collect()
             }
         };
@@ -190,11 +210,11 @@ impl Node {
 fn branches(unread: &Unread, level: u16, records: &[Record]) -> Option<Vec<Branch>> {
     let mut branches = Vec::with_capacity(records.len());
     for (number, record) in records.iter().enumerate() {
-        let ptr = BlockPtr::decode(&record.value)?;
-        let low = if number == 0 { unread.low.clone() } else { record.key.clone() };
-        let high = records.get(number + 1).map(|next| next.key.clone()).or(unread.high.clone());
+        let ptr = BlockPtr::decode(record.value())?;
+        let low = if number == 0 { unread.low.clone() } else { record.key_bytes() };
+        let high = records.get(number + 1).map(|next| next.key_bytes()).or(unread.high.clone());
         let below = Unread { ptr, level: Some(level), low, high, node: OnceLock::new() };
-        branches.push(Branch { key: record.key.clone(), child: Child::Disk(Arc::new(below)) });
+        branches.push(Branch { key: record.key_bytes(), child: Child::Disk(Arc::new(below)) });
     }
     Some(branches)
 }
@@ -203,12 +223,6 @@ fn branches(unread: &Unread, level: u16, records: &[Record]) -> Option<Vec<Branc
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
     pub(super) top: Child,
-}
-
-/// One node, or the two that it became.
-struct Grown {
-    left: Arc<Node>,
-    right: Option<(Bytes, Arc<Node>)>,
 }
 
 impl Tree {
@@ -231,13 +245,13 @@ impl Tree {
         self.top.is(&other.top)
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Found<Option<&Bytes>> {
+    pub(super) fn get(&self, key: &[u8]) -> Found<Option<&[u8]>> {
         let mut node = self.top.node()?;
         loop {
             match &node.body {
                 Body::Leaf(records) => {
-                    let at = records.binary_search_by(|record| record.key.as_ref().cmp(key));
-                    return Ok(at.ok().map(|at| &records[at].value));
+                    let at = records.binary_search_by(|record| record.key().cmp(key));
+                    return Ok(at.ok().map(|at| records[at].value()));
                 }
                 Body::Inner(branches) => node = branches[branch_of(branches, key)].child.node()?,
             }
@@ -251,17 +265,20 @@ impl Tree {
         Ok(found)
     }
 
-    pub(super) fn put(&self, key: &Bytes, value: &Bytes, edit: &mut Edit) -> Found<Self> {
-        let grown = put(self.top.node()?, key, value, edit)?;
-        let Some((separator, right)) = grown.right else {
-            return Ok(Self { top: Child::Memory(grown.left) });
-        };
-        let level = grown.left.level + 1;
-        let branches = vec![
-            Branch { key: Bytes::new(), child: Child::Memory(grown.left) },
-            Branch { key: separator, child: Child::Memory(right) },
-        ];
-        Ok(Self { top: Child::Memory(edit.make(level, Body::Inner(branches))) })
+    /// Puts a record. What nobody else has is changed in place.
+    ///
+    /// # Panics
+    /// If a node on the way to its key was not read: [`Tree::get`] tells.
+    pub(super) fn put(&mut self, record: Record, edit: &mut Edit) {
+        let top = self.top.own();
+        if let Some((separator, right)) = put(top, record, edit) {
+            let level = top.level + 1;
+            let branches = vec![
+                Branch { key: Bytes::new(), child: Child::Memory(Arc::clone(top)) },
+                Branch { key: separator, child: Child::Memory(right) },
+            ];
+            *top = edit.make(level, Body::Inner(branches));
+        }
     }
 
     /// The tree without the key; `None` if it is not there.
@@ -311,8 +328,8 @@ fn branch_of(branches: &[Branch], key: &[u8]) -> usize {
 fn collect(node: &Node, from: &[u8], to: &[u8], max: usize, found: &mut Vec<Record>) -> Found<()> {
     match &node.body {
         Body::Leaf(records) => {
-            let start = records.partition_point(|record| record.key.as_ref() < from);
-            let inside = records[start..].iter().take_while(|record| record.key.as_ref() < to);
+            let start = records.partition_point(|record| record.key() < from);
+            let inside = records[start..].iter().take_while(|record| record.key() < to);
             found.extend(inside.take(max - found.len()).cloned());
         }
         Body::Inner(branches) => {
@@ -327,30 +344,31 @@ fn collect(node: &Node, from: &[u8], to: &[u8], max: usize, found: &mut Vec<Reco
     Ok(())
 }
 
-fn put(node: &Arc<Node>, key: &Bytes, value: &Bytes, edit: &mut Edit) -> Found<Grown> {
-    let grown = match &node.body {
+/// Puts a record below a node, all of whose nodes on the way were read. Answers the node that split
+/// off, if one did, with its key.
+fn put(node: &mut Arc<Node>, record: Record, edit: &mut Edit) -> Option<(Bytes, Arc<Node>)> {
+    let replaced = edit.own(node);
+    let own = Arc::get_mut(node).expect("nobody else has it");
+    let split = match &mut own.body {
         Body::Leaf(records) => {
-            let mut records = records.clone();
-            let record = Record { key: key.clone(), value: value.clone() };
-            match records.binary_search_by(|record| record.key.cmp(key)) {
+            match records.binary_search_by(|other| other.key().cmp(record.key())) {
                 Ok(at) => records[at] = record,
                 Err(at) => records.insert(at, record),
             }
             split_leaf(records, edit)
         }
         Body::Inner(branches) => {
-            let at = branch_of(branches, key);
-            let below = put(branches[at].child.node()?, key, value, edit)?;
-            let mut branches = branches.clone();
-            branches[at].child = Child::Memory(below.left);
-            if let Some((key, right)) = below.right {
+            let at = branch_of(branches, record.key());
+            if let Some((key, right)) = put(branches[at].child.own(), record, edit) {
                 branches.insert(at + 1, Branch { key, child: Child::Memory(right) });
             }
-            split_inner(node.level, branches, edit)
+            split_inner(own.level, branches, edit)
         }
     };
-    edit.retire(node);
-    Ok(grown)
+    if let Some(replaced) = replaced {
+        edit.retire(&replaced);
+    }
+    split
 }
 
 /// Where to split, so that both halves fit: the first place where the left is at least half.
@@ -369,14 +387,11 @@ fn middle(sizes: impl Iterator<Item = usize> + Clone, capacity: usize) -> Option
     None
 }
 
-fn split_leaf(mut records: Vec<Record>, edit: &mut Edit) -> Grown {
-    let Some(at) = middle(records.iter().map(Record::size_bytes), edit.capacity) else {
-        return Grown { left: edit.make(0, Body::Leaf(records)), right: None };
-    };
+fn split_leaf(records: &mut Vec<Record>, edit: &mut Edit) -> Option<(Bytes, Arc<Node>)> {
+    let at = middle(records.iter().map(Record::size_bytes), edit.capacity)?;
     let right = records.split_off(at);
-    let separator = separator(&records[at - 1].key, &right[0].key);
-    let left = edit.make(0, Body::Leaf(records));
-    Grown { left, right: Some((separator, edit.make(0, Body::Leaf(right)))) }
+    let separator = separator(records[at - 1].key(), &right[0].key_bytes());
+    Some((separator, edit.make(0, Body::Leaf(right))))
 }
 
 /// The shortest key above `left` and not above `right`.
@@ -385,14 +400,15 @@ fn separator(left: &[u8], right: &Bytes) -> Bytes {
     right.slice(..=same.min(right.len() - 1))
 }
 
-fn split_inner(level: u16, mut branches: Vec<Branch>, edit: &mut Edit) -> Grown {
-    let Some(at) = middle(branches.iter().map(branch_size_bytes), edit.capacity) else {
-        return Grown { left: edit.make(level, Body::Inner(branches)), right: None };
-    };
+fn split_inner(
+    level: u16,
+    branches: &mut Vec<Branch>,
+    edit: &mut Edit,
+) -> Option<(Bytes, Arc<Node>)> {
+    let at = middle(branches.iter().map(branch_size_bytes), edit.capacity)?;
     let mut right = branches.split_off(at);
     let separator = std::mem::take(&mut right[0].key);
-    let left = edit.make(level, Body::Inner(branches));
-    Grown { left, right: Some((separator, edit.make(level, Body::Inner(right)))) }
+    Some((separator, edit.make(level, Body::Inner(right))))
 }
 
 /// What became of a node from which a key was taken.
@@ -405,7 +421,7 @@ enum Shrunk {
 fn delete(node: &Arc<Node>, key: &[u8], edit: &mut Edit) -> Found<Shrunk> {
     let body = match &node.body {
         Body::Leaf(records) => {
-            let at = records.binary_search_by(|record| record.key.as_ref().cmp(key));
+            let at = records.binary_search_by(|record| record.key().cmp(key));
             let Ok(at) = at else { return Ok(Shrunk::Unchanged) };
             let mut records = records.clone();
             records.remove(at);

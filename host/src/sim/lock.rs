@@ -1,12 +1,12 @@
 //! A lock that tasks wait for cooperatively; it may be held across an await.
 
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::task::Waker;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 #[derive(Debug, Default)]
 struct State {

@@ -1,10 +1,10 @@
 //! Facts for whoever audits a layer: what happened, and no judgement.
 
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 #[derive(Debug)]
 struct Place<T> {

@@ -33,7 +33,11 @@ fn check_name(name: &Bytes) -> Result<(), Errno> {
 }
 
 impl ReferenceVfs {
-    pub(super) async fn dispatch_attribute(&self, call: &Call<'_>, asked: Attribute) -> Outcome<Value> {
+    pub(super) async fn dispatch_attribute(
+        &self,
+        call: &Call<'_>,
+        asked: Attribute,
+    ) -> Outcome<Value> {
         match asked {
             Attribute::Get { handle, name } => {
                 let ino = self.description(handle)?.ino;

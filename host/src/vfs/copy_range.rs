@@ -74,7 +74,12 @@ impl ReferenceVfs {
         Ok(Value::Count(u32::try_from(count).map_err(|_| Errno::Overflow)?))
     }
 
-    async fn copy_in_turn(&self, call: &Call<'_>, [from, to]: &[Side; 2], len: u64) -> Outcome<u64> {
+    async fn copy_in_turn(
+        &self,
+        call: &Call<'_>,
+        [from, to]: &[Side; 2],
+        len: u64,
+    ) -> Outcome<u64> {
         if from.offset > FILE_SIZE_BYTES_MAX || to.offset > FILE_SIZE_BYTES_MAX {
             return Err(Errno::Invalid.into());
         }

@@ -3,7 +3,6 @@
 //! A conversion lets go of the old lock first, as on Linux: if it has to wait, others may come
 //! between, and if it does not wait and fails, the old lock is gone.
 
-
 use crate::call::Errno;
 use crate::call::Halt;
 use crate::call::HandleId;
@@ -11,6 +10,7 @@ use crate::call::LockKind;
 use crate::call::ProcessId;
 use crate::call::Value;
 use crate::sim::Stuck;
+use crate::sim::WorldGuard;
 use crate::vfs::Call;
 use crate::vfs::Failure;
 use crate::vfs::Outcome;
@@ -18,7 +18,6 @@ use crate::vfs::ReferenceVfs;
 use crate::vfs::locks::LockEnd;
 use crate::vfs::locks::Locks;
 use crate::vfs::locks::Owner;
-use crate::sim::WorldGuard;
 
 impl From<Stuck> for Failure {
     fn from(Stuck: Stuck) -> Self {

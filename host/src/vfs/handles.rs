@@ -17,13 +17,13 @@ use crate::call::StatusFlags;
 use crate::call::Value;
 use crate::cow::ROOT_INO;
 use crate::sim::TaskLock;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 use crate::vfs::Call;
 use crate::vfs::CloseTurn;
 use crate::vfs::Failure;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 /// What of a description can change while it is open.
 #[derive(Debug, Clone, Copy, Default)]

@@ -15,11 +15,11 @@ use crate::cow::Kind;
 use crate::cow::Transaction;
 use crate::sim::TaskLock;
 use crate::sim::TaskLockGuard;
+use crate::sim::WorldGuard;
+use crate::sim::WorldMutex;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::SnapshotHold;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 /// One file in use.
 #[derive(Debug, Clone, Default)]

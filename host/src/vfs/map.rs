@@ -13,12 +13,12 @@ use crate::call::MappingId;
 use crate::call::Sharing;
 use crate::call::Value;
 use crate::cow::Kind;
+use crate::sim::WorldGuard;
 use crate::vfs::Call;
 use crate::vfs::FILE_SIZE_BYTES_MAX;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
 use crate::vfs::handles::Description;
-use crate::sim::WorldGuard;
 
 /// The description that each mapping was made through: it outlives its handle here, with what it
 /// was told of errors.

@@ -100,12 +100,12 @@ use crate::sim::Point;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
 use crate::sim::Waiting;
+use crate::sim::WorldMutex;
 use crate::vfs::copy_range::Asked;
 use crate::vfs::handles::Handles;
 use crate::vfs::inodes::Inodes;
 use crate::vfs::locks::Locks;
 use crate::vfs::map::Mapped;
-use crate::sim::WorldMutex;
 
 /// The largest offset at which a file can end.
 pub const FILE_SIZE_BYTES_MAX: u64 = i64::MAX as u64;

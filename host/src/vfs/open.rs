@@ -41,7 +41,12 @@ fn permitted(kind: Kind, place: &Place, options: &OpenOptions) -> Result<(), Err
 }
 
 impl ReferenceVfs {
-    pub(super) async fn open(&self, call: &Call<'_>, at: &At, options: &OpenOptions) -> Outcome<Value> {
+    pub(super) async fn open(
+        &self,
+        call: &Call<'_>,
+        at: &At,
+        options: &OpenOptions,
+    ) -> Outcome<Value> {
         if options.create && options.directory {
             return Err(Errno::Invalid.into());
         }

@@ -8,6 +8,7 @@ use crate::call::LockKind;
 use crate::call::LockOwner;
 use crate::call::ProcessId;
 use crate::call::Value;
+use crate::sim::WorldMutex;
 use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;
@@ -16,7 +17,6 @@ use crate::vfs::locks::Extent;
 use crate::vfs::locks::Locks;
 use crate::vfs::locks::Owner;
 use crate::vfs::locks::Wait;
-use crate::sim::WorldMutex;
 
 /// A process that waits for a lock on bytes, until this is dropped.
 struct Waiter {

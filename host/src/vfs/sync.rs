@@ -27,7 +27,12 @@ impl ReferenceVfs {
         self.sync_handle(call, handle, SyncScope::Data).await
     }
 
-    async fn sync_handle(&self, call: &Call<'_>, handle: HandleId, scope: SyncScope) -> Outcome<Value> {
+    async fn sync_handle(
+        &self,
+        call: &Call<'_>,
+        handle: HandleId,
+        scope: SyncScope,
+    ) -> Outcome<Value> {
         let description = self.description(handle)?;
         if let Some(answer) = self.cache.left_out() {
             return Ok(answer.map(|()| Value::Done)?);

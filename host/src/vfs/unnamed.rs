@@ -45,7 +45,12 @@ impl ReferenceVfs {
     }
 
     /// Makes the file and holds it.
-    async fn create_unnamed(&self, call: &Call<'_>, at: &At, options: &OpenOptions) -> Outcome<u64> {
+    async fn create_unnamed(
+        &self,
+        call: &Call<'_>,
+        at: &At,
+        options: &OpenOptions,
+    ) -> Outcome<u64> {
         let _names = self.names.acquire().await;
         let (dir, kind) = self.resolve(call, at, LastLink::Followed).await?.existing()?;
         if kind != Kind::Directory {

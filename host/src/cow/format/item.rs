@@ -11,6 +11,7 @@ use super::extent::EXTENT_SLOTS;
 use super::extent::Extent;
 use super::extent::Run;
 use super::field::Fields;
+use super::node::Record;
 use crate::device::Geometry;
 
 /// The number of the root directory.
@@ -350,8 +351,14 @@ impl Key {
 
     /// What the bytes of a key say, if they are one.
     #[must_use]
-    pub fn decode(bytes: &Bytes) -> Option<Self> {
-        let mut fields = Fields::new(bytes);
+    pub fn decode(key: &Bytes) -> Option<Self> {
+        Self::decode_in(key, key)
+    }
+
+    /// The same of a key that is a part of `bytes`, which a name in it shares.
+    #[must_use]
+    pub fn decode_in(bytes: &Bytes, key: &[u8]) -> Option<Self> {
+        let mut fields = Fields::new(key);
         let ino = fields.key_u64()?;
         let number = fields.u8()?;
         let kind = ItemKind::ALL.into_iter().find(|kind| *kind as u8 == number)?;
@@ -514,10 +521,16 @@ impl EntryItem {
     /// What the value of a [`Key::Entry`] with that cookie says, if it is one.
     #[must_use]
     pub fn decode(cookie: u64, value: &Bytes) -> Option<Self> {
+        Self::decode_in(value, cookie, value)
+    }
+
+    /// The same of a value that is a part of `bytes`, which the name in it shares.
+    #[must_use]
+    pub fn decode_in(bytes: &Bytes, cookie: u64, value: &[u8]) -> Option<Self> {
         let mut fields = Fields::new(value);
         let ino = fields.u64()?;
         let kind = Kind::decode(fields.u8()?)?;
-        let name = value.slice_ref(fields.remaining());
+        let name = bytes.slice_ref(fields.remaining());
         (cookie >= COOKIE_FIRST && is_name(&name)).then_some(Self { cookie, name, ino, kind })
     }
 }
@@ -552,15 +565,16 @@ impl SnapshotItem {
 
 /// Does a record of a leaf say something that the format allows, on a device of that shape?
 #[must_use]
-pub fn is_item(key: &Bytes, value: &Bytes, geometry: Geometry) -> bool {
-    let Some(key) = Key::decode(key) else { return false };
+pub fn is_item(record: &Record, geometry: Geometry) -> bool {
+    let (bytes, value) = (record.bytes(), record.value());
+    let Some(key) = Key::decode_in(bytes, record.key()) else { return false };
     match key {
         Key::Inode { ino } => ino < INO_END && Inode::decode(value).is_some(),
         Key::Name { name, .. } => {
             name.len() <= name_max(geometry.block_size_bytes)
                 && EntryTarget::decode(value).is_some_and(|to| to.cookie >= COOKIE_FIRST)
         }
-        Key::Entry { cookie, .. } => EntryItem::decode(cookie, value)
+        Key::Entry { cookie, .. } => EntryItem::decode_in(bytes, cookie, value)
             .is_some_and(|entry| entry.name.len() <= name_max(geometry.block_size_bytes)),
         Key::Extent { first, .. } => {
             first.is_multiple_of(EXTENT_SLOTS)

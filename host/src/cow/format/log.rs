@@ -54,13 +54,12 @@ pub enum Change {
 const TAG_PUT: u8 = 1;
 const TAG_DELETE: u8 = 2;
 
-/// Appends a change to the payload of a batch.
-pub fn encode_change(change: &Change, payload: &mut Vec<u8>) {
-    let (tag, key, value) = match change {
-        Change::Put(key, value) => (TAG_PUT, key, Some(value)),
-        Change::Delete(key) => (TAG_DELETE, key, None),
-    };
-    payload.push(tag);
+/// Appends a change to the payload of a batch: what a key says now, if anything.
+///
+/// # Panics
+/// If the record is larger than a block can be.
+pub fn encode_change(key: &[u8], value: Option<&[u8]>, payload: &mut Vec<u8>) {
+    payload.push(if value.is_some() { TAG_PUT } else { TAG_DELETE });
     for part in [Some(key), value].into_iter().flatten() {
         let len = u16::try_from(part.len()).expect("F-1: a record is smaller than a block");
         payload.extend_from_slice(&len.to_le_bytes());
@@ -201,7 +200,10 @@ mod tests {
         let mut payload = Vec::new();
         let mut ends = vec![0];
         for change in &changes {
-            encode_change(change, &mut payload);
+            match change {
+                Change::Put(key, value) => encode_change(key, Some(value), &mut payload),
+                Change::Delete(key) => encode_change(key, None, &mut payload),
+            }
             ends.push(payload.len());
         }
         let payload = Bytes::from(payload);

@@ -35,20 +35,61 @@ pub const LAYOUT: [(&str, usize, usize); 4] = [
     ("generation of the commit that wrote it", GENERATION_AT, RECORDS_AT),
 ];
 
-/// A key and what is said of it.
+/// A key and what is said of it, in one piece: leaves are copied often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The key.
-    pub key: Bytes,
-    /// Of a leaf, an item; of an inner node, a [`super::BlockPtr`].
-    pub value: Bytes,
+    /// The key, and then the value.
+    bytes: Bytes,
+    key_len: u16,
 }
 
 impl Record {
+    /// The record of a key and a value.
+    ///
+    /// # Panics
+    /// If the key is longer than a block can be.
+    #[must_use]
+    pub fn new(key: &[u8], value: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(key.len() + value.len());
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(value);
+        Self { bytes: bytes.into(), key_len: short(key.len()) }
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.key_len)]
+    }
+
+    /// Of a leaf, an item; of an inner node, a [`super::BlockPtr`].
+    #[must_use]
+    pub fn value(&self) -> &[u8] {
+        &self.bytes[usize::from(self.key_len)..]
+    }
+
+    /// The key and then the value, of which both are parts.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The key, to be kept.
+    #[must_use]
+    pub fn key_bytes(&self) -> Bytes {
+        self.bytes.slice(..usize::from(self.key_len))
+    }
+
+    /// The value, to be kept.
+    #[must_use]
+    pub fn value_bytes(&self) -> Bytes {
+        self.bytes.slice(usize::from(self.key_len)..)
+    }
+
     /// Bytes that the record takes in a node.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        RECORD_HEADER_SIZE_BYTES + self.key.len() + self.value.len()
+        RECORD_HEADER_SIZE_BYTES + self.bytes.len()
     }
 }
 
@@ -84,10 +125,9 @@ impl NodeBlock {
         block.extend_from_slice(&short(self.records.len()).to_le_bytes());
         block.extend_from_slice(&self.generation.0.to_le_bytes());
         for record in &self.records {
-            block.extend_from_slice(&short(record.key.len()).to_le_bytes());
-            block.extend_from_slice(&short(record.value.len()).to_le_bytes());
-            block.extend_from_slice(&record.key);
-            block.extend_from_slice(&record.value);
+            block.extend_from_slice(&record.key_len.to_le_bytes());
+            block.extend_from_slice(&short(record.value().len()).to_le_bytes());
+            block.extend_from_slice(&record.bytes);
         }
         assert!(block.len() <= size, "F-1: a node fits into its block");
         block.resize(size, 0);
@@ -109,14 +149,14 @@ impl NodeBlock {
         let generation = Generation(fields.u64()?);
         let mut records: Vec<Record> = Vec::new();
         for _ in 0..record_count {
-            let key_len = usize::from(fields.u16()?);
+            let key_len = fields.u16()?;
             let value_len = usize::from(fields.u16()?);
-            let key = block.slice_ref(fields.take(key_len)?);
-            let value = block.slice_ref(fields.take(value_len)?);
-            if records.last().is_some_and(|last| last.key >= key) {
+            let bytes = block.slice_ref(fields.take(usize::from(key_len) + value_len)?);
+            let record = Record { bytes, key_len };
+            if records.last().is_some_and(|last| last.key() >= record.key()) {
                 return None;
             }
-            records.push(Record { key, value });
+            records.push(record);
         }
         let reserved_is_zero = is_zero(fields.remaining());
         (level <= LEVEL_MAX && reserved_is_zero).then_some(Self { level, generation, records })
@@ -134,10 +174,7 @@ mod tests {
 
     #[test]
     fn a_node_reads_back_as_itself_and_no_byte_of_it_can_hide() {
-        let record = |key: &'static str, value: &'static str| Record {
-            key: Bytes::from_static(key.as_bytes()),
-            value: Bytes::from_static(value.as_bytes()),
-        };
+        let record = |key: &str, value: &str| Record::new(key.as_bytes(), value.as_bytes());
         let node = NodeBlock {
             level: 0,
             generation: Generation(3),
@@ -154,10 +191,7 @@ mod tests {
 
     #[test]
     fn records_out_of_order_are_not_a_node() {
-        let record = |key: &'static str| Record {
-            key: Bytes::from_static(key.as_bytes()),
-            value: Bytes::new(),
-        };
+        let record = |key: &str| Record::new(key.as_bytes(), b"");
         let mut block = NodeBlock {
             level: 0,
             generation: Generation(3),

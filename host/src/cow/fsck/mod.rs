@@ -29,6 +29,7 @@ use crate::cow::format::item::is_item;
 use crate::cow::format::log::Change;
 use crate::cow::format::log::LogBlock;
 use crate::cow::format::log::decode_changes;
+use crate::cow::format::node::Record;
 use crate::cow::format::root::Root;
 use crate::device::BlockNo;
 use crate::device::Geometry;
@@ -246,7 +247,7 @@ impl Checker<'_> {
     fn apply(&mut self, at: BlockNo, change: Change) {
         match change {
             Change::Put(key, value) => {
-                if !is_item(&key, &value, self.geometry) {
+                if !is_item(&Record::new(&key, &value), self.geometry) {
                     self.block(at, "F-3", "the log puts what is no item");
                 }
                 self.now.items.insert(key, value);

@@ -86,11 +86,11 @@ impl Checker<'_> {
             let Some(node) = block.and_then(|block| NodeBlock::decode(&block)) else { continue };
             if node.level == 0 {
                 for record in &node.records {
-                    self.now.tree.remove(&record.key);
+                    self.now.tree.remove(record.key());
                 }
             } else {
                 let pointers = node.records.iter();
-                let pointers = pointers.filter_map(|record| BlockPtr::decode(&record.value));
+                let pointers = pointers.filter_map(|record| BlockPtr::decode(record.value()));
                 open.extend(pointers.map(|ptr| ptr.block));
             }
         }
@@ -109,11 +109,12 @@ impl Checker<'_> {
             return Err("the node is on another level than its parent says");
         }
         let fits =
-            |key: &Bytes| *key >= visit.low && visit.high.as_ref().is_none_or(|high| key < high);
+            |key: &[u8]| key >= visit.low && visit.high.as_ref().is_none_or(|high| key < high);
         // The first key of an inner node is empty: it holds from where the node does.
         let first = node.records.first();
-        let unsaid = usize::from(node.level > 0 && first.is_some_and(|first| first.key.is_empty()));
-        if !node.records[unsaid..].iter().all(|record| fits(&record.key)) {
+        let unsaid =
+            usize::from(node.level > 0 && first.is_some_and(|first| first.key().is_empty()));
+        if !node.records[unsaid..].iter().all(|record| fits(record.key())) {
             return Err("a key is outside the range that the parent says");
         }
         Ok(node)
@@ -124,14 +125,14 @@ impl Checker<'_> {
         self.now.nodes.insert(at, visit);
         for record in &node.records {
             if node.level == 0 {
-                if is_item(&record.key, &record.value, self.geometry) {
-                    self.now.tree.insert(record.key.clone(), record.value.clone());
+                if is_item(record, self.geometry) {
+                    self.now.tree.insert(record.key_bytes(), record.value_bytes());
                 } else {
                     self.block(at, "F-1", "a record of a leaf is no item");
                 }
                 continue;
             }
-            match BlockPtr::decode(&record.value) {
+            match BlockPtr::decode(record.value()) {
                 Some(ptr) if ptr.generation > node.generation => {
                     let what = format!("block {} is younger than its parent", ptr.block.0);
                     self.block(at, "C-2", what);
@@ -147,9 +148,9 @@ impl Checker<'_> {
 fn below(visit: &Visit, node: &NodeBlock) -> Vec<Visit> {
     let Some(level) = node.level.checked_sub(1) else { return Vec::new() };
     let pointer = |(number, record): (usize, &Record)| {
-        let ptr = BlockPtr::decode(&record.value)?;
-        let low = if number == 0 { visit.low.clone() } else { record.key.clone() };
-        let next = node.records.get(number + 1).map(|next| next.key.clone());
+        let ptr = BlockPtr::decode(record.value())?;
+        let low = if number == 0 { visit.low.clone() } else { record.key_bytes() };
+        let next = node.records.get(number + 1).map(|next| next.key_bytes());
         let high = next.or_else(|| visit.high.clone());
         Some(Visit { ptr, level: Some(level), low, high })
     };

@@ -1,6 +1,5 @@
 //! What each rule does, on a device of few blocks.
 
-use std::sync::Mutex;
 use super::*;
 use crate::device::Class;
 use crate::device::Disk;
@@ -9,6 +8,7 @@ use crate::device::completion;
 use crate::device::perform;
 use crate::sim::Seeded;
 use crate::sim::Unrest;
+use std::sync::Mutex;
 
 const SHAPE: Geometry = Geometry { block_size_bytes: 1024, block_count: 8 };
 const RULES: [&str; 15] = [
