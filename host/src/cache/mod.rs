@@ -268,6 +268,12 @@ impl PageCache {
         self.transitions.watch();
     }
 
+    /// Was nothing noted since the last time?
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.transitions.is_empty()
+    }
+
     /// What was noted since the last time.
     #[must_use]
     pub fn take_transitions(&self) -> Vec<Transition> {

@@ -16,33 +16,37 @@ impl PageCache {
         loop {
             let range = {
                 let mut state = self.lock();
-                let end = offset.saturating_add(len).min(state.file(ino)?.size_bytes);
-                offset..end
+                let file = state.file(ino)?;
+                let range = offset..offset.saturating_add(len).min(file.size_bytes);
+                if range.is_empty() {
+                    return Ok(Bytes::new());
+                }
+                match self.assemble(file, &range) {
+                    Some(bytes) => return Ok(bytes),
+                    None => range,
+                }
             };
-            if range.is_empty() {
-                return Ok(Bytes::new());
-            }
-            let page_size = self.page_size_bytes;
-            let mut pages = range.start / page_size..range.end.div_ceil(page_size);
-            while !pages.is_empty() {
-                let is_there = self.lock().file(ino)?.pages.contains(pages.start);
-                pages.start = match is_there {
-                    true => pages.start + 1,
-                    false => Box::pin(self.load_some(ino, pages.clone())).await?,
-                };
-            }
-            // Pages may have been evicted, or the file cut, while others were loaded.
-            let mut state = self.lock();
-            let file = state.file(ino)?;
-            let is_same_end = range.end == offset.saturating_add(len).min(file.size_bytes);
-            if is_same_end && let Some(bytes) = self.assemble(file, range) {
-                return Ok(bytes);
-            }
+            // Meanwhile others may be evicted, or the file cut: it is looked at again.
+            Box::pin(self.load_all(ino, &range)).await?;
         }
     }
 
+    /// Brings those pages of a range into memory that are not there.
+    async fn load_all(&self, ino: u64, range: &Range<u64>) -> Result<(), CowError> {
+        let page_size = self.page_size_bytes;
+        let mut pages = range.start / page_size..range.end.div_ceil(page_size);
+        while !pages.is_empty() {
+            let is_there = self.lock().file(ino)?.pages.contains(pages.start);
+            pages.start = match is_there {
+                true => pages.start + 1,
+                false => self.load_some(ino, pages.clone()).await?,
+            };
+        }
+        Ok(())
+    }
+
     /// The bytes of a range that is not empty, if every page of it is in memory.
-    fn assemble(&self, file: &CachedFile, range: Range<u64>) -> Option<Bytes> {
+    fn assemble(&self, file: &CachedFile, range: &Range<u64>) -> Option<Bytes> {
         let page_size = self.page_size_bytes;
         let (first, last) = (range.start / page_size, (range.end - 1) / page_size);
         let part = |page_no: u64| {

@@ -85,6 +85,10 @@ impl Transitions {
         taken.into_iter().map(|(_, page_no)| page_no).collect()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     pub(super) fn take(&self) -> Vec<Transition> {
         self.kept.take()
     }

@@ -520,6 +520,12 @@ impl Cow {
         self.store.grants.take()
     }
 
+    /// Was nothing noted since the last time, neither of grants nor of mismatches?
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.store.grants.is_empty() && self.store.mismatches.is_empty()
+    }
+
     /// Files without a name that were not removed yet.
     pub async fn orphans(&self) -> Result<Vec<u64>, CowError> {
         read::orphans(&self.store).await

@@ -59,10 +59,16 @@ impl<T> Notices<T> {
         }
     }
 
+    /// Was nothing left since the last time?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.0.is_left.load(Ordering::Relaxed)
+    }
+
     /// What was left since the last time, in order.
     #[must_use]
     pub fn take(&self) -> Vec<T> {
-        if !self.0.is_left.load(Ordering::Relaxed) {
+        if self.is_empty() {
             return Vec::new();
         }
         let mut kept = self.lock();
