@@ -21,6 +21,7 @@ pub mod guest;
 pub mod guests;
 #[cfg(feature = "wasm")]
 mod mapping;
+pub mod mutex;
 pub mod observe;
 pub mod report;
 pub mod sim;

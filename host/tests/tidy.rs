@@ -9,20 +9,24 @@ use std::path::PathBuf;
 
 /// Which modules of `host` each module may use. A new row is an architecture decision.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("sim", &[]),
-    ("call", &[]),
-    ("device", &["sim"]),
-    ("cow", &["device", "sim"]),
-    ("cache", &["call", "cow", "device", "sim"]),
-    ("vfs", &["cache", "call", "cow", "device", "sim"]),
+    ("mutex", &[]),
+    ("sim", &["mutex"]),
+    ("call", &["mutex"]),
+    ("device", &["mutex", "sim"]),
+    ("cow", &["device", "mutex", "sim"]),
+    ("cache", &["call", "cow", "device", "mutex", "sim"]),
+    ("vfs", &["cache", "call", "cow", "device", "mutex", "sim"]),
     ("audit", &["cache", "cow", "device", "spec"]),
     ("mapping", &["call"]),
     ("wasi", &["call", "mapping", "sim"]),
     ("guest", &["call", "mapping", "sim", "wasi"]),
     ("guests", &[]),
     ("subject", &["cache", "call", "cow", "device", "sim", "vfs"]),
-    ("observe", &["call", "spec"]),
-    ("check", &["audit", "call", "cow", "device", "guest", "observe", "sim", "spec", "subject"]),
+    ("observe", &["call", "mutex", "spec"]),
+    (
+        "check",
+        &["audit", "call", "cow", "device", "guest", "mutex", "observe", "sim", "spec", "subject"],
+    ),
     ("report", &["check", "spec"]),
     ("cli", &["check", "cow", "device", "guest", "guests", "report", "sim", "spec", "subject"]),
 ];

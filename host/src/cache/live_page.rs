@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::cache::State;
 use crate::cache::page::Page;
 use crate::device;
-use crate::sim::WorldMutex;
+use crate::mutex::WorldMutex;
 
 /// A page of the cache, as long as it is there; then what was captured of it.
 pub(super) struct LivePage {

@@ -111,10 +111,10 @@ use crate::cow::Cow;
 use crate::cow::CowError;
 use crate::cow::Times;
 use crate::device::DeviceError;
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 /// Why a sync did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 use crate::sim::Notices;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 /// A step in the life of a page after which it may count as clean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

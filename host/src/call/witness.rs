@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use crate::call::CallId;
 use crate::call::Errno;
 use crate::call::Ino;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 
 /// One statement of a subject about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,6 +38,7 @@ mod sync;
 mod tests;
 mod transaction;
 mod tree;
+mod unlogged;
 
 use std::collections::BTreeSet;
 use std::fmt;

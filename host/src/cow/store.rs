@@ -4,8 +4,6 @@
 //! the task locks, in this order: `durable` (one sync or commit at a time), `syncing` (one group at
 //! a time), then `quiet` (one transaction at a time).
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -20,7 +18,6 @@ use crate::cow::discard::Queue;
 use crate::cow::format::Generation;
 use crate::cow::format::is_inside;
 use crate::cow::format::item;
-use crate::cow::format::log::encode_change;
 use crate::cow::format::node::LEVEL_MAX;
 use crate::cow::format::node::NodeBlock;
 use crate::cow::format::node::Record;
@@ -37,6 +34,7 @@ use crate::cow::tree::Found;
 use crate::cow::tree::Node;
 use crate::cow::tree::Tree;
 use crate::cow::tree::Unread;
+use crate::cow::unlogged::Unlogged;
 use crate::device::BlockNo;
 use crate::device::Class;
 use crate::device::Device;
@@ -48,11 +46,11 @@ use crate::device::Request;
 use crate::device::RequestId;
 use crate::device::completion;
 use crate::device::perform;
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 use crate::sim::Notices;
 use crate::sim::Sim;
 use crate::sim::TaskLock;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 /// The end of the intent log.
 #[derive(Debug, Clone)]
@@ -92,61 +90,6 @@ impl Freed {
     pub(super) fn of_blocks(&self) -> impl Iterator<Item = BlockNo> {
         let nodes = self.nodes.iter().filter_map(|node| node.location.get());
         nodes.map(|ptr| ptr.block).chain(self.blocks.iter().copied())
-    }
-}
-
-/// Changes that the log is to be told of: of each key the last one, and none of a key that was not
-/// there before and is not there now.
-#[derive(Debug, Default)]
-pub(super) struct Unlogged(BTreeMap<Bytes, Latest>);
-
-/// What a transaction did to one record.
-#[derive(Debug)]
-pub(super) struct Changed {
-    pub(super) key: Bytes,
-    /// What the key says now, if anything.
-    pub(super) value: Option<Bytes>,
-    /// Did it say anything before?
-    pub(super) was_there: bool,
-}
-
-#[derive(Debug)]
-struct Latest {
-    /// What the key says now, if anything.
-    value: Option<Bytes>,
-    /// Did it say anything before?
-    was_there: bool,
-}
-
-impl Unlogged {
-    /// Notes a change of what a key says.
-    pub(super) fn note(&mut self, Changed { key, value, was_there }: Changed) {
-        match self.0.entry(key) {
-            Entry::Vacant(place) => {
-                place.insert(Latest { value, was_there });
-            }
-            Entry::Occupied(place) if value.is_none() && !place.get().was_there => {
-                place.remove();
-            }
-            Entry::Occupied(mut place) => place.get_mut().value = value,
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// The changes as a batch of the log.
-    pub(super) fn encode(&self) -> Bytes {
-        let mut payload = Vec::new();
-        for (key, latest) in &self.0 {
-            encode_change(key, latest.value.as_deref(), &mut payload);
-        }
-        payload.into()
     }
 }
 

@@ -26,10 +26,10 @@ use crate::cow::format::node::Record;
 use crate::cow::objects;
 use crate::cow::objects::Deed;
 use crate::cow::read;
-use crate::cow::store::Changed;
 use crate::cow::store::Freed;
 use crate::cow::tree::Edit;
 use crate::cow::tree::Tree;
+use crate::cow::unlogged::Changed;
 use crate::device::BlockNo;
 use crate::sim::TaskLockGuard;
 

@@ -1,8 +1,8 @@
 //! The copy-on-write tree in memory: nodes that versions share, and that are not changed then.
 //!
-//! A change copies the path from the top to one leaf, or what of it another version has. A node that has no location is dirty: it is
-//! on no device yet. A node that was not read yet is met as [`Missing`]: the caller reads it and
-//! asks again, so nothing here waits.
+//! A change copies the path from the top to one leaf, or what of it another version has. A node
+//! that has no location is dirty: it is on no device yet. A node that was not read yet is met as
+//! [`Missing`]: the caller reads it and asks again, so nothing here waits.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -489,5 +489,71 @@ fn joined(left: &Body, right: &Body, separator: Bytes) -> Option<Body> {
             Some(Body::Inner(branches))
         }
         (Body::Leaf(_), Body::Inner(_)) | (Body::Inner(_), Body::Leaf(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::sim::mix;
+
+    const CAPACITY: usize = 256;
+
+    fn said(tree: &Tree) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let records = tree.range(&[], &[255; 9], usize::MAX);
+        let pair = |record: &Record| (record.key().to_vec(), record.value().to_vec());
+        records.unwrap_or_default().iter().map(pair).collect()
+    }
+
+    /// Nodes that were made in an epoch.
+    fn made_in(epoch: u64, child: &Child) -> i64 {
+        let Ok(node) = child.node() else { return 0 };
+        let below = match &node.body {
+            Body::Leaf(_) => 0,
+            Body::Inner(branches) => {
+                branches.iter().map(|branch| made_in(epoch, &branch.child)).sum()
+            }
+        };
+        below + i64::from(node.epoch == epoch)
+    }
+
+    #[test]
+    fn no_version_is_changed_by_changes_of_another_and_every_node_is_counted() {
+        let mut model = BTreeMap::new();
+        let mut tree = Tree::empty();
+        let mut versions = Vec::new();
+        let (mut epoch, mut dirty) = (1, 0);
+        for step in 0..6000 {
+            let random = mix(step);
+            let mut edit = Edit::new(epoch, CAPACITY);
+            let key = (random % 400).to_le_bytes()[..2].to_vec();
+            if random >> 16 & 3 > 0 {
+                let value = vec![step as u8; (random >> 20 & 31) as usize];
+                tree.put(Record::new(&key, &value), &mut edit);
+                model.insert(key, value);
+            } else if let Ok(Some(changed)) = tree.delete(&key, &mut edit) {
+                tree = changed;
+                assert!(model.remove(&key).is_some());
+            }
+            dirty += edit.dirty;
+            assert_eq!(dirty, made_in(epoch, &tree.top), "step {step}");
+            match random >> 32 & 63 {
+                // As a transaction begins, or a mark is set.
+                0 => versions.push((tree.clone(), model.clone())),
+                // As a tree is frozen.
+                1 => {
+                    versions.push((tree.clone(), model.clone()));
+                    (epoch, dirty) = (epoch + 1, 0);
+                }
+                2 => assert!(said(&tree) == model),
+                _ => {}
+            }
+        }
+        assert!(versions.len() > 100 && epoch > 50);
+        for (version, model) in versions {
+            assert!(said(&version) == model);
+        }
     }
 }

@@ -27,10 +27,10 @@ use crate::device::Origin;
 use crate::device::Request;
 use crate::device::RequestId;
 use crate::device::Written;
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 use crate::sim::Sim;
 use crate::sim::Site;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 /// A late completion comes after at most so many polls.
 const DELAY_MAX: u32 = 3;

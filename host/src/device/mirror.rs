@@ -42,10 +42,10 @@ use crate::device::RequestId;
 use crate::device::mirror::journal::Journal;
 use crate::device::mirror::log::RegionLog;
 use crate::device::perform;
+use crate::mutex::WorldMutex;
 use crate::sim::Sim;
 use crate::sim::Site;
 use crate::sim::TaskLock;
-use crate::sim::WorldMutex;
 
 pub use journal::LegDeed;
 pub use journal::LegEvent;

@@ -18,9 +18,9 @@ use crate::call::Request;
 use crate::call::Testimony;
 use crate::call::Vfs;
 use crate::call::Witness;
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 use crate::observe::translate;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 /// Receives the events of a trace in order, each with its step.
 pub trait Sink: Send {

@@ -19,9 +19,9 @@ use std::task::Poll;
 use std::task::Wake;
 use std::task::Waker;
 
+use crate::mutex::WorldMutex;
 use crate::sim::Sim;
 use crate::sim::Site;
-use crate::sim::WorldMutex;
 
 /// The future of a task that works in the background and answers nobody.
 pub type TaskFuture = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -1,7 +1,7 @@
 //! A lock that tasks wait for cooperatively; it may be held across an await.
 
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -10,7 +10,6 @@ mod chooser;
 mod executor;
 mod lock;
 mod log;
-mod mutex;
 mod notices;
 mod site;
 mod waiting;
@@ -19,6 +18,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 
 pub use chooser::Calm;
 pub use chooser::Chooser;
@@ -34,8 +36,6 @@ pub use lock::TaskLockGuard;
 pub use log::DecisionLog;
 pub use log::MalformedLog;
 pub use log::Replay;
-pub use mutex::WorldGuard;
-pub use mutex::WorldMutex;
 pub use notices::Notices;
 pub use site::Point;
 pub use site::Site;

@@ -1,7 +1,7 @@
 //! Facts for whoever audits a layer: what happened, and no judgement.
 
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::task::Waker;
 
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 use crate::sim::Sim;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 /// Every task waits: nobody is left who could end the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

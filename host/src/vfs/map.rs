@@ -13,7 +13,7 @@ use crate::call::MappingId;
 use crate::call::Sharing;
 use crate::call::Value;
 use crate::cow::Kind;
-use crate::sim::WorldGuard;
+use crate::mutex::WorldGuard;
 use crate::vfs::Call;
 use crate::vfs::FILE_SIZE_BYTES_MAX;
 use crate::vfs::Outcome;

@@ -8,7 +8,7 @@ use crate::call::LockKind;
 use crate::call::LockOwner;
 use crate::call::ProcessId;
 use crate::call::Value;
-use crate::sim::WorldMutex;
+use crate::mutex::WorldMutex;
 use crate::vfs::Call;
 use crate::vfs::Outcome;
 use crate::vfs::ReferenceVfs;

@@ -47,10 +47,10 @@ use crate::device::Payload;
 use crate::device::Request;
 use crate::device::RequestId;
 use crate::device::SECTOR_SIZE_BYTES;
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 use crate::sim::Sim;
 use crate::sim::Site;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 /// How long a request waits that chance makes late, in steps.
 const RANDOM_LATENCY_STEPS: u32 = 3;

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use crate::device::BlockNo;
 use crate::device::LivePage;
 use crate::device::Payload;
+use crate::mutex::WorldGuard;
+use crate::mutex::WorldMutex;
 use crate::sim::Notices;
-use crate::sim::WorldGuard;
-use crate::sim::WorldMutex;
 
 /// What happened to a block on a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]

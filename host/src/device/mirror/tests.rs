@@ -8,11 +8,11 @@ use crate::device::Geometry;
 use crate::device::Image;
 use crate::device::StateBounds;
 use crate::device::Walk;
+use crate::mutex::WorldMutex;
 use crate::sim::Seeded;
 use crate::sim::Sim;
 use crate::sim::Site;
 use crate::sim::Unrest;
-use crate::sim::WorldMutex;
 
 const LEG: Geometry = Geometry { block_size_bytes: 512, block_count: 96 };
 const ORIGIN: Origin = Origin { class: Class::Data, object: 1, offset: 0 };
