@@ -64,7 +64,9 @@ impl AllocationAudit {
 /// Who has which block.
 #[derive(Debug, Default)]
 struct Ledger {
-    /// The others are in use since before.
+    /// Runs that were free when the free blocks were found: from the first block to the end.
+    found_free: BTreeMap<u64, u64>,
+    /// What became of blocks since then.
     holders: BTreeMap<BlockNo, Holder>,
     /// Those whose last use ended with a commit that is durable.
     stable: BTreeSet<BlockNo>,
@@ -74,18 +76,24 @@ struct Ledger {
 
 impl Ledger {
     fn holder(&self, block: BlockNo) -> Holder {
-        self.holders.get(&block).copied().unwrap_or(Holder::Named)
+        self.holders.get(&block).copied().unwrap_or_else(|| self.found(block))
+    }
+
+    fn found(&self, block: BlockNo) -> Holder {
+        let run = self.found_free.range(..=block.0).next_back();
+        if run.is_some_and(|(_, end)| block.0 < *end) { Holder::Nobody } else { Holder::Named }
     }
 
     fn set(&mut self, block: BlockNo, holder: Holder) -> Holder {
-        self.holders.insert(block, holder).unwrap_or(Holder::Named)
+        self.holders.insert(block, holder).unwrap_or_else(|| self.found(block))
     }
 
     /// What a grant breaks.
     fn note(&mut self, grant: &Grant) -> Option<(BlockNo, &'static str, &'static str)> {
         match grant {
             Grant::Found(free) => {
-                self.holders = free.iter().map(|block| (*block, Holder::Nobody)).collect();
+                self.found_free = free.iter().map(|run| (run.start, run.end)).collect();
+                self.holders.clear();
                 None
             }
             Grant::Opened(block) => match self.set(*block, Holder::Writer) {
@@ -149,7 +157,7 @@ mod tests {
 
     fn last(grants: &[Grant]) -> Option<&'static str> {
         let mut ledger = Ledger::default();
-        ledger.note(&Grant::Found(vec![B]));
+        ledger.note(&Grant::Found(std::iter::once(B.0..B.0 + 1).collect()));
         let mut all = grants.iter().map(|grant| ledger.note(grant)).collect::<Vec<_>>();
         let last = all.pop().flatten();
         assert_eq!(all.iter().flatten().count(), 0, "only the last one breaks something");

@@ -6,8 +6,10 @@
 use std::collections::BTreeSet;
 
 use crate::cow::CowError;
+use crate::cow::alloc::Allocator;
 use crate::cow::format::ROOT_SLOTS;
 use crate::cow::share::Use;
+use crate::cow::spans::Spans;
 use crate::cow::store::Store;
 use crate::cow::tree::Tree;
 use crate::device::BlockNo;
@@ -108,7 +110,16 @@ impl Store {
             }
         }
         let discarding: BTreeSet<BlockNo> = state.discards.blocks().collect();
-        for block in (ROOT_SLOTS..self.geometry.block_count).map(BlockNo) {
+        // Of a block that is free, and that nothing else speaks of, there is nothing to say.
+        let all = ROOT_SLOTS..self.geometry.block_count;
+        let mut spoken_of = Spans::default();
+        spoken_of.add(&all);
+        let free = state.free.as_ref().map(Allocator::free_runs).unwrap_or_default();
+        free.iter().for_each(|run| spoken_of.remove(run));
+        let named = uses.0.keys().chain(uses_durable.0.keys()).chain(&others);
+        let named = named.chain(&gone).chain(&discarding).filter(|block| all.contains(&block.0));
+        named.for_each(|block| spoken_of.add(&(block.0..block.0 + 1)));
+        for block in spoken_of.iter().flatten().map(BlockNo) {
             let count = uses.0.get(&block).map_or(0, |used| used.count);
             let is_used = count > 0 || others.contains(&block);
             let is_open = state.free.as_ref().is_some_and(|free| free.is_open(block));

@@ -15,11 +15,13 @@
 //! Invariant C-3: reachable and free blocks are disjoint and together are all.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::cow::GrantStep;
 use crate::cow::format::ROOT_SLOTS;
 use crate::cow::free::FreeMap;
 use crate::cow::grants::Grant;
+use crate::cow::spans::Spans;
 use crate::cow::store::Store;
 use crate::device::BlockNo;
 use crate::sim::Notices;
@@ -59,7 +61,7 @@ impl Allocator {
 
     /// Tells whoever asks what is free now.
     pub(super) fn note_free(&self) {
-        self.grants.note(|| Grant::Found(self.scan(u64::MAX)));
+        self.grants.note(|| Grant::Found(self.free_runs()));
     }
 
     /// Blocks that may be granted.
@@ -82,6 +84,15 @@ impl Allocator {
         let free = self.map.from(self.cursor);
         let free = free.filter(|block| !self.used.contains(block) && !self.open.contains(block));
         free.take(count as usize).collect()
+    }
+
+    /// The blocks that are neither used nor granted.
+    pub(super) fn free_runs(&self) -> Vec<Range<u64>> {
+        let mut free = Spans::default();
+        self.map.runs().for_each(|run| free.add(&run));
+        let taken = self.used.iter().chain(&self.open);
+        taken.for_each(|block| free.remove(&(block.0..block.0 + 1)));
+        free.iter().collect()
     }
 
     fn open(&mut self, block: BlockNo) {

@@ -1,6 +1,7 @@
 //! Which blocks are free: runs.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::cow::format::ROOT_SLOTS;
 use crate::device::BlockNo;
@@ -48,6 +49,11 @@ impl FreeMap {
         let behind = self.runs.range(..block.0).map(run);
         let behind = behind.map(move |run| run.start..run.end.min(block.0));
         ahead.chain(behind).flatten().map(BlockNo)
+    }
+
+    /// The runs, in order.
+    pub(super) fn runs(&self) -> impl Iterator<Item = Range<u64>> {
+        self.runs.iter().map(|(start, len)| *start..start + len)
     }
 
     /// Is the block free?

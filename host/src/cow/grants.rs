@@ -1,12 +1,14 @@
 //! What became of blocks, for whoever audits the allocator or the copies: facts, and no judgement.
 
+use std::ops::Range;
+
 use crate::device::BlockNo;
 
 /// Something that happened to blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grant {
-    /// These are free, and all others are in use.
-    Found(Vec<BlockNo>),
+    /// These runs are free, in order, and all other blocks are in use.
+    Found(Vec<Range<u64>>),
     /// A writer was granted the block.
     Opened(BlockNo),
     /// Something names it.

@@ -29,8 +29,15 @@ impl Place {
 /// Buffers of a scattered or gathered transfer, all of which exist.
 #[derive(Debug)]
 pub(super) struct Vectors {
-    places: Vec<Place>,
+    places: Places,
     len: u32,
+}
+
+/// Nearly all transfers have one buffer, for which no list is made.
+#[derive(Debug)]
+enum Places {
+    One(Place),
+    Many(Vec<Place>),
 }
 
 impl Vectors {
@@ -41,7 +48,10 @@ impl Vectors {
     }
 
     pub(super) fn places(&self) -> &[Place] {
-        &self.places
+        match &self.places {
+            Places::One(place) => std::slice::from_ref(place),
+            Places::Many(places) => places,
+        }
     }
 }
 
@@ -104,24 +114,28 @@ pub(super) fn vectors(memory: &[u8], at: u32, count: u32) -> Result<Vectors, Abi
         return Err(AbiErrno::Inval);
     }
     let array = places(memory, at, count, abi::VECTOR_BYTES)?;
-    let places = read(memory, &array)
+    let mut places = read(memory, &array)
         .chunks_exact(abi::VECTOR_BYTES as usize)
-        .map(|vector| place(memory, u32_at(vector, 0), u32_at(vector, 4)))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|vector| place(memory, u32_at(vector, 0), u32_at(vector, 4)));
+    let places = match (count, places.next()) {
+        (1, Some(only)) => Places::One(only?),
+        (_, first) => Places::Many(first.into_iter().chain(places).collect::<Result<_, _>>()?),
+    };
+    let mut vectors = Vectors { places, len: 0 };
     // At most 1024 * 4 GiB: no overflow.
-    let asked: u64 = places.iter().map(|place| place.len() as u64).sum();
-    let len = asked.min(memory.len() as u64).min(u64::from(u32::MAX)) as u32;
-    Ok(Vectors { places, len })
+    let asked: u64 = vectors.places().iter().map(|place| place.len() as u64).sum();
+    vectors.len = asked.min(memory.len() as u64).min(u64::from(u32::MAX)) as u32;
+    Ok(vectors)
 }
 
 /// Collects the bytes of all buffers.
 pub(super) fn gather(memory: &[u8], vectors: &Vectors) -> Bytes {
     let len = vectors.len as usize;
-    if let [only] = vectors.places.as_slice() {
+    if let [only] = vectors.places() {
         return Bytes::copy_from_slice(read(memory, only));
     }
     let mut data = Vec::with_capacity(len);
-    for place in &vectors.places {
+    for place in vectors.places() {
         let bytes = read(memory, place);
         data.extend_from_slice(&bytes[..bytes.len().min(len - data.len())]);
     }
@@ -131,7 +145,7 @@ pub(super) fn gather(memory: &[u8], vectors: &Vectors) -> Bytes {
 /// Hands bytes out to the buffers, in order.
 pub(super) fn scatter(memory: &mut [u8], vectors: &Vectors, mut data: &[u8]) {
     assert!(data.len() <= vectors.len as usize, "W-1: no more arrives than was asked for");
-    for place in &vectors.places {
+    for place in vectors.places() {
         let (now, later) = data.split_at(data.len().min(place.len()));
         write(memory, place, now);
         data = later;
