@@ -152,3 +152,49 @@ fn the_defects_that_two_operations_can_show_are_found_by_them() {
         ends_with(&workload, 0);
     }
 }
+
+#[test]
+fn whatever_one_request_of_the_device_is_refused_the_stack_keeps_its_promises() {
+    for rule in ["data:1", "data:1=enospc", "data:1x3", "log:1", "tree:1", "root:1", "any:2"] {
+        ends_with(&format!("ace --seq 1 --set all --exhaustive --fail-write {rule}"), 0);
+    }
+}
+
+/// What one operation and one sync can show where the device refuses a request.
+const SHOWN_WITH_A_REFUSED_WRITE: [(&str, &str, &str); 11] = [
+    ("clean_on_error", "data:1", "ERR-STICKY-01"),
+    ("report_once", "data:1", "ERR-STICKY-01"),
+    ("queue_forgotten", "data:1", "ERR-REPORT-01"),
+    ("syncfs_uses_up_errors", "data:1", "ERR-REPORT-01"),
+    ("late_opener_untold", "data:1", "ERR-STICKY-01"),
+    ("failure_told_late", "data:1", "ERR-REPORT-01"),
+    ("syncfs_tells_nothing", "data:1", "ERR-REPORT-01"),
+    ("no_space_told_as_io", "data:1=enospc", "ERR-REPORT-10"),
+    ("syncfs_ignores_commit", "tree:1", "ERR-REPORT-07"),
+    ("last_part_counts", "data:1", "ERR-REPORT-01"),
+    ("tree_errors_forgotten", "tree:1", "CRASH-01"),
+];
+
+#[test]
+fn the_defects_that_one_operation_can_show_with_a_refused_write_are_found() {
+    for (name, rule, clause) in SHOWN_WITH_A_REFUSED_WRITE {
+        let words = format!("ace --seq 1 --set all --no-audits --defect {name}");
+        let shown = ends_with(&format!("{words} --fail-write {rule}"), 1);
+        assert!(shown.starts_with(&format!("REJECTED  {clause}")), "{shown}");
+        assert!(shown.contains(&format!("--fail-write {rule} ")), "{shown}");
+        ends_with(&words, 0);
+    }
+    // One that takes two: a file is removed, and another comes to its place in memory.
+    let words = "ace --seq 2 --set all --no-audits --only 123732 --fail-write data:1";
+    ends_with(&format!("{words} --defect record_left_to_next_file"), 1);
+    ends_with(words, 0);
+}
+
+#[test]
+fn a_recovery_that_ends_elsewhere_if_it_is_cut_short_is_found_by_one_operation() {
+    let words = "ace --seq 1 --no-audits --recovery-depth 2";
+    let shown = ends_with(&format!("{words} --defect log_ended_first"), 1);
+    assert!(shown.starts_with("REJECTED  CRASH-08"), "{shown}");
+    ends_with("ace --seq 1 --no-audits --defect log_ended_first", 0);
+    ends_with(words, 0);
+}

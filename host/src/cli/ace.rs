@@ -77,7 +77,8 @@ fn whole_command(arguments: &AceArguments) -> String {
 fn bench(arguments: &AceArguments) -> Result<Bench, Failure> {
     let mut policies = Policies::default();
     plan::put(&arguments.defects, &mut policies)?;
-    let stack = StackPlan { geometry: GEOMETRY, policies, faults: FaultPlan::default() };
+    let faults = FaultPlan { rules: arguments.fail_writes.clone(), ..FaultPlan::default() };
+    let stack = StackPlan { geometry: GEOMETRY, policies, faults };
     let bounds = StateBounds {
         subset_count_max: arguments.subset_bound,
         torn: arguments.states.torn_writes,
@@ -100,6 +101,9 @@ fn command(arguments: &AceArguments) -> String {
     }
     for defect in &arguments.defects {
         words.push_str(&format!(" --defect {defect}"));
+    }
+    for rule in &arguments.fail_writes {
+        words.push_str(&format!(" --fail-write {}", plan::quoted(&rule.to_string())));
     }
     if arguments.no_audits {
         words.push_str(" --no-audits");

@@ -352,6 +352,11 @@ pub struct AceArguments {
     /// Put a defect into the reference stack (`crashproof defects` lists them).
     #[arg(long = "defect", value_name = "NAME")]
     pub defects: Vec<String>,
+    /// Let a request of the device fail in each workload, as for run: `data:1` fails its first
+    /// write of content, `log:1` of the log, `'flush-error nth=1'` its first flush. What is mounted
+    /// after a crash does not fail.
+    #[arg(long = "fail-write", value_name = "SPEC")]
+    pub fail_writes: Vec<FaultRule>,
     /// Judge by answers and surveys alone, as any subject can be.
     #[arg(long)]
     pub no_audits: bool,
